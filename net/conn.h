@@ -1,0 +1,147 @@
+/* A connection: a TCP stream, TLS or not, accepted or dialled.
+ *
+ * Layers: the socket and its queue (this file), TLS (net/tls), and the protocol
+ * on top (struct conn_proto), which starts as the sniffer for accepted
+ * connections. A connection lives and dies on one worker; every function here
+ * belongs to that worker's thread.
+ *
+ * Reading: bytes land in the worker's shared buffer and are offered to the
+ * protocol's data(); what it does not take is kept for the connection and offered
+ * again in front of the next bytes. An idle connection owns no buffer.
+ *
+ * Writing: conn_write() queues and the queue is flushed once at the end of the loop
+ * turn, so all frames of a turn leave with one system call. conn_write_ref()
+ * queues bytes without copying them; they must stay unchanged until the data() call that is running returns:
+ * net flushes every connection so written before it reuses the read buffer, and copies what the kernel did not take.
+ *
+ * Closing: conn_close() is a request that takes effect at once for the owner
+ * (down() is called, exactly once, before it returns); memory goes at the end of the turn. */
+#pragma once
+
+#include "net/addr.h"
+#include "net/worker.h"
+
+enum close_reason {
+#define CLOSE_REASON(name, is_error, text) CLOSE_##name,
+#include "net/close_tbl.h"
+#undef CLOSE_REASON
+    CLOSE_REASON_N
+};
+
+const char *close_reason_text(enum close_reason r);
+bool close_reason_is_error(enum close_reason r);
+
+struct tls_session;
+struct tx_block;
+
+/* What a protocol provides. ctx is worker->protos[].ctx or what conn_set_proto() was given. */
+struct conn_proto {
+    const char *name; /* for logs and the connection table: "msrp", "sip" */
+
+    /* Bytes for you: take 0..n, return how many. Rest stays in front of what comes next (then data()
+     * is called again only when more arrived, or by conn_read_again()). May write to and close any connection. */
+    size_t (*data)(struct conn *c, const char *p, size_t n);
+
+    /* A dialled connection is up, TLS verified. May be NULL. */
+    void (*up)(struct conn *c);
+
+    /* The queue fell below the low mark after it had been above the high mark. May be NULL. */
+    void (*drained)(struct conn *c);
+
+    /* The connection has ended. c->user is yours to free. No other call follows. */
+    void (*down)(struct conn *c, enum close_reason reason);
+
+    /* Largest number of bytes this protocol ever leaves untaken; more closes with CLOSE_FRAMING. */
+    size_t keep_max;
+};
+
+/* Names a connection from anywhere: survives its end without dangling. */
+struct conn_ref {
+    uint32_t worker, slot;
+    uint64_t id; /* 0: none */
+};
+
+struct conn {
+    struct worker *worker; /* back */
+    struct loop_io io;
+    uint64_t id;           /* unique for ever: conn_id of the connection table */
+    uint32_t slot;
+
+    unsigned accepted : 1;   /* else dialled */
+    unsigned connecting : 1; /* dialled and not up yet */
+    unsigned down : 1;       /* down() was delivered */
+    unsigned finishing : 1;  /* flush what is queued, then close */
+    unsigned eof : 1;        /* the peer has sent FIN */
+    unsigned above : 1;      /* queue went above the high mark, drained() is owed */
+    unsigned is_dirty : 1;
+    unsigned reading_now : 1;
+    unsigned is_ws : 1;
+    unsigned opened : 1;     /* on_conn_open was told */
+    unsigned counted : 1;    /* against the limits */
+    uint8_t pauses;          /* reasons not to read, a bit each */
+    uint8_t close_reason;    /* once down */
+    uint8_t port_transports, port_protocols; /* what the listener serves, bits of net/listener.h */
+
+    const struct conn_proto *proto;
+    void *proto_ctx;         /* borrowed: the protocol's state of this worker */
+    void *user;              /* the protocol's state of this connection */
+
+    struct tls_session *tls; /* owned; NULL: plain */
+    struct addr peer, local;
+    uint64_t opened_at;      /* UNIX time, seconds */
+    uint64_t bytes_in, bytes_out; /* after/before TLS */
+
+    /* queue towards the socket */
+    struct tx_block *tx_first, *tx_last; /* owned */
+    size_t tx_bytes;         /* queued */
+    size_t tx_high;          /* high mark; low is a quarter of it */
+    struct list dirty_node;
+
+    /* bytes received and not taken by the protocol */
+    char *kept;              /* owned */
+    uint32_t kept_n, kept_cap;
+
+    struct wheel_timer timer; /* first-line, handshake, connect deadlines; later the write stall */
+    uint64_t stall_bytes;     /* bytes_out when the stall timer was set */
+    struct loop_defer defer_free;
+};
+
+enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_FINISH = 8, CONN_PAUSE_PUMP = 16 };
+
+/* Make a connection of a connected (or connecting) non-blocking socket, which it then owns, on failure too.
+ * peer and local may be unset for AF_UNSPEC. */
+int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const struct addr *peer, const struct addr *local);
+
+void conn_set_proto(struct conn *c, const struct conn_proto *proto, void *ctx, void *user);
+
+struct conn_ref conn_ref(const struct conn *c);
+/* NULL when it has ended (or is not of this worker). */
+struct conn *conn_deref(struct worker *w, struct conn_ref ref);
+
+/* Queue bytes. After down() or conn_finish() they are thrown away. */
+void conn_write(struct conn *c, const void *p, size_t n);
+void conn_write_ref(struct conn *c, const void *p, size_t n);
+/* Room for n more bytes (n <= 4096) to fill in place; conn_wrote() tells how many were used. NULL: out of memory or closed. */
+char *conn_write_room(struct conn *c, size_t n);
+void conn_wrote(struct conn *c, size_t n);
+
+static inline bool conn_is_full(const struct conn *c)
+{
+    return c->tx_bytes >= c->tx_high;
+}
+
+/* Stop and go on reading; reasons are independent bits. Bytes already kept are offered
+ * again when the last reason is gone (from the loop, not from inside conn_resume()). */
+void conn_pause(struct conn *c, enum conn_pause why);
+void conn_resume(struct conn *c, enum conn_pause why);
+
+/* End it now: what is queued is lost. */
+void conn_close(struct conn *c, enum close_reason reason);
+/* down() now; what is queued still goes out (for 10 s at most), then it is closed. */
+void conn_finish(struct conn *c, enum close_reason reason);
+
+bool conn_is_tls(const struct conn *c);
+const char *conn_transport_text(const struct conn *c); /* "tcp", "tls", "ws", "wss" */
+
+/* Milliseconds without progress of a non-empty queue before the connection is closed with WRITE_STALL. */
+enum { CONN_STALL_MS = 60000, CONN_FINISH_MS = 10000, CONN_TX_HIGH = 64 * 1024 };

@@ -1,0 +1,83 @@
+/* The timing wheel; the test owns the clock. */
+#include "common/wheel.h"
+
+#include <stdlib.h>
+
+#include "tests/unit/harness.h"
+
+struct probe {
+    struct wheel_timer t;
+    int fired;
+};
+
+static void on_fire(struct wheel_timer *t)
+{
+    TD_CONTAINER_OF(t, struct probe, t)->fired++;
+}
+
+TEST(timer_fires_once_not_before_its_time)
+{
+    const uint64_t delays[] = { 0, 1, 10, 2550, 2560, 2570, 655360, 655361, 30000, 3600000, 86400000 };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(delays); i++) {
+        static struct wheel w;
+        struct probe p = { .fired = 0 };
+        uint64_t start = 123450;
+
+        wheel_init(&w, start);
+        wheel_timer_init(&p.t, on_fire);
+        wheel_start(&w, &p.t, delays[i]);
+        wheel_advance(&w, start + delays[i] - (delays[i] ? 1 : 0));
+        CHECK_INT(p.fired, 0);
+        wheel_advance(&w, start + delays[i] + 2 * WHEEL_TICK_MS);
+        CHECK_INT(p.fired, 1);
+        wheel_advance(&w, start + 3 * delays[i] + 1000);
+        CHECK_INT(p.fired, 1);
+        CHECK_INT(w.n, 0);
+    }
+}
+
+TEST(stopped_timer_never_fires)
+{
+    static struct wheel w;
+    struct probe p = { .fired = 0 };
+
+    wheel_init(&w, 0);
+    wheel_timer_init(&p.t, on_fire);
+    wheel_start(&w, &p.t, 5000);
+    wheel_stop(&w, &p.t);
+    wheel_stop(&w, &p.t);
+    wheel_advance(&w, 10000);
+    CHECK_INT(p.fired, 0);
+    CHECK_INT(wheel_next_ms(&w, 10000), -1);
+}
+
+TEST(next_moment_never_lies_behind_a_timer)
+{
+    static struct wheel w;
+    static struct probe p[500];
+    uint64_t now = 999;
+    int fired = 0;
+
+    srand(7);
+    wheel_init(&w, now);
+    for (size_t i = 0; i < TD_ARRAY_LEN(p); i++) {
+        wheel_timer_init(&p[i].t, on_fire);
+        p[i].fired = 0;
+        wheel_start(&w, &p[i].t, (uint64_t)rand() % 400000);
+    }
+    while (w.n) {
+        int wait = wheel_next_ms(&w, now);
+
+        CHECK_FATAL(wait >= 0);
+        now += (uint64_t)wait;
+        wheel_advance(&w, now);
+    }
+    for (size_t i = 0; i < TD_ARRAY_LEN(p); i++)
+        fired += p[i].fired;
+    CHECK_INT(fired, TD_ARRAY_LEN(p));
+    CHECK(now <= 999 + 400000 + 3 * WHEEL_TICK_MS);
+}
+
+SUITE(wheel_suite, TEST_ROW(timer_fires_once_not_before_its_time), TEST_ROW(stopped_timer_never_fires),
+      TEST_ROW(next_moment_never_lies_behind_a_timer));
