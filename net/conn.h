@@ -31,7 +31,7 @@ enum close_reason {
 const char *close_reason_text(enum close_reason r);
 bool close_reason_is_error(enum close_reason r);
 
-struct tls_session;
+struct tlsio_session;
 struct tx_block;
 
 /* What a protocol provides. ctx is worker->protos[].ctx or what conn_set_proto() was given. */
@@ -86,7 +86,7 @@ struct conn {
     void *proto_ctx;         /* borrowed: the protocol's state of this worker */
     void *user;              /* the protocol's state of this connection */
 
-    struct tls_session *tls; /* owned; NULL: plain */
+    struct tlsio_session *tls; /* owned; NULL: plain */
     struct addr peer, local;
     uint64_t opened_at;      /* UNIX time, seconds */
     uint64_t bytes_in, bytes_out; /* after/before TLS */

@@ -12,7 +12,7 @@
 struct conn;
 struct conn_proto;
 struct limits;
-struct tls_server;
+struct tlsio_server;
 struct tx_block;
 
 enum proto_id { PROTO_MSRP, PROTO_SIP, PROTO_N };
@@ -37,7 +37,7 @@ struct worker {
     struct stats stats;             /* written here, read by any thread */
     struct rng rng;
     struct limits *limits;          /* borrowed: shared by all workers, thread-safe */
-    struct tls_server *tls;         /* borrowed: shared, thread-safe; NULL without TLS */
+    struct tlsio_server *tls;         /* borrowed: shared, thread-safe; NULL without TLS */
     struct proto_slot protos[PROTO_N];
     uint64_t *next_conn_id;         /* borrowed: shared, atomic */
 

@@ -1,0 +1,30 @@
+/* Host names to addresses, without ever blocking: c-ares on the worker's loop.
+ *
+ * A and AAAA of a name, in the order RFC 6724 gives, from a bounded cache that
+ * respects the records' time to live and remembers failures too. One resolver a worker;
+ * everything belongs to that worker's thread. */
+#pragma once
+
+#include "common/conf.h"
+#include "common/loop.h"
+#include "net/addr.h"
+
+struct resolver;
+struct resolve_query;
+
+/* servers: conf->dns.servers; none: those of the system. TD_EINVAL: one of them is not ADDRESS[:PORT]. */
+int resolver_new(struct resolver **out, struct loop *l, const struct conf_list *servers);
+/* Cancels what is running: no callback comes. */
+void resolver_free(struct resolver **r);
+
+/* addrs lives for the call. n 0: no address, why says so ("name does not exist"). May start and cancel queries, not free the resolver. */
+typedef void resolve_done(void *arg, const struct addr *addrs, size_t n, const char *why);
+
+/* Look up a host name, or take the IP literal (brackets optional) as it is. done is called exactly once: before
+ * the call returns (then it returns NULL) for a literal, a cached answer or a name that cannot exist; else later. The handle is good until done or
+ * resolve_cancel(), after which done is not called. */
+struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg);
+void resolve_cancel(struct resolve_query *q);
+
+/* Most addresses handed out for one name; names in the cache; bounds on how long an answer is believed. */
+enum { RESOLVE_ADDRS_MAX = 16, RESOLVE_CACHE_MAX = 4096, RESOLVE_TTL_MAX_S = 3600, RESOLVE_TTL_NEGATIVE_S = 30 };
