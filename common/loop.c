@@ -16,6 +16,7 @@ struct loop {
     int epfd;
     int stop_fd;
     int stopping;
+    bool soon;
     uint64_t now_ms;
     struct wheel wheel;
     struct loop_defer *deferred, **deferred_last;
@@ -167,6 +168,11 @@ void loop_remove(struct loop *l, struct loop_io *io)
             l->events[i].data.ptr = NULL;
 }
 
+void loop_soon(struct loop *l)
+{
+    l->soon = true;
+}
+
 void loop_defer(struct loop *l, struct loop_defer *d)
 {
     if (d->queued)
@@ -191,8 +197,9 @@ void loop_turn(struct loop *l, int max_ms)
 {
     int wait = wheel_next_ms(&l->wheel, clock_ms()), n;
 
-    if (l->deferred)
+    if (l->deferred || l->soon)
         wait = 0;
+    l->soon = false;
     if (wait < 0 || (max_ms >= 0 && max_ms < wait))
         wait = max_ms;
     n = epoll_wait(l->epfd, l->events, EVENTS_PER_TURN, wait);

@@ -53,6 +53,9 @@ int loop_add(struct loop *l, struct loop_io *io, int fd, uint32_t want);
 void loop_want(struct loop *l, struct loop_io *io, uint32_t want); /* no system call when unchanged */
 void loop_remove(struct loop *l, struct loop_io *io); /* does not close the descriptor */
 
+/* The next turn does not wait: its end-of-turn hooks have work left. */
+void loop_soon(struct loop *l);
+
 void loop_defer(struct loop *l, struct loop_defer *d);
 void loop_hook_add(struct loop *l, struct loop_hook *h);
 void loop_hook_remove(struct loop_hook *h);

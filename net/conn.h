@@ -15,7 +15,8 @@
  * net flushes every connection so written before it reuses the read buffer, and copies what the kernel did not take.
  *
  * Closing: conn_close() is a request that takes effect at once for the owner
- * (down() is called, exactly once, before it returns); memory goes at the end of the turn. */
+ * (down() is called, exactly once, before it returns); memory goes at the end of the turn. Faults
+ * found while writing take effect at the end of the turn, so a conn_write() never calls down(). */
 #pragma once
 
 #include "net/addr.h"
@@ -32,7 +33,7 @@ const char *close_reason_text(enum close_reason r);
 bool close_reason_is_error(enum close_reason r);
 
 struct tlsio_session;
-struct tx_block;
+struct dial;
 
 /* What a protocol provides. ctx is worker->protos[].ctx or what conn_set_proto() was given. */
 struct conn_proto {
@@ -69,15 +70,16 @@ struct conn {
 
     unsigned accepted : 1;   /* else dialled */
     unsigned connecting : 1; /* dialled and not up yet */
-    unsigned down : 1;       /* down() was delivered */
+    unsigned ended : 1;      /* down() was delivered */
     unsigned finishing : 1;  /* flush what is queued, then close */
     unsigned eof : 1;        /* the peer has sent FIN */
-    unsigned above : 1;      /* queue went above the high mark, drained() is owed */
-    unsigned is_dirty : 1;
-    unsigned reading_now : 1;
+    unsigned above : 1;      /* queue went above the high mark: drained() is owed */
+    unsigned in_data : 1;    /* the protocol's data() is running */
     unsigned is_ws : 1;
     unsigned opened : 1;     /* on_conn_open was told */
     unsigned counted : 1;    /* against the limits */
+    unsigned doomed : 1;     /* will be closed at the end of the turn, with close_reason */
+    unsigned timer_use : 3;  /* enum in conn.c */
     uint8_t pauses;          /* reasons not to read, a bit each */
     uint8_t close_reason;    /* once down */
     uint8_t port_transports, port_protocols; /* what the listener serves, bits of net/listener.h */
@@ -87,32 +89,38 @@ struct conn {
     void *user;              /* the protocol's state of this connection */
 
     struct tlsio_session *tls; /* owned; NULL: plain */
+    struct dial *dial;       /* owned; while connecting */
     struct addr peer, local;
     uint64_t opened_at;      /* UNIX time, seconds */
     uint64_t bytes_in, bytes_out; /* after/before TLS */
 
-    /* queue towards the socket */
-    struct tx_block *tx_first, *tx_last; /* owned */
-    size_t tx_bytes;         /* queued */
-    size_t tx_high;          /* high mark; low is a quarter of it */
-    struct list dirty_node;
+    struct txq out;          /* what the protocol wrote; plaintext under TLS */
+    struct txq cipher;       /* TLS records for the socket */
+    size_t tx_high;          /* high mark of both together; the low mark is half of it */
+    size_t tx_max;           /* more than this queued ends the connection with QUEUE_FULL */
+    struct list dirty_node, borrow_node, again_node, doomed_node, all_node;
 
     /* bytes received and not taken by the protocol */
     char *kept;              /* owned */
     uint32_t kept_n, kept_cap;
 
     struct wheel_timer timer; /* first-line, handshake, connect deadlines; later the write stall */
-    uint64_t stall_bytes;     /* bytes_out when the stall timer was set */
+    uint64_t stall_mark;      /* socket bytes written when the stall timer was set */
+    uint64_t socket_out;      /* bytes written to the socket */
     struct loop_defer defer_free;
 };
 
 enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_FINISH = 8, CONN_PAUSE_PUMP = 16 };
 
-/* Make a connection of a connected (or connecting) non-blocking socket, which it then owns, on failure too.
- * peer and local may be unset for AF_UNSPEC. */
+/* Make a connection of a connected non-blocking socket, which it then owns (closed on failure, too). fd -1: a connection
+ * that net/dial will give its socket. peer and local may be NULL. */
 int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const struct addr *peer, const struct addr *local);
 
+/* Hand the connection to a protocol; from inside data(), the bytes not taken are offered to the new one at once. */
 void conn_set_proto(struct conn *c, const struct conn_proto *proto, void *ctx, void *user);
+
+/* From inside data(), before anything was taken: what comes is TLS, first bytes included. */
+int conn_start_tls(struct conn *c);
 
 struct conn_ref conn_ref(const struct conn *c);
 /* NULL when it has ended (or is not of this worker). */
@@ -121,14 +129,20 @@ struct conn *conn_deref(struct worker *w, struct conn_ref ref);
 /* Queue bytes. After down() or conn_finish() they are thrown away. */
 void conn_write(struct conn *c, const void *p, size_t n);
 void conn_write_ref(struct conn *c, const void *p, size_t n);
-/* Room for n more bytes (n <= 4096) to fill in place; conn_wrote() tells how many were used. NULL: out of memory or closed. */
+/* Room for n more bytes (n at most TX_ROOM_MAX) to fill in place; conn_wrote() tells how many were used. NULL: ended,
+ * or out of memory. */
 char *conn_write_room(struct conn *c, size_t n);
 void conn_wrote(struct conn *c, size_t n);
+/* Flush now instead of at the end of the turn. */
+void conn_flush(struct conn *c);
 
-static inline bool conn_is_full(const struct conn *c)
+static inline size_t conn_queued(const struct conn *c)
 {
-    return c->tx_bytes >= c->tx_high;
+    return c->out.n + c->cipher.n;
 }
+
+/* True above the high mark: write no more bulk data until drained(). */
+bool conn_is_full(struct conn *c);
 
 /* Stop and go on reading; reasons are independent bits. Bytes already kept are offered
  * again when the last reason is gone (from the loop, not from inside conn_resume()). */
@@ -137,11 +151,15 @@ void conn_resume(struct conn *c, enum conn_pause why);
 
 /* End it now: what is queued is lost. */
 void conn_close(struct conn *c, enum close_reason reason);
-/* down() now; what is queued still goes out (for 10 s at most), then it is closed. */
+/* down() now, nothing more is read; what is queued still goes out (for 10 s at most), then it is closed. */
 void conn_finish(struct conn *c, enum close_reason reason);
 
 bool conn_is_tls(const struct conn *c);
 const char *conn_transport_text(const struct conn *c); /* "tcp", "tls", "ws", "wss" */
 
-/* Milliseconds without progress of a non-empty queue before the connection is closed with WRITE_STALL. */
-enum { CONN_STALL_MS = 60000, CONN_FINISH_MS = 10000, CONN_TX_HIGH = 64 * 1024 };
+enum {
+    CONN_STALL_MS = 60000,     /* a queue without progress for so long ends the connection */
+    CONN_FINISH_MS = 10000,
+    CONN_TX_HIGH = 64 * 1024,  /* default of tx_high */
+    CONN_TX_MAX = 4 * 1024 * 1024, /* default of tx_max */
+};

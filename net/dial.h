@@ -1,9 +1,22 @@
 /* Opening connections: name resolution, every address in turn, TLS.
  *
- * dial() returns a conn at once, in the state `connecting`; frames may be queued on it. The protocol's
- * up() follows, or down() with CONNECT_FAILED, CONNECT_TIMEOUT, DNS, CERTIFICATE or TLS_*. */
+ * dial() returns a connection at once, in the state `connecting`; bytes may be queued on it. The protocol's
+ * up() follows, or down() with CONNECT_FAILED, CONNECT_TIMEOUT, DNS, FORBIDDEN, CERTIFICATE or TLS_HANDSHAKE;
+ * neither is called from inside dial(). */
 #pragma once
 
-#include "common/conf.h"
 #include "net/conn.h"
-#include "net/resolve.h"
+
+struct dial_target {
+    const char *host;  /* name or IP literal; copied */
+    uint16_t port;
+    bool tls;
+    bool verify;       /* the certificate must be good and name host (RFC 4976 s.9.2) */
+    int64_t timeout_ms; /* for each address, TLS included; twice that in all */
+    /* May this resolved address be connected to? NULL: any. */
+    bool (*allow)(void *arg, const struct addr *a);
+    void *allow_arg;   /* borrowed: until up() or down() */
+};
+
+int dial(struct conn **out, struct worker *w, const struct dial_target *to, const struct conn_proto *proto, void *ctx,
+         void *user);

@@ -2,5 +2,13 @@ noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
 	net/addr.c net/addr.h \
 	net/close_tbl.h \
-	net/worker.h net/conn.h net/listener.h net/tls.h net/limit.h net/dial.h net/resolve.h
+	net/conn.c net/conn.h net/conn_private.h \
+	net/dial.c net/dial.h \
+	net/limit.h \
+	net/listener.c net/listener.h \
+	net/resolve.h \
+	net/sniff.c net/sniff.h \
+	net/tls.h \
+	net/txq.c net/txq.h \
+	net/worker.c net/worker.h
 NET_LIBS = libnet.a $(COMMON_LIBS) $(CARES_LIBS)

@@ -5,22 +5,19 @@
 #pragma once
 
 #include "common/crypto.h"
-#include "common/hash.h"
 #include "common/loop.h"
 #include "common/stats.h"
+#include "net/txq.h"
 
 struct conn;
 struct conn_proto;
 struct limits;
+struct resolver;
 struct tlsio_server;
-struct tx_block;
 
 enum proto_id { PROTO_MSRP, PROTO_SIP, PROTO_N };
 
-enum {
-    WORKER_READ_SIZE = 128 * 1024, /* one read(2) */
-    WORKER_KEEP_MAX = 1024 * 1024, /* bytes a protocol may leave unread in front of it, at most */
-};
+enum { WORKER_READ_SIZE = 64 * 1024 /* one read(2) */ };
 
 struct proto_slot {
     const struct conn_proto *ops; /* NULL: not served */
@@ -28,36 +25,48 @@ struct proto_slot {
 };
 
 struct conn_slot {
-    struct conn *conn; /* NULL: free */
+    struct conn *conn;   /* NULL: free */
+    uint32_t next_free;
 };
 
 struct worker {
     unsigned index;
-    struct loop *loop;              /* owned */
-    struct stats stats;             /* written here, read by any thread */
+    struct loop *loop;           /* owned */
+    struct stats stats;          /* written here, read by any thread */
     struct rng rng;
-    struct limits *limits;          /* borrowed: shared by all workers, thread-safe */
-    struct tlsio_server *tls;         /* borrowed: shared, thread-safe; NULL without TLS */
+    struct limits *limits;       /* borrowed: shared by all workers, thread-safe; NULL: none */
+    struct tlsio_server *tls;    /* borrowed: shared, thread-safe; NULL without TLS */
+    struct resolver *resolver;   /* owned; NULL: dial() takes IP literals only */
     struct proto_slot protos[PROTO_N];
-    uint64_t *next_conn_id;         /* borrowed: shared, atomic */
+    uint64_t *next_conn_id;      /* borrowed: shared, atomic */
+    int64_t first_line_ms;       /* a new connection must show its protocol by then */
+    int64_t handshake_ms;
 
     /* net/conn's own */
-    char *read_buf;                 /* owned: what was kept of a connection, then what was read */
+    struct tx_pool pool;
+    char *read_buf;              /* owned: what was kept of a connection, then what was read */
     size_t read_cap;
-    char *cipher_buf;               /* owned: TLS records as they came from the socket */
-    struct tx_block *free_blocks;   /* owned: for queues */
-    size_t n_free_blocks;
-    struct conn_slot *slots;        /* owned */
-    uint32_t n_slots, first_free_slot_hint;
-    struct list dirty;              /* connections with bytes to flush at the end of this turn */
+    char *cipher_buf;            /* owned: TLS records as they came from the socket */
+    char *gather_buf;            /* owned: plaintext of one TLS record */
+    struct conn_slot *slots;     /* owned */
+    uint32_t n_slots, free_slot; /* first free slot, UINT32_MAX: none */
+    struct list dirty;           /* connections to flush at the end of this turn */
+    struct list borrowers;       /* connections whose queue refers to read_buf */
+    struct list again;           /* connections whose kept bytes are to be offered again */
+    struct list doomed;          /* connections to close at the end of this turn */
+    struct list conns;           /* all of them */
     struct loop_hook flush_hook;
-    size_t queued_bytes;            /* in all queues of this worker */
 
     /* Told when a connection is open (protocol known) and when it has ended: for the database. May be NULL. */
     void (*on_conn_open)(struct worker *w, struct conn *c);
     void (*on_conn_closed)(struct worker *w, struct conn *c);
-    void *observer;                 /* borrowed: for those two */
+    void *observer;              /* borrowed: for those two */
 };
 
 int worker_init(struct worker *w, unsigned index, uint64_t *next_conn_id);
-void worker_fini(struct worker *w); /* closes what is still open */
+/* Closes what is still open (CLOSE_STOP), frees everything. The loop must not be running. */
+void worker_fini(struct worker *w);
+
+/* Bytes given to conn_write_ref() are about to change: write them out or copy them. For who reads
+ * into a buffer of its own (rings between workers); net does it for its own buffer. */
+void worker_settle(struct worker *w);

@@ -1,0 +1,818 @@
+/* Connections: reading, writing, pausing, closing. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "net/conn_private.h"
+#include "net/limit.h"
+#include "net/tls.h"
+
+enum timer_use { TIMER_NONE, TIMER_DEADLINE, TIMER_STALL, TIMER_FINISH };
+enum { READS_PER_EVENT = 4, IOV_MAX_PIECES = 64, LINGER_MS = 2000, TLS_RECORD_MAX = 16 * 1024 };
+
+static const struct {
+    const char *text;
+    bool is_error;
+} reasons[CLOSE_REASON_N] = {
+#define CLOSE_REASON(name, is_error, text) { text, is_error },
+#include "net/close_tbl.h"
+#undef CLOSE_REASON
+};
+
+const char *close_reason_text(enum close_reason r)
+{
+    return reasons[r].text;
+}
+
+bool close_reason_is_error(enum close_reason r)
+{
+    return reasons[r].is_error;
+}
+
+/* ---- slots: how a conn_ref finds its connection ---- */
+
+static int slot_take(struct worker *w, struct conn *c)
+{
+    if (w->free_slot == UINT32_MAX) {
+        uint32_t n = w->n_slots * 2;
+        struct conn_slot *grown = realloc(w->slots, n * sizeof *grown);
+
+        if (!grown)
+            return TD_ENOMEM;
+        w->slots = grown;
+        for (uint32_t i = w->n_slots; i < n; i++)
+            grown[i] = (struct conn_slot){ .next_free = i + 1 < n ? i + 1 : UINT32_MAX };
+        w->free_slot = w->n_slots;
+        w->n_slots = n;
+    }
+    c->slot = w->free_slot;
+    w->free_slot = w->slots[c->slot].next_free;
+    w->slots[c->slot].conn = c;
+    return TD_OK;
+}
+
+static void slot_give(struct conn *c)
+{
+    struct worker *w = c->worker;
+
+    w->slots[c->slot].conn = NULL;
+    w->slots[c->slot].next_free = w->free_slot;
+    w->free_slot = c->slot;
+}
+
+struct conn_ref conn_ref(const struct conn *c)
+{
+    return (struct conn_ref){ .worker = c->worker->index, .slot = c->slot, .id = c->id };
+}
+
+struct conn *conn_deref(struct worker *w, struct conn_ref ref)
+{
+    struct conn *c;
+
+    if (ref.id == 0 || ref.worker != w->index || ref.slot >= w->n_slots)
+        return NULL;
+    c = w->slots[ref.slot].conn;
+    return c && c->id == ref.id && !c->ended ? c : NULL;
+}
+
+/* ---- making and ending ---- */
+
+static void log_end(const struct conn *c, enum close_reason reason)
+{
+    char peer[ADDR_TEXT_MAX];
+
+    if (close_reason_is_error(reason))
+        log_info("net", c->id, "closed: peer=%s protocol=%s transport=%s reason=%s", addr_text(&c->peer, peer),
+                 c->proto ? c->proto->name : "-", conn_transport_text(c), close_reason_text(reason));
+    else
+        log_debug("net", c->id, "closed: peer=%s protocol=%s transport=%s reason=%s", addr_text(&c->peer, peer),
+                  c->proto ? c->proto->name : "-", conn_transport_text(c), close_reason_text(reason));
+}
+
+static void on_ready(struct loop_io *io, uint32_t events);
+static void on_timer(struct wheel_timer *t);
+static void on_free(struct loop_defer *d);
+
+int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const struct addr *peer, const struct addr *local)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!c)
+        goto out;
+    c->worker = w;
+    c->io.fd = -1;
+    c->io.ready = on_ready;
+    c->accepted = accepted;
+    c->tx_high = CONN_TX_HIGH;
+    c->tx_max = CONN_TX_MAX;
+    c->opened_at = (uint64_t)time(NULL);
+    if (peer)
+        c->peer = *peer;
+    if (local)
+        c->local = *local;
+    list_init(&c->dirty_node);
+    list_init(&c->borrow_node);
+    list_init(&c->again_node);
+    list_init(&c->doomed_node);
+    list_init(&c->all_node);
+    wheel_timer_init(&c->timer, on_timer);
+    c->defer_free.run = on_free;
+    err = slot_take(w, c);
+    if (err)
+        goto out;
+    if (fd >= 0) {
+        err = loop_add(w->loop, &c->io, fd, LOOP_READ);
+        if (err) {
+            slot_give(c);
+            goto out;
+        }
+    }
+    c->id = __atomic_add_fetch(w->next_conn_id, 1, __ATOMIC_RELAXED);
+    list_append(&w->conns, &c->all_node);
+    stats_inc(&w->stats, STAT_conn_open);
+    *out = c;
+    return TD_OK;
+out:
+    if (fd >= 0)
+        close(fd);
+    free(c);
+    return err;
+}
+
+static void on_free(struct loop_defer *d)
+{
+    struct conn *c = TD_CONTAINER_OF(d, struct conn, defer_free);
+
+    list_remove(&c->all_node);
+    free(c);
+}
+
+static void timer_start(struct conn *c, enum timer_use use, int64_t ms)
+{
+    c->timer_use = use;
+    loop_timer_start(c->worker->loop, &c->timer, (uint64_t)ms);
+}
+
+static void timer_stop(struct conn *c)
+{
+    c->timer_use = TIMER_NONE;
+    loop_timer_stop(c->worker->loop, &c->timer);
+}
+
+void conn_deadline(struct conn *c, int64_t ms, enum close_reason reason)
+{
+    if (c->ended)
+        return;
+    c->close_reason = (uint8_t)reason;
+    timer_start(c, TIMER_DEADLINE, ms);
+}
+
+void conn_deadline_clear(struct conn *c)
+{
+    if (c->timer_use == TIMER_DEADLINE)
+        timer_stop(c);
+}
+
+static void tell_down(struct conn *c, enum close_reason reason)
+{
+    if (c->ended)
+        return;
+    c->ended = 1;
+    c->close_reason = (uint8_t)reason;
+    if (c->proto)
+        c->proto->down(c, reason);
+    c->proto = NULL;
+    c->user = NULL;
+}
+
+/* The socket and all memory but the struct itself. */
+static void release(struct conn *c)
+{
+    struct worker *w = c->worker;
+    int fd = c->io.fd;
+
+    timer_stop(c);
+    if (fd >= 0) {
+        loop_remove(w->loop, &c->io);
+        close(fd);
+    }
+    list_remove(&c->dirty_node);
+    list_remove(&c->borrow_node);
+    list_remove(&c->again_node);
+    list_remove(&c->doomed_node);
+    txq_clear(&c->out, &w->pool);
+    txq_clear(&c->cipher, &w->pool);
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_n = c->kept_cap = 0;
+    dial_free(&c->dial);
+    if (c->opened && w->on_conn_closed)
+        w->on_conn_closed(w, c);
+    tlsio_free(&c->tls);
+    if (c->counted)
+        limits_leave(w->limits, &c->peer);
+    stats_add(&w->stats, STAT_conn_open, -1);
+    slot_give(c);
+    loop_defer(w->loop, &c->defer_free);
+}
+
+void conn_close(struct conn *c, enum close_reason reason)
+{
+    if (c->defer_free.queued)
+        return;
+    if (!c->ended) {
+        log_end(c, reason);
+        tell_down(c, reason);
+    }
+    if (!c->defer_free.queued)
+        release(c);
+}
+
+void conn_finish(struct conn *c, enum close_reason reason)
+{
+    if (c->ended)
+        return;
+    log_end(c, reason);
+    tell_down(c, reason);
+    if (c->defer_free.queued)
+        return;
+    c->finishing = 1;
+    if (c->io.fd < 0) {
+        release(c);
+        return;
+    }
+    timer_start(c, TIMER_FINISH, CONN_FINISH_MS);
+    loop_want(c->worker->loop, &c->io, LOOP_READ | (c->io.want & LOOP_WRITE));
+    if (list_is_empty(&c->dirty_node))
+        list_append(&c->worker->dirty, &c->dirty_node);
+}
+
+void conn_doom(struct conn *c, enum close_reason reason)
+{
+    if (c->doomed || c->defer_free.queued)
+        return;
+    c->doomed = 1;
+    if (!c->ended)
+        c->close_reason = (uint8_t)reason;
+    txq_clear(&c->out, &c->worker->pool);
+    list_remove(&c->borrow_node);
+    list_append(&c->worker->doomed, &c->doomed_node);
+}
+
+void conn_set_proto(struct conn *c, const struct conn_proto *proto, void *ctx, void *user)
+{
+    c->proto = proto;
+    c->proto_ctx = ctx;
+    c->user = user;
+}
+
+/* ---- timers ---- */
+
+static void on_timer(struct wheel_timer *t)
+{
+    struct conn *c = TD_CONTAINER_OF(t, struct conn, timer);
+
+    switch ((enum timer_use)c->timer_use) {
+    case TIMER_DEADLINE:
+        conn_close(c, (enum close_reason)c->close_reason);
+        break;
+    case TIMER_STALL:
+        if (conn_queued(c) == 0)
+            timer_stop(c);
+        else if (c->socket_out != c->stall_mark) {
+            c->stall_mark = c->socket_out;
+            timer_start(c, TIMER_STALL, CONN_STALL_MS);
+        } else {
+            conn_close(c, CLOSE_WRITE_STALL);
+        }
+        break;
+    case TIMER_FINISH:
+        conn_close(c, (enum close_reason)c->close_reason);
+        break;
+    case TIMER_NONE:
+        break;
+    }
+}
+
+/* ---- writing ---- */
+
+static void mark_dirty(struct conn *c)
+{
+    if (list_is_empty(&c->dirty_node))
+        list_append(&c->worker->dirty, &c->dirty_node);
+}
+
+static bool can_write(struct conn *c)
+{
+    if (c->ended || c->doomed)
+        return false;
+    if (conn_queued(c) > c->tx_max) {
+        conn_doom(c, CLOSE_QUEUE_FULL);
+        return false;
+    }
+    return true;
+}
+
+void conn_write(struct conn *c, const void *p, size_t n)
+{
+    if (!can_write(c))
+        return;
+    if (!txq_add(&c->out, &c->worker->pool, p, n)) {
+        conn_doom(c, CLOSE_NO_MEMORY);
+        return;
+    }
+    c->bytes_out += n;
+    mark_dirty(c);
+}
+
+void conn_write_ref(struct conn *c, const void *p, size_t n)
+{
+    if (!can_write(c))
+        return;
+    if (!txq_add_ref(&c->out, &c->worker->pool, p, n)) {
+        conn_doom(c, CLOSE_NO_MEMORY);
+        return;
+    }
+    c->bytes_out += n;
+    mark_dirty(c);
+    if (list_is_empty(&c->borrow_node))
+        list_append(&c->worker->borrowers, &c->borrow_node);
+}
+
+char *conn_write_room(struct conn *c, size_t n)
+{
+    char *room;
+
+    if (!can_write(c))
+        return NULL;
+    room = txq_room(&c->out, &c->worker->pool, n);
+    if (!room)
+        conn_doom(c, CLOSE_NO_MEMORY);
+    return room;
+}
+
+void conn_wrote(struct conn *c, size_t n)
+{
+    txq_used(&c->out, n);
+    c->bytes_out += n;
+    mark_dirty(c);
+}
+
+static void on_cipher(void *arg, const void *p, size_t n)
+{
+    struct conn *c = arg;
+
+    if (!txq_add(&c->cipher, &c->worker->pool, p, n))
+        conn_doom(c, CLOSE_NO_MEMORY);
+    else
+        mark_dirty(c);
+}
+
+/* Turn queued plaintext into records, as long as the socket keeps up with them. */
+static void encrypt(struct conn *c)
+{
+    struct worker *w = c->worker;
+
+    while (c->out.n && c->cipher.n < c->tx_high && !c->doomed) {
+        struct sv piece = txq_front(&c->out);
+
+        if (piece.n < TLS_RECORD_MAX && piece.n < c->out.n) {
+            struct iovec iov[IOV_MAX_PIECES];
+            int n_iov = txq_iov(&c->out, iov, IOV_MAX_PIECES);
+            size_t n = 0;
+
+            for (int i = 0; i < n_iov && n < TLS_RECORD_MAX; i++) {
+                size_t take = TD_MIN(iov[i].iov_len, TLS_RECORD_MAX - n);
+
+                memcpy(w->gather_buf + n, iov[i].iov_base, take);
+                n += take;
+            }
+            piece = sv_make(w->gather_buf, n);
+        }
+        piece = sv_upto(piece, TLS_RECORD_MAX);
+        if (tlsio_output(c->tls, piece.p, piece.n) != TD_OK) {
+            conn_doom(c, CLOSE_TLS_ERROR);
+            return;
+        }
+        txq_drop(&c->out, &w->pool, piece.n);
+    }
+}
+
+/* Write what the kernel takes. False: it takes no more now, or the connection is doomed. */
+static bool write_some(struct conn *c, struct txq *q)
+{
+    struct worker *w = c->worker;
+
+    while (q->n) {
+        struct iovec iov[IOV_MAX_PIECES];
+        struct msghdr m = { .msg_iov = iov };
+        ssize_t n;
+
+        m.msg_iovlen = (size_t)txq_iov(q, iov, IOV_MAX_PIECES);
+        n = sendmsg(c->io.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno != EAGAIN)
+                conn_doom(c, errno == EPIPE || errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
+            return false;
+        }
+        txq_drop(q, &w->pool, (size_t)n);
+        c->socket_out += (uint64_t)n;
+    }
+    return true;
+}
+
+/* All is written of a connection that is to end: say so to the peer and wait a little for its FIN, as
+ * closing with unread bytes would reset the connection and could take the last answer with it. */
+static void finish_step(struct conn *c)
+{
+    if (c->tls && !c->eof) {
+        tlsio_bye(c->tls);
+        write_some(c, &c->cipher);
+    }
+    shutdown(c->io.fd, SHUT_WR);
+    c->finishing = 0;
+    if (c->eof)
+        release(c);
+    else
+        timer_start(c, TIMER_FINISH, LINGER_MS);
+}
+
+void conn_flush(struct conn *c)
+{
+    bool all = true;
+
+    list_remove(&c->dirty_node);
+    if (c->doomed || c->io.fd < 0)
+        return;
+    if (c->io.want & LOOP_WRITE)
+        return; /* the kernel will say when */
+    if (c->tls) {
+        do {
+            if (tlsio_state(c->tls) == TLSIO_UP)
+                encrypt(c);
+            all = write_some(c, &c->cipher);
+        } while (all && c->out.n && tlsio_state(c->tls) == TLSIO_UP && !c->doomed);
+    } else if (!c->connecting) {
+        all = write_some(c, &c->out);
+    }
+    if (c->doomed)
+        return;
+    if (!all) {
+        loop_want(c->worker->loop, &c->io, c->io.want | LOOP_WRITE);
+        if (c->timer_use == TIMER_NONE) {
+            c->stall_mark = c->socket_out;
+            timer_start(c, TIMER_STALL, CONN_STALL_MS);
+        }
+    }
+    if (c->above && conn_queued(c) <= c->tx_high / 2) {
+        c->above = 0;
+        if (!c->ended && c->proto->drained)
+            c->proto->drained(c);
+    }
+    if (c->finishing && conn_queued(c) == 0)
+        finish_step(c);
+}
+
+bool conn_is_full(struct conn *c)
+{
+    if (conn_queued(c) < c->tx_high)
+        return false;
+    if (!(c->io.want & LOOP_WRITE) && !c->connecting) {
+        conn_flush(c);
+        if (conn_queued(c) < c->tx_high)
+            return false;
+    }
+    c->above = 1;
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* Keep what the protocol did not take. */
+static void keep(struct conn *c, const char *p, size_t n)
+{
+    if (n == 0) {
+        free(c->kept);
+        c->kept = NULL;
+        c->kept_n = c->kept_cap = 0;
+        return;
+    }
+    if (!c->pauses && c->proto->keep_max && n > c->proto->keep_max) {
+        conn_close(c, CLOSE_FRAMING);
+        return;
+    }
+    if (n > c->kept_cap) {
+        char *grown = realloc(c->kept, n);
+
+        if (!grown) {
+            conn_close(c, CLOSE_NO_MEMORY);
+            return;
+        }
+        c->kept = grown;
+        c->kept_cap = (uint32_t)n;
+    }
+    memmove(c->kept, p, n);
+    c->kept_n = (uint32_t)n;
+}
+
+static void tls_feed(struct conn *c, size_t n);
+
+/* Offer the bytes at the front of the worker's buffer to the protocol. */
+static void offer(struct conn *c, size_t n)
+{
+    struct worker *w = c->worker;
+    size_t taken = 0;
+    bool had_tls = c->tls != NULL;
+
+    c->in_data = 1;
+    while (taken < n && !c->pauses) {
+        const struct conn_proto *proto = c->proto;
+
+        taken += proto->data(c, w->read_buf + taken, n - taken);
+        if (c->ended || c->proto == proto || (c->tls && !had_tls))
+            break;
+    }
+    c->in_data = 0;
+    if (!list_is_empty(&w->borrowers))
+        worker_settle(w);
+    if (c->ended)
+        return;
+    if (c->tls && !had_tls) { /* these bytes were a ClientHello */
+        size_t rest = TD_MIN(n - taken, (size_t)WORKER_READ_SIZE);
+
+        keep(c, NULL, 0);
+        memcpy(w->cipher_buf, w->read_buf + taken, rest);
+        tls_feed(c, rest);
+        return;
+    }
+    keep(c, w->read_buf + taken, n - taken);
+}
+
+/* Put what was kept in front, with room for n more; the place for those, or NULL. */
+static char *front(struct conn *c, size_t n)
+{
+    struct worker *w = c->worker;
+
+    if (c->kept_n + n > w->read_cap) {
+        char *grown = realloc(w->read_buf, c->kept_n + n);
+
+        if (!grown) {
+            conn_close(c, CLOSE_NO_MEMORY);
+            return NULL;
+        }
+        w->read_buf = grown;
+        w->read_cap = c->kept_n + n;
+    }
+    if (c->kept_n)
+        memcpy(w->read_buf, c->kept, c->kept_n);
+    return w->read_buf + c->kept_n;
+}
+
+static void on_eof(struct conn *c)
+{
+    c->eof = 1;
+    conn_finish(c, CLOSE_PEER);
+}
+
+static void tls_failed(struct conn *c)
+{
+    char peer[ADDR_TEXT_MAX];
+    bool certificate = tlsio_state(c->tls) == TLSIO_FAILED_CERTIFICATE;
+
+    stats_inc(&c->worker->stats, STAT_tls_failures);
+    log_info("tls", c->id, "handshake failed: peer=%s reason=%s", addr_text(&c->peer, peer), tlsio_fault(c->tls));
+    conn_finish(c, c->connecting && certificate ? CLOSE_CERTIFICATE : CLOSE_TLS_HANDSHAKE);
+}
+
+/* n bytes of ciphertext are in the worker's cipher buffer. */
+static void tls_feed(struct conn *c, size_t n)
+{
+    struct worker *w = c->worker;
+    bool was_up = tlsio_state(c->tls) == TLSIO_UP;
+    size_t got = 0, room = n + 2 * TLS_RECORD_MAX;
+    char *to = front(c, room);
+
+    if (!to)
+        return;
+    for (size_t at = 0;;) {
+        size_t used = 0;
+        size_t plain = tlsio_input(c->tls, w->cipher_buf + at, n - at, &used, to + got, room - got);
+
+        at += used;
+        got += plain;
+        if (plain == 0)
+            break;
+    }
+    if (!was_up && tlsio_state(c->tls) == TLSIO_UP) {
+        stats_inc(&w->stats, STAT_tls_handshakes);
+        mark_dirty(c);
+        if (c->connecting)
+            conn_is_up(c);
+        else
+            conn_deadline(c, w->first_line_ms, CLOSE_FIRST_LINE);
+        if (c->ended)
+            return;
+    }
+    if (got) {
+        c->bytes_in += got;
+        offer(c, c->kept_n + got);
+        if (c->ended)
+            return;
+    }
+    switch (tlsio_state(c->tls)) {
+    case TLSIO_FAILED_RECORD:
+        conn_close(c, CLOSE_TLS_ERROR);
+        break;
+    case TLSIO_FAILED_HANDSHAKE:
+    case TLSIO_FAILED_CERTIFICATE:
+        tls_failed(c);
+        break;
+    case TLSIO_CLOSED:
+        on_eof(c);
+        break;
+    case TLSIO_HANDSHAKING:
+    case TLSIO_UP:
+        break;
+    }
+}
+
+static void conn_read(struct conn *c)
+{
+    struct worker *w = c->worker;
+
+    for (int i = 0; i < READS_PER_EVENT && !c->ended && !c->pauses && !c->doomed; i++) {
+        char *to = c->tls ? w->cipher_buf : front(c, WORKER_READ_SIZE);
+        ssize_t n;
+
+        if (!to)
+            return;
+        n = recv(c->io.fd, to, WORKER_READ_SIZE, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0) {
+            conn_close(c, errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
+            return;
+        }
+        if (n == 0) {
+            on_eof(c);
+            return;
+        }
+        if (c->tls) {
+            tls_feed(c, (size_t)n);
+        } else {
+            c->bytes_in += (uint64_t)n;
+            offer(c, c->kept_n + (size_t)n);
+        }
+        if (n < WORKER_READ_SIZE)
+            return;
+    }
+}
+
+void conn_offer_kept(struct conn *c)
+{
+    if (c->ended || c->doomed || c->pauses || !c->kept_n)
+        return;
+    if (front(c, 0))
+        offer(c, c->kept_n);
+}
+
+static void read_and_discard(struct conn *c)
+{
+    for (int i = 0; i < READS_PER_EVENT; i++) {
+        ssize_t n = recv(c->io.fd, c->worker->read_buf, c->worker->read_cap, MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            c->eof = 1;
+            if (n < 0 || conn_queued(c) == 0)
+                release(c);
+            else
+                loop_want(c->worker->loop, &c->io, c->io.want & ~(uint32_t)LOOP_READ);
+            return;
+        }
+    }
+}
+
+static void on_ready(struct loop_io *io, uint32_t events)
+{
+    struct conn *c = TD_CONTAINER_OF(io, struct conn, io);
+
+    if (c->dial && c->connecting) {
+        dial_ready(c, events);
+        return;
+    }
+    if (events & LOOP_WRITE) {
+        loop_want(c->worker->loop, &c->io, c->io.want & ~(uint32_t)LOOP_WRITE);
+        conn_flush(c);
+        if (c->defer_free.queued || c->doomed)
+            return;
+    }
+    if (c->ended) {
+        if (events & (LOOP_READ | LOOP_ERROR))
+            read_and_discard(c);
+        return;
+    }
+    if (events & LOOP_READ && !c->pauses)
+        conn_read(c);
+    else if (events & LOOP_ERROR)
+        conn_close(c, CLOSE_RESET);
+}
+
+static void want_read(struct conn *c)
+{
+    if (c->ended)
+        return;
+    loop_want(c->worker->loop, &c->io, (c->io.want & LOOP_WRITE) | (c->pauses ? 0 : LOOP_READ));
+}
+
+void conn_pause(struct conn *c, enum conn_pause why)
+{
+    c->pauses |= (uint8_t)why;
+    want_read(c);
+}
+
+void conn_resume(struct conn *c, enum conn_pause why)
+{
+    if (!(c->pauses & why))
+        return;
+    c->pauses &= (uint8_t)~why;
+    if (c->pauses)
+        return;
+    want_read(c);
+    if (c->kept_n && list_is_empty(&c->again_node)) {
+        list_append(&c->worker->again, &c->again_node);
+        loop_soon(c->worker->loop);
+    }
+}
+
+/* ---- TLS and coming up ---- */
+
+int conn_start_tls(struct conn *c)
+{
+    int err = tlsio_accept(&c->tls, c->worker->tls, on_cipher, c);
+
+    if (!err)
+        conn_deadline(c, c->worker->handshake_ms, CLOSE_TLS_TIMEOUT);
+    return err;
+}
+
+int conn_start_tls_client(struct conn *c, const char *host, bool verify)
+{
+    return tlsio_dial(&c->tls, c->worker->tls, host, verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE, on_cipher, c);
+}
+
+int conn_attach(struct conn *c, int fd)
+{
+    return loop_add(c->worker->loop, &c->io, fd, LOOP_WRITE);
+}
+
+void conn_is_up(struct conn *c)
+{
+    struct worker *w = c->worker;
+
+    c->connecting = 0;
+    conn_deadline_clear(c);
+    dial_free(&c->dial);
+    loop_want(w->loop, &c->io, c->pauses ? 0 : LOOP_READ);
+    stats_inc(&w->stats, STAT_conn_dialled);
+    conn_opened(c);
+    if (c->proto->up)
+        c->proto->up(c);
+    if (!c->ended && conn_queued(c))
+        mark_dirty(c);
+}
+
+void conn_opened(struct conn *c)
+{
+    c->opened = 1;
+    if (c->worker->on_conn_open)
+        c->worker->on_conn_open(c->worker, c);
+}
+
+bool conn_is_tls(const struct conn *c)
+{
+    return c->tls != NULL;
+}
+
+const char *conn_transport_text(const struct conn *c)
+{
+    if (c->is_ws)
+        return c->tls ? "wss" : "ws";
+    return c->tls ? "tls" : "tcp";
+}

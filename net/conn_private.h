@@ -1,0 +1,28 @@
+/* What the files of net/ know of a connection beyond net/conn.h. */
+#pragma once
+
+#include "net/conn.h"
+
+/* Offer what was kept to the protocol again, if reading is not paused. */
+void conn_offer_kept(struct conn *c);
+
+/* Close it at the end of this turn: safe from anywhere. */
+void conn_doom(struct conn *c, enum close_reason reason);
+
+/* Deadline for being up (first line, handshake, connect): closes with the reason given. */
+void conn_deadline(struct conn *c, int64_t ms, enum close_reason reason);
+void conn_deadline_clear(struct conn *c);
+
+/* Give a dialled connection its connected socket, then start what is queued. Takes the descriptor over. */
+int conn_attach(struct conn *c, int fd);
+/* The dialled connection (TLS included) is ready for the protocol. */
+void conn_is_up(struct conn *c);
+/* Start TLS as client on a connected, dialled connection. */
+int conn_start_tls_client(struct conn *c, const char *host, bool verify);
+
+/* The protocol is known: tell the observer. */
+void conn_opened(struct conn *c);
+
+/* The socket of a connecting connection is ready. */
+void dial_ready(struct conn *c, uint32_t events);
+void dial_free(struct dial **d);

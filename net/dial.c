@@ -1,0 +1,200 @@
+/* Opening connections: resolve, then try every address in turn. */
+#include "net/dial.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "net/conn_private.h"
+#include "net/resolve.h"
+
+struct dial {
+    struct conn *conn;          /* back */
+    char *host;                 /* owned */
+    struct dial_target to;
+    struct resolve_query *query; /* while resolving */
+    struct addr addrs[RESOLVE_ADDRS_MAX];
+    size_t n_addrs, at;         /* at: the next to try */
+    struct wheel_timer timer;   /* for the address being tried */
+    enum close_reason why;      /* what went wrong last */
+};
+
+static void try_next(struct dial *d);
+
+void dial_free(struct dial **dp)
+{
+    struct dial *d = *dp;
+
+    if (!d)
+        return;
+    *dp = NULL;
+    if (d->query)
+        resolve_cancel(d->query);
+    loop_timer_stop(d->conn->worker->loop, &d->timer);
+    free(d->host);
+    free(d);
+}
+
+static void drop_socket(struct conn *c)
+{
+    int fd = c->io.fd;
+
+    if (fd < 0)
+        return;
+    loop_remove(c->worker->loop, &c->io);
+    close(fd);
+}
+
+static void failed(struct dial *d, enum close_reason why, const char *text)
+{
+    char peer[ADDR_TEXT_MAX];
+
+    d->why = why;
+    log_debug("net", d->conn->id, "connect failed: host=%s address=%s reason=%s", d->host, addr_text(&d->conn->peer, peer),
+              text);
+}
+
+static void connected(struct dial *d)
+{
+    struct conn *c = d->conn;
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof ss;
+    int one = 1, err;
+
+    if (getsockname(c->io.fd, (struct sockaddr *)&ss, &len) == 0)
+        addr_from_socket(&c->local, &ss);
+    setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(c->io.fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    if (!d->to.tls) {
+        conn_is_up(c); /* frees d */
+        return;
+    }
+    conn_deadline(c, d->to.timeout_ms, CLOSE_CONNECT_TIMEOUT);
+    err = conn_start_tls_client(c, d->host, d->to.verify);
+    if (err) {
+        log_error("tls", c->id, "cannot start a TLS session: %s", td_err_text(err));
+        conn_doom(c, CLOSE_TLS_HANDSHAKE);
+        return;
+    }
+    dial_free(&c->dial);
+    loop_want(c->worker->loop, &c->io, LOOP_READ);
+}
+
+static bool try_address(struct dial *d, const struct addr *a)
+{
+    struct conn *c = d->conn;
+    int fd;
+
+    c->peer = *a;
+    if (d->to.allow && !d->to.allow(d->to.allow_arg, a)) {
+        failed(d, CLOSE_FORBIDDEN, "address not allowed");
+        return false;
+    }
+    fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        failed(d, CLOSE_CONNECT_FAILED, strerror(errno));
+        return false;
+    }
+    if (connect(fd, &a->sa, addr_len(a)) < 0 && errno != EINPROGRESS) {
+        failed(d, CLOSE_CONNECT_FAILED, strerror(errno));
+        close(fd);
+        return false;
+    }
+    if (conn_attach(c, fd) != TD_OK) {
+        failed(d, CLOSE_CONNECT_FAILED, "cannot watch the socket");
+        close(fd);
+        return false;
+    }
+    loop_timer_start(c->worker->loop, &d->timer, (uint64_t)d->to.timeout_ms);
+    return true;
+}
+
+static void try_next(struct dial *d)
+{
+    drop_socket(d->conn);
+    loop_timer_stop(d->conn->worker->loop, &d->timer);
+    while (d->at < d->n_addrs)
+        if (try_address(d, &d->addrs[d->at++]))
+            return;
+    conn_doom(d->conn, d->why);
+}
+
+static void on_timer(struct wheel_timer *t)
+{
+    struct dial *d = TD_CONTAINER_OF(t, struct dial, timer);
+
+    failed(d, CLOSE_CONNECT_TIMEOUT, "timed out");
+    try_next(d);
+}
+
+void dial_ready(struct conn *c, uint32_t events)
+{
+    struct dial *d = c->dial;
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (error) {
+        failed(d, CLOSE_CONNECT_FAILED, strerror(error));
+        try_next(d);
+    } else if (events & LOOP_WRITE) {
+        loop_timer_stop(c->worker->loop, &d->timer);
+        connected(d);
+    }
+}
+
+static void on_resolved(void *arg, const struct addr *addrs, size_t n, const char *why)
+{
+    struct dial *d = arg;
+
+    d->query = NULL;
+    if (n == 0)
+        failed(d, CLOSE_DNS, why);
+    d->n_addrs = TD_MIN(n, (size_t)RESOLVE_ADDRS_MAX);
+    for (size_t i = 0; i < d->n_addrs; i++)
+        d->addrs[i] = addrs[i];
+    try_next(d);
+}
+
+int dial(struct conn **out, struct worker *w, const struct dial_target *to, const struct conn_proto *proto, void *ctx,
+         void *user)
+{
+    struct dial *d = NULL;
+    struct conn *c;
+    struct addr literal;
+    int err;
+
+    *out = NULL;
+    err = conn_new(&c, w, -1, false, NULL, NULL);
+    if (err)
+        return err;
+    d = calloc(1, sizeof *d);
+    if (d)
+        d->host = strdup(to->host);
+    if (!d || !d->host) {
+        free(d);
+        conn_close(c, CLOSE_NO_MEMORY); /* no protocol yet: nobody is told */
+        return TD_ENOMEM;
+    }
+    d->conn = c;
+    d->to = *to;
+    d->to.host = d->host;
+    d->why = CLOSE_CONNECT_FAILED;
+    wheel_timer_init(&d->timer, on_timer);
+    c->dial = d;
+    c->connecting = 1;
+    conn_set_proto(c, proto, ctx, user);
+    conn_deadline(c, 2 * to->timeout_ms, CLOSE_CONNECT_TIMEOUT);
+    if (addr_from_host(&literal, sv_of(d->host), to->port))
+        on_resolved(d, &literal, 1, NULL);
+    else if (w->resolver)
+        d->query = resolve_host(w->resolver, d->host, to->port, on_resolved, d);
+    else
+        on_resolved(d, NULL, 0, "no resolver");
+    *out = c;
+    return TD_OK;
+}

@@ -1,0 +1,167 @@
+/* Listening sockets: accept, apply the limits, start sniffing. */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "net/conn_private.h"
+#include "net/limit.h"
+#include "net/sniff.h"
+
+enum { ACCEPTS_PER_TURN = 64, BACKLOG = 4096, RETRY_MS = 100 };
+
+struct listener {
+    struct worker *worker; /* back */
+    struct loop_io io;
+    struct wheel_timer retry; /* out of descriptors: try again */
+    uint8_t transports, protocols;
+};
+
+static void accepted(struct listener *l, int fd, const struct sockaddr_storage *from)
+{
+    struct worker *w = l->worker;
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof ss;
+    struct addr peer, local;
+    struct conn *c;
+    char text[ADDR_TEXT_MAX];
+    int one = 1;
+
+    addr_from_socket(&peer, from);
+    getsockname(fd, (struct sockaddr *)&ss, &len);
+    addr_from_socket(&local, &ss);
+    stats_inc(&w->stats, STAT_conn_accepted);
+    if (w->limits && !limits_enter(w->limits, &peer)) {
+        stats_inc(&w->stats, STAT_conn_refused_limit);
+        log_debug("net", 0, "refused: peer=%s reason=%s", addr_text(&peer, text), close_reason_text(CLOSE_LIMIT));
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    if (conn_new(&c, w, fd, true, &peer, &local) != TD_OK) {
+        if (w->limits)
+            limits_leave(w->limits, &peer);
+        return;
+    }
+    c->counted = w->limits != NULL;
+    c->port_transports = l->transports;
+    c->port_protocols = l->protocols;
+    conn_set_proto(c, &sniff_proto, NULL, NULL);
+    conn_deadline(c, w->first_line_ms, CLOSE_FIRST_LINE);
+}
+
+static void on_acceptable(struct loop_io *io, uint32_t events)
+{
+    struct listener *l = TD_CONTAINER_OF(io, struct listener, io);
+
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage ss;
+        socklen_t len = sizeof ss;
+        int fd = accept4(io->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            accepted(l, fd, &ss);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            log_warn("net", 0, "cannot accept connections for now: %s", strerror(errno));
+            loop_want(l->worker->loop, io, 0);
+            loop_timer_start(l->worker->loop, &l->retry, RETRY_MS);
+            return;
+        } else if (errno == EAGAIN) {
+            return;
+        }
+    }
+}
+
+static void on_retry(struct wheel_timer *t)
+{
+    struct listener *l = TD_CONTAINER_OF(t, struct listener, retry);
+
+    loop_want(l->worker->loop, &l->io, LOOP_READ);
+}
+
+/* SO_REUSEPORT would let us share the port with another server of the same user: find out first. */
+static int probe(const struct addr *at)
+{
+    int fd = socket(at->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, err = TD_OK;
+
+    if (fd < 0)
+        return td_err_from_errno(errno);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (at->sa.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, &at->sa, addr_len(at)) < 0 || listen(fd, 1) < 0)
+        err = td_err_from_errno(errno);
+    close(fd);
+    return err;
+}
+
+int listener_new(struct listener **out, struct worker *w, struct addr *at, uint8_t transports, uint8_t protocols)
+{
+    struct listener *l = calloc(1, sizeof *l);
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    int err = TD_ENOMEM, fd = -1, one = 1;
+
+    *out = NULL;
+    if (!l)
+        goto out;
+    l->worker = w;
+    l->io.fd = -1;
+    l->io.ready = on_acceptable;
+    l->transports = transports;
+    l->protocols = protocols;
+    wheel_timer_init(&l->retry, on_retry);
+    if (w->index == 0 && addr_port(at) != 0) {
+        err = probe(at);
+        if (err)
+            goto out;
+    }
+    fd = socket(at->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        err = td_err_from_errno(errno);
+        goto out;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (at->sa.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, &at->sa, addr_len(at)) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
+        err = td_err_from_errno(errno);
+        goto out;
+    }
+    if (addr_port(at) == 0)
+        addr_set_port(at, ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+                                                         : ((struct sockaddr_in *)&ss)->sin_port));
+    err = loop_add(w->loop, &l->io, fd, LOOP_READ);
+    if (err)
+        goto out;
+    *out = l;
+    return TD_OK;
+out:
+    if (fd >= 0)
+        close(fd);
+    free(l);
+    return err;
+}
+
+void listener_free(struct listener **lp)
+{
+    struct listener *l = *lp;
+    int fd;
+
+    if (!l)
+        return;
+    *lp = NULL;
+    fd = l->io.fd;
+    loop_timer_stop(l->worker->loop, &l->retry);
+    loop_remove(l->worker->loop, &l->io);
+    if (fd >= 0)
+        close(fd);
+    free(l);
+}

@@ -1,0 +1,129 @@
+/* The demultiplexer. */
+#include "net/sniff.h"
+
+#include "common/log.h"
+#include "net/conn_private.h"
+#include "net/listener.h"
+
+enum { TLS_HANDSHAKE_RECORD = 0x16 };
+
+/* `MSRP SP transact-id SP ...`, with the character set of a transact-id (RFC 4975 s.9). */
+static bool is_msrp_line(struct sv line)
+{
+    size_t i = 5;
+
+    if (!sv_starts(line, SV("MSRP ")))
+        return false;
+    while (i < line.n && line.p[i] > ' ' && line.p[i] != ':')
+        i++;
+    if (i == 5 || i == line.n || line.p[i] != ' ')
+        return false;
+    return line.n < 8 || !sv_eq_nocase(sv_from(line, line.n - 8), SV(" SIP/2.0"));
+}
+
+enum sniffed sniff(const char *p, size_t n)
+{
+    static const char get[] = "GET ";
+    struct sv line;
+    size_t end;
+
+    if (n == 0)
+        return SNIFF_MORE;
+    if ((unsigned char)p[0] == TLS_HANDSHAKE_RECORD)
+        return SNIFF_TLS;
+    if (p[0] == '\r') {
+        if (n < 2)
+            return SNIFF_MORE;
+        if (p[1] != '\n')
+            return SNIFF_BAD;
+        if (n == 2 || (n == 3 && p[2] == '\r'))
+            return SNIFF_MORE;
+        return n >= 4 && p[2] == '\r' && p[3] == '\n' ? SNIFF_PING : SNIFF_CRLF;
+    }
+    if (memcmp(p, get, TD_MIN(n, (size_t)4)) == 0 && n >= 4)
+        return SNIFF_HTTP;
+    line = sv_make(p, n);
+    end = sv_find(sv_upto(line, SNIFF_LINE_MAX), '\n');
+    if (end >= SNIFF_LINE_MAX)
+        return SNIFF_BAD;
+    if (end == n)
+        return SNIFF_MORE;
+    if (end == 0 || p[end - 1] != '\r')
+        return SNIFF_BAD;
+    return is_msrp_line(sv_upto(line, end - 1)) ? SNIFF_MSRP : SNIFF_SIP;
+}
+
+static void hand_over(struct conn *c, enum proto_id id)
+{
+    struct worker *w = c->worker;
+    const struct proto_slot *slot = &w->protos[id];
+    uint8_t need_transport = c->tls ? PORT_TLS : PORT_TCP, need_protocol = id == PROTO_MSRP ? PORT_MSRP : PORT_SIP;
+
+    if (!slot->ops || !(c->port_transports & need_transport) || !(c->port_protocols & need_protocol)) {
+        stats_inc(&w->stats, STAT_sniff_failed);
+        conn_finish(c, CLOSE_NOT_SERVED);
+        return;
+    }
+    stats_inc(&w->stats, id == PROTO_MSRP ? STAT_sniff_msrp : STAT_sniff_sip);
+    conn_deadline_clear(c);
+    conn_set_proto(c, slot->ops, slot->ctx, NULL);
+    conn_opened(c);
+    if (slot->ops->up)
+        slot->ops->up(c);
+}
+
+static size_t sniff_data(struct conn *c, const char *p, size_t n)
+{
+    static const char not_implemented[] = "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    size_t at = 0;
+
+    for (;;) {
+        switch (sniff(p + at, n - at)) {
+        case SNIFF_MORE:
+            return at;
+        case SNIFF_CRLF:
+            at += 2;
+            break;
+        case SNIFF_PING:
+            if (c->port_protocols & PORT_SIP)
+                conn_write(c, "\r\n", 2);
+            at += 4;
+            break;
+        case SNIFF_TLS:
+            if (c->tls || at || !c->worker->tls || !(c->port_transports & (PORT_TLS | PORT_WSS)) || conn_start_tls(c) != 0) {
+                stats_inc(&c->worker->stats, STAT_sniff_failed);
+                conn_finish(c, CLOSE_NOT_SERVED);
+                return n;
+            }
+            return at;
+        case SNIFF_HTTP:
+            stats_inc(&c->worker->stats, STAT_sniff_http);
+            conn_write(c, not_implemented, sizeof not_implemented - 1);
+            conn_finish(c, CLOSE_NOT_SERVED);
+            return n;
+        case SNIFF_MSRP:
+            hand_over(c, PROTO_MSRP);
+            return at;
+        case SNIFF_SIP:
+            hand_over(c, PROTO_SIP);
+            return at;
+        case SNIFF_BAD:
+            stats_inc(&c->worker->stats, STAT_sniff_failed);
+            conn_close(c, CLOSE_UNKNOWN);
+            return n;
+        }
+    }
+}
+
+static void sniff_down(struct conn *c, enum close_reason reason)
+{
+    if (reason == CLOSE_FIRST_LINE || reason == CLOSE_TLS_TIMEOUT)
+        stats_inc(&c->worker->stats, STAT_sniff_failed);
+}
+
+const struct conn_proto sniff_proto = {
+    .name = "new",
+    .data = sniff_data,
+    .down = sniff_down,
+    .keep_max = SNIFF_LINE_MAX + 8,
+};
