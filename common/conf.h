@@ -1,9 +1,19 @@
 /* The configuration: one INI file, checked against the schema in conf_tbl.h.
  *
  * A struct conf is read-only once parsed and may be read by any thread; a
- * reload parses a new one. Every field is named as its key: conf->msrp.buffer.
+ * reload parses a new one. Every field is named as its key: conf->msrp.buffer; the structs below
+ * are made from the table, so neither can have a key that the other lacks.
  * INT and SIZE are int64_t (SIZE in bytes, times in seconds), BOOL is bool, STR is a string that
- * is never NULL, LIST an array of strings, ENUM_x one of the enums below. */
+ * is never NULL, LIST an array of strings, ENUM_x one of the enums below.
+ *
+ * The file: [section] and [listen.NAME] lines, `key = value` lines. Comments start with ; or #, at the start of a line
+ * or after a blank. What is unknown, wrong or given twice is a fault, never ignored.
+ *
+ * What conf_load() fills in from other keys:
+ *   listen        without any section: one named "main" with the default values
+ *   transports    a listen section that names none serves tls and wss only when a certificate is configured
+ *   auth.realm    empty: the first of sip.domains (so it is empty only when no domain is served)
+ *   msrp.use_path_addr   a leading msrp:// or msrps:// is taken away */
 #pragma once
 
 #include "common/buf.h"
@@ -17,7 +27,7 @@ struct conf_list {
 enum conf_client_cert { CLIENT_CERT_NONE, CLIENT_CERT_OPTIONAL, CLIENT_CERT_REQUIRED };
 enum conf_endpoint_tls { ENDPOINT_TLS_OPPORTUNISTIC, ENDPOINT_TLS_VERIFY };
 
-#define CONF_TYPE_STR char *
+#define CONF_TYPE_STR char * /* owned */
 #define CONF_TYPE_BOOL bool
 #define CONF_TYPE_INT int64_t
 #define CONF_TYPE_SIZE int64_t
@@ -30,43 +40,38 @@ enum conf_endpoint_tls { ENDPOINT_TLS_OPPORTUNISTIC, ENDPOINT_TLS_VERIFY };
 /* One [listen.NAME] section. */
 struct conf_listen {
     char *name; /* owned */
-#define CONF(section, key, type, def, min, max, unit, text)
-#define CONF_LISTEN(key, type, def, min, max, unit, text) CONF_TYPE_##type key;
+#define CONF_LISTEN(key, type, def, min, max, unit, apply, text) CONF_TYPE_##type key;
 #include "common/conf_tbl.h"
-#undef CONF_LISTEN
 };
 
 struct conf {
-#define CONF_LISTEN(key, type, def, min, max, unit, text)
-    struct { char *database; char *control; int64_t workers; char *user; enum log_level log_level; enum log_target log_to; int64_t drain_time; } server;
-    struct { char *certificate; char *private_key; char *ca_file; enum conf_client_cert client_certificate; char *priorities; } tls;
-    struct { char *realm; struct conf_list algorithms; int64_t nonce_lifetime; int64_t max_failures; } auth;
-    struct {
-        bool sipmsg; int64_t cmap_size, timer_interval, auth_min_expires, auth_max_expires; char *use_path_addr; char *event_callback;
-        bool require_tls; enum conf_endpoint_tls endpoint_tls; int64_t response_timeout, connect_timeout, probation, idle_timeout, max_header, buffer;
-        struct conf_list forward_to;
-    } msrp;
-    struct { struct conf_list domains; bool record_route; int64_t min_expires, default_expires, max_expires, max_contacts; struct conf_list authenticate; char *event_callback; } sip;
-    struct { char *file; } script;
-    struct { struct conf_list servers; } dns;
-    struct { int64_t connections, connections_per_address, requests_per_second, ban_time; } limits;
-    struct { bool enabled; } accounting;
-    struct { char *address; } admin;
-#undef CONF_LISTEN
-#undef CONF
-    struct conf_listen *listen; /* owned */
+#define CONF_BEGIN(section, text) struct {
+#define CONF(section, key, type, def, min, max, unit, apply, text) CONF_TYPE_##type key;
+#define CONF_END(section) } section;
+#include "common/conf_tbl.h"
+    struct conf_listen *listen; /* owned, at least one */
     size_t n_listen;
 };
 
-/* Read FILE and the overrides ("SECTION.KEY=VALUE", as given to -o) and check everything.
+/* Read FILE (NULL: none, all defaults) and the overrides ("SECTION.KEY=VALUE", as given to -o; a later one wins) and
+ * check everything.
  * On faults: one line "FILE:LINE: what is wrong" each (overrides: "-o SECTION.KEY: ...") is appended to faults, all of
- * them and not only the first, and TD_EINVAL is returned; *out is then NULL. */
+ * them and not only the first, and TD_EINVAL is returned; a file that cannot be read is such a fault too.
+ * TD_ENOMEM: out of memory. *out is NULL on failure. */
 int conf_load(struct conf **out, const char *file, char *const *overrides, size_t n_overrides, struct buf *faults);
 void conf_free(struct conf **c);
 
-/* The value of one key as text, as an operator would write it; NULL for an unknown key. The
- * caller frees it. Used by reload (what changed?) and for handing the configuration to the SIP process. */
+/* The value of one key as text, as an operator would write it ("16k", "yes", list words separated by a blank); NULL
+ * for an unknown key or when out of memory. The section of a port is "listen.NAME". The caller frees it. */
 char *conf_get_text(const struct conf *c, const char *section, const char *key);
+
+/* Append the whole effective configuration as INI text; conf_load() makes an equal struct conf of it. Used to hand the
+ * configuration to the SIP process. */
+void conf_dump(const struct conf *c, struct buf *out);
+
+/* Compare two configurations: append the names of keys that differ ("section.key", separated by a blank) to live when
+ * a reload can put them in force, else to restart. A port that came or went is named "listen.NAME". True if any differs. */
+bool conf_diff(const struct conf *before, const struct conf *after, struct buf *live, struct buf *restart);
 
 /* True if the list holds that word. */
 bool conf_list_has(const struct conf_list *l, const char *word);

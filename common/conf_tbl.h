@@ -1,68 +1,109 @@
-/* Every configuration key: one row each.
+/* Every configuration key: one row each. Structs, parsing, checks and the man page come from here.
  *
- * CONF(section, key, type, default, min, max, unit, sentence)
- *   type     STR BOOL INT SIZE LIST ENUM_xxx   (struct fields, parsing, checks, man page come from here)
+ * CONF_BEGIN(section, sentence)  rows  CONF_END(section)
+ * CONF(section, key, type, default, min, max, unit, apply, sentence)
+ *   type     STR BOOL INT SIZE LIST ENUM_xxx
  *   default  as text, as an operator would write it
  *   min max  for INT (in its unit) and SIZE (bytes); 0 0 elsewhere
- * [listen.NAME] sections repeat; all others occur once. */
-CONF(server, database, STR, LOCALSTATEDIR "/lib/tandem/tandem.db", 0, 0, "", "SQLite database file, made on first start.")
-CONF(server, control, STR, RUNSTATEDIR "/tandem/tandem.sock", 0, 0, "", "Unix socket for tandemctl.")
-CONF(server, workers, INT, "0", 0, 128, "", "Relay threads; 0 means one for each core.")
-CONF(server, user, STR, "", 0, 0, "", "Become this user after the ports are bound; empty means stay.")
-CONF(server, log_level, ENUM_LOG_LEVEL, "info", 0, 0, "", "Least important messages to log: error, warning, notice, info or debug.")
-CONF(server, log_to, ENUM_LOG_TO, "stderr", 0, 0, "", "Where the log goes: stderr, syslog or journal.")
-CONF(server, drain_time, INT, "10", 0, 3600, "s", "Time given to running sessions at a stop.")
+ *   apply    LIVE: a reload puts a new value in force; RESTART: a restart does
+ * CONF_LISTEN: the same for [listen.NAME] sections, which repeat; all others occur once.
+ * Define those you need before including; the file undefines them all. One row, one line. */
+#ifndef CONF_BEGIN
+#define CONF_BEGIN(section, text)
+#endif
+#ifndef CONF_END
+#define CONF_END(section)
+#endif
+#ifndef CONF
+#define CONF(section, key, type, def, min, max, unit, apply, text)
+#endif
+#ifndef CONF_LISTEN
+#define CONF_LISTEN(key, type, def, min, max, unit, apply, text)
+#endif
 
-CONF_LISTEN(address, LIST, "", 0, 0, "", "Addresses to listen on, each HOST:PORT or [IPv6]:PORT.")
-CONF_LISTEN(transports, LIST, "udp tcp tls ws wss", 0, 0, "", "Transports served, told apart on the same port by the first bytes: udp, tcp, tls, ws, wss.")
-CONF_LISTEN(protocols, LIST, "sip msrp", 0, 0, "", "Protocols served: sip, msrp.")
+CONF_BEGIN(server, "The process itself.")
+CONF(server, database, STR, LOCALSTATEDIR "/lib/tandem/tandem.db", 0, 0, "", RESTART, "SQLite database file, made on first start.")
+CONF(server, control, STR, RUNSTATEDIR "/tandem/tandem.sock", 0, 0, "", RESTART, "Unix socket for tandemctl.")
+CONF(server, workers, INT, "0", 0, 128, "", RESTART, "Relay threads; 0 means one for each core.")
+CONF(server, user, STR, "", 0, 0, "", RESTART, "Become this user after the ports are bound; empty means stay.")
+CONF(server, log_level, ENUM_LOG_LEVEL, "info", 0, 0, "", LIVE, "Least important messages to log: error, warning, notice, info or debug.")
+CONF(server, log_to, ENUM_LOG_TO, "stderr", 0, 0, "", RESTART, "Where the log goes: stderr, syslog or journal.")
+CONF(server, drain_time, INT, "10", 0, 3600, "s", LIVE, "Time given to running sessions at a stop.")
+CONF_END(server)
 
-CONF(tls, certificate, STR, "", 0, 0, "", "Certificate chain in PEM; needed when a port has tls or wss.")
-CONF(tls, private_key, STR, "", 0, 0, "", "Private key in PEM.")
-CONF(tls, ca_file, STR, "", 0, 0, "", "Trusted roots in PEM; empty means the system's.")
-CONF(tls, client_certificate, ENUM_CLIENT_CERT, "optional", 0, 0, "", "Whether a TLS client is asked for a certificate: none, optional or required.")
-CONF(tls, priorities, STR, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", 0, 0, "", "GnuTLS priority string.")
+CONF_BEGIN(tls, "Certificates and what is demanded of peers.")
+CONF(tls, certificate, STR, "", 0, 0, "", LIVE, "Certificate chain in PEM; needed when a port has tls or wss.")
+CONF(tls, private_key, STR, "", 0, 0, "", LIVE, "Private key in PEM.")
+CONF(tls, ca_file, STR, "", 0, 0, "", LIVE, "Trusted roots in PEM; empty means the system's.")
+CONF(tls, client_certificate, ENUM_CLIENT_CERT, "optional", 0, 0, "", LIVE, "Whether a TLS client is asked for a certificate: none, optional or required.")
+CONF(tls, priorities, STR, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", 0, 0, "", LIVE, "GnuTLS priority string.")
+CONF_END(tls)
 
-CONF(auth, realm, STR, "", 0, 0, "", "Digest realm; empty means the first of sip.domains.")
-CONF(auth, algorithms, LIST, "SHA-256 MD5", 0, 0, "", "Digest algorithms offered, in this order; MD5 goes last.")
-CONF(auth, nonce_lifetime, INT, "900", 10, 86400, "s", "How long a challenge may be used.")
-CONF(auth, max_failures, INT, "5", 1, 1000, "", "Failed attempts on one connection before it is closed.")
+CONF_BEGIN(auth, "Digest authentication, for both protocols.")
+CONF(auth, realm, STR, "", 0, 0, "", RESTART, "Digest realm; empty means the first of sip.domains.")
+CONF(auth, algorithms, LIST, "SHA-256 MD5", 0, 0, "", RESTART, "Digest algorithms offered, in this order; MD5 goes last.")
+CONF(auth, nonce_lifetime, INT, "900", 10, 86400, "s", RESTART, "How long a challenge may be used.")
+CONF(auth, max_failures, INT, "5", 1, 1000, "", RESTART, "Failed attempts on one connection before it is closed.")
+CONF_END(auth)
 
-CONF(msrp, sipmsg, BOOL, "1", 0, 0, "", "Build the SIP view of each frame for scripts.")
-CONF(msrp, cmap_size, INT, "8", 0, 24, "", "The session table starts with 2^N slots; it grows by itself.")
-CONF(msrp, timer_interval, INT, "60", 1, 3600, "s", "Time between clean-ups of expired sessions.")
-CONF(msrp, auth_min_expires, INT, "60", 1, 86400, "s", "Shortest lifetime a client may ask for.")
-CONF(msrp, auth_max_expires, INT, "3600", 1, 604800, "s", "Longest lifetime a client may ask for, and the default.")
-CONF(msrp, use_path_addr, STR, "", 0, 0, "", "HOST:PORT put into Use-Path; empty means the socket's own address.")
-CONF(msrp, event_callback, STR, "", 0, 0, "", "Script function run for every frame; empty means built-in routing.")
-CONF(msrp, require_tls, BOOL, "yes", 0, 0, "", "Serve AUTH and msrps tokens over TLS only.")
-CONF(msrp, endpoint_tls, ENUM_ENDPOINT_TLS, "opportunistic", 0, 0, "", "Certificates of last-hop endpoints: opportunistic (self-signed accepted) or verify.")
-CONF(msrp, response_timeout, INT, "30", 1, 300, "s", "Time a next hop has to answer.")
-CONF(msrp, connect_timeout, INT, "10", 1, 300, "s", "Time for connecting and TLS handshake, for each address.")
-CONF(msrp, probation, INT, "30", 1, 3600, "s", "A new connection must have had one accepted request by then.")
-CONF(msrp, idle_timeout, INT, "3600", 1, 604800, "s", "Connections without live tokens or bindings are closed after this time.")
-CONF(msrp, max_header, SIZE, "16k", 1024, 1048576, "bytes", "Longest start line and headers of one frame.")
-CONF(msrp, buffer, SIZE, "1M", 16384, 1073741824, "bytes", "Data waiting for one connection before its senders are paused.")
-CONF(msrp, forward_to, LIST, "public", 0, 0, "", "Next hops allowed: public, private, loopback, or CIDRs.")
+CONF_BEGIN(msrp, "The MSRP relay.")
+CONF(msrp, sipmsg, BOOL, "1", 0, 0, "", RESTART, "Build the SIP view of each frame for scripts.")
+CONF(msrp, cmap_size, INT, "8", 0, 24, "", RESTART, "The session table starts with 2^N slots; it grows by itself.")
+CONF(msrp, timer_interval, INT, "60", 1, 3600, "s", RESTART, "Time between clean-ups of expired sessions.")
+CONF(msrp, auth_min_expires, INT, "60", 1, 86400, "s", RESTART, "Shortest lifetime a client may ask for.")
+CONF(msrp, auth_max_expires, INT, "3600", 1, 604800, "s", RESTART, "Longest lifetime a client may ask for, and the default.")
+CONF(msrp, use_path_addr, STR, "", 0, 0, "", RESTART, "HOST:PORT put into Use-Path; empty means the socket's own address.")
+CONF(msrp, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every frame; empty means built-in routing.")
+CONF(msrp, require_tls, BOOL, "yes", 0, 0, "", RESTART, "Serve AUTH and msrps tokens over TLS only.")
+CONF(msrp, endpoint_tls, ENUM_ENDPOINT_TLS, "opportunistic", 0, 0, "", RESTART, "Certificates of last-hop endpoints: opportunistic (self-signed accepted) or verify.")
+CONF(msrp, response_timeout, INT, "30", 1, 300, "s", RESTART, "Time a next hop has to answer.")
+CONF(msrp, connect_timeout, INT, "10", 1, 300, "s", RESTART, "Time for connecting and TLS handshake, for each address.")
+CONF(msrp, probation, INT, "30", 1, 3600, "s", RESTART, "A new connection must have had one accepted request by then.")
+CONF(msrp, idle_timeout, INT, "3600", 1, 604800, "s", RESTART, "Connections without live tokens or bindings are closed after this time.")
+CONF(msrp, max_header, SIZE, "16k", 1024, 1048576, "bytes", RESTART, "Longest start line and headers of one frame.")
+CONF(msrp, buffer, SIZE, "1M", 16384, 1073741824, "bytes", RESTART, "Data waiting for one connection before its senders are paused.")
+CONF(msrp, forward_to, LIST, "public", 0, 0, "", RESTART, "Next hops allowed: public, private, loopback, or CIDRs.")
+CONF_END(msrp)
 
-CONF(sip, domains, LIST, "", 0, 0, "", "Domains served; a request for another is proxied or refused as policy says.")
-CONF(sip, record_route, BOOL, "yes", 0, 0, "", "Stay in the path of dialogs.")
-CONF(sip, min_expires, INT, "60", 1, 86400, "s", "Shortest registration.")
-CONF(sip, default_expires, INT, "3600", 1, 604800, "s", "Lifetime of a registration that asks for none.")
-CONF(sip, max_expires, INT, "86400", 1, 2592000, "s", "Longest registration.")
-CONF(sip, max_contacts, INT, "10", 1, 1000, "", "Contacts of one address of record.")
-CONF(sip, authenticate, LIST, "register request", 0, 0, "", "What is challenged for local users: register, request.")
-CONF(sip, event_callback, STR, "", 0, 0, "", "Script function run for every request.")
+CONF_BEGIN(sip, "The SIP proxy and registrar.")
+CONF(sip, domains, LIST, "", 0, 0, "", RESTART, "Domains served; a request for another is proxied or refused as policy says.")
+CONF(sip, record_route, BOOL, "yes", 0, 0, "", RESTART, "Stay in the path of dialogs.")
+CONF(sip, min_expires, INT, "60", 1, 86400, "s", RESTART, "Shortest registration.")
+CONF(sip, default_expires, INT, "3600", 1, 604800, "s", RESTART, "Lifetime of a registration that asks for none.")
+CONF(sip, max_expires, INT, "86400", 1, 2592000, "s", RESTART, "Longest registration.")
+CONF(sip, max_contacts, INT, "10", 1, 1000, "", RESTART, "Contacts of one address of record.")
+CONF(sip, authenticate, LIST, "register request", 0, 0, "", RESTART, "What is challenged for local users: register, request.")
+CONF(sip, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every request.")
+CONF_END(sip)
 
-CONF(script, file, STR, "", 0, 0, "", "Lua 5.4 script.")
+CONF_BEGIN(script, "Routing policy of your own.")
+CONF(script, file, STR, "", 0, 0, "", LIVE, "Lua 5.4 script.")
+CONF_END(script)
 
-CONF(dns, servers, LIST, "", 0, 0, "", "Name servers, each ADDRESS[:PORT]; empty means those of the system.")
+CONF_BEGIN(dns, "Name resolution.")
+CONF(dns, servers, LIST, "", 0, 0, "", RESTART, "Name servers, each ADDRESS[:PORT]; empty means those of the system.")
+CONF_END(dns)
 
-CONF(limits, connections, INT, "100000", 1, 10000000, "", "Open connections.")
-CONF(limits, connections_per_address, INT, "1000", 1, 10000000, "", "Open connections of one source address.")
-CONF(limits, requests_per_second, INT, "0", 0, 1000000, "1/s", "SIP requests and AUTHs of one source address; 0 means no limit.")
-CONF(limits, ban_time, INT, "300", 1, 604800, "s", "How long a source over its limits is shut out.")
+CONF_BEGIN(limits, "Protection against floods.")
+CONF(limits, connections, INT, "100000", 1, 10000000, "", LIVE, "Open connections.")
+CONF(limits, connections_per_address, INT, "1000", 1, 10000000, "", LIVE, "Open connections of one source address.")
+CONF(limits, requests_per_second, INT, "0", 0, 1000000, "1/s", LIVE, "SIP requests and AUTHs of one source address; 0 means no limit.")
+CONF(limits, ban_time, INT, "300", 1, 604800, "s", LIVE, "How long a source over its limits is shut out.")
+CONF_END(limits)
 
-CONF(accounting, enabled, BOOL, "yes", 0, 0, "", "Write one row for each call and each relayed message.")
+CONF_BEGIN(accounting, "Records of calls and messages.")
+CONF(accounting, enabled, BOOL, "yes", 0, 0, "", RESTART, "Write one row for each call and each relayed message.")
+CONF_END(accounting)
 
-CONF(admin, address, STR, "", 0, 0, "", "HOST:PORT of the dashboard, /metrics and /healthz; empty means off.")
+CONF_BEGIN(admin, "The dashboard.")
+CONF(admin, address, STR, "", 0, 0, "", RESTART, "HOST:PORT of the dashboard, /metrics and /healthz; empty means off.")
+CONF_END(admin)
+
+CONF_LISTEN(address, LIST, "0.0.0.0:5060 [::]:5060", 0, 0, "", RESTART, "Addresses to listen on, each HOST:PORT or [IPv6]:PORT.")
+CONF_LISTEN(transports, LIST, "udp tcp tls ws wss", 0, 0, "", RESTART, "Transports served, told apart on the same port by the first bytes: udp, tcp, tls, ws, wss.")
+CONF_LISTEN(protocols, LIST, "sip msrp", 0, 0, "", RESTART, "Protocols served: sip, msrp.")
+
+#undef CONF_BEGIN
+#undef CONF_END
+#undef CONF
+#undef CONF_LISTEN

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	common/buf.c common/buf.h \
-	common/conf.h common/conf_tbl.h \
+	common/conf.c common/conf.h common/conf_check.c common/conf_load.c common/conf_priv.h common/conf_tbl.h \
 	common/crypto.c common/crypto.h \
 	common/defs.h \
 	common/err.c common/err.h common/err_tbl.h \
