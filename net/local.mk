@@ -5,6 +5,7 @@ libnet_a_SOURCES = \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
 	net/limit.h \
+	net/pump.h net/pump_proto.h \
 	net/listener.c net/listener.h \
 	net/resolve.h \
 	net/sniff.c net/sniff.h \

@@ -1,0 +1,55 @@
+/* What the edge and the SIP process say to each other on the control socket.
+ *
+ * A SOCK_SEQPACKET pair, one record a packet, native byte order: both ends are the same executable. The edge
+ * announces every leg before it connects it (bind, getsockname, ANNOUNCE, connect); the leg's
+ * source address and port are its name until the SIP process has accepted it, after that a flow is named by its
+ * connection id, which stays the same when the flow is handed to the next SIP process. */
+#pragma once
+
+#include "net/addr.h"
+
+enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
+
+enum pump_type {
+    /* edge to SIP process */
+    PUMP_HELLO = 1, /* first record; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the last request in */
+    PUMP_ANNOUNCE,  /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
+    PUMP_CLOSED,    /* conn_id: the client has gone, or the announced leg will not come */
+    PUMP_ASK,       /* conn_id: the leg ended; was it you? */
+    PUMP_PING,      /* are you alive? */
+    PUMP_DIAL_FAILED, /* dial_id */
+    /* SIP process to edge */
+    PUMP_READY,     /* kind_port[][]: the internal listeners; 0: none */
+    PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */
+    PUMP_PONG,
+    PUMP_DIAL,      /* dial_id, kind, peer: open a connection there; text: name its certificate must have */
+    PUMP_FAULT,     /* text: why the SIP process cannot start; it exits after that */
+};
+
+enum { PUMP_TEXT_MAX = 256, PUMP_BOX_SIZE = 4096 };
+
+struct pump_rec {
+    uint8_t type; /* enum pump_type */
+    uint8_t kind; /* enum pump_kind */
+    uint16_t worker;  /* of the edge that owns the flow; comes back in GONE */
+    uint32_t dial_id; /* 0: none */
+    uint64_t conn_id;
+    struct addr leg;  /* source address of the leg */
+    struct addr peer, local;
+    uint16_t ports[PUMP_KIND_N][2]; /* READY: by kind and family (0: IPv4, 1: IPv6) */
+    char text[PUMP_TEXT_MAX];       /* NUL-terminated; sent only as far as it is used */
+};
+
+/* Bytes of a record to send, and the check of one received (text is terminated). */
+static inline size_t pump_rec_size(const struct pump_rec *r)
+{
+    return offsetof(struct pump_rec, text) + strnlen(r->text, PUMP_TEXT_MAX - 1) + 1;
+}
+
+static inline bool pump_rec_check(struct pump_rec *r, size_t n)
+{
+    if (n <= offsetof(struct pump_rec, text) || n > sizeof *r)
+        return false;
+    ((char *)r)[n - 1] = '\0';
+    return true;
+}
