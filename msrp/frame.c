@@ -127,48 +127,60 @@ static int is_end(const char *p, size_t n, struct sv tid, char *flag)
     return n >= tid.n + 3 ? 1 : -1;
 }
 
-struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start, struct sv avoid, size_t *clash)
+static bool is_line_start(const char *p, size_t at, bool at_start)
+{
+    return at >= 2 ? p[at - 1] == '\n' && p[at - 2] == '\r' : at == 0 && at_start;
+}
+
+struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start)
 {
     static const char line_break_and_six[] = "\r\n------";
     struct msrp_body b = { 0 };
-    size_t at = 0;
+    size_t at = 0, hold = n;
 
-    *clash = SIZE_MAX;
-    for (;;) {
+    for (;; at++) {
+        size_t before;
         char flag = 0;
-        bool line_start;
         int end;
 
         at = msrp_find_hyphens(p, n, at);
         if (at == n)
             break;
-        line_start = at >= 2 ? p[at - 1] == '\n' && p[at - 2] == '\r' : at == 0 && at_start;
-        if (line_start) {
-            end = is_end(p + at + 7, n - at - 7, tid, &flag);
-            if (end) {
-                b.n = at >= 2 ? at - 2 : 0;
-                b.ended = end > 0;
-                b.flag = flag;
-                b.used = b.ended ? at + 7 + tid.n + 3 : b.n;
-                return b;
-            }
-            if (avoid.n && *clash == SIZE_MAX && is_end(p + at + 7, n - at - 7, avoid, &flag))
-                *clash = at - (at >= 2 ? 2 : 0);
+        if (!is_line_start(p, at, at_start))
+            continue;
+        before = at >= 2 ? at - 2 : 0;
+        end = is_end(p + at + 7, n - at - 7, tid, &flag);
+        if (end > 0) {
+            b.n = before;
+            b.ended = true;
+            b.flag = flag;
+            b.used = at + 7 + tid.n + 3;
+            return b;
         }
-        at++;
+        b.hyphen_lines = true;
+        if (hold == n && (end < 0 || n - at < MSRP_END_LINE_MAX - 2))
+            hold = before;
     }
-    /* No end-line so far. Hold back what could be the beginning of one: a tail of CRLF and hyphens, or, right
-     * after the blank line, hyphens alone. */
-    b.n = n;
-    for (size_t len = TD_MIN(n, sizeof line_break_and_six - 1); len; len--)
-        if (memcmp(p + n - len, line_break_and_six, len) == 0) {
+    /* No end-line so far: hold back a tail of CRLF and hyphens or, right after the blank line, of hyphens alone. */
+    b.n = hold;
+    for (size_t len = TD_MIN(n, sizeof line_break_and_six - 1); len && b.n == n; len--)
+        if (memcmp(p + n - len, line_break_and_six, len) == 0)
             b.n = n - len;
-            break;
-        }
     if (at_start && n < 7 && memcmp(p, "------", n) == 0)
         b.n = 0;
     b.used = b.n;
     return b;
+}
+
+size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start)
+{
+    for (size_t at = msrp_find_hyphens(p, n, 0); at < n; at = msrp_find_hyphens(p, n, at + 1)) {
+        char flag;
+
+        if (is_line_start(p, at, at_start) && is_end(p + at + 7, n - at - 7, tid, &flag))
+            return at >= 2 ? at - 2 : 0;
+    }
+    return SIZE_MAX;
 }
 
 /* ---- heads ---- */

@@ -58,17 +58,22 @@ enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size
 
 /* What msrp_body_scan() found. */
 struct msrp_body {
-    size_t n;        /* body bytes at the front, certain to be body */
-    bool ended;      /* the end-line follows them */
-    char flag;       /* its flag */
-    size_t used;     /* bytes consumed with it: body, CRLF, end-line */
+    size_t n;          /* body bytes at the front, certain to be body */
+    bool ended;        /* the end-line follows them */
+    char flag;         /* its flag */
+    size_t used;       /* bytes consumed with it: body, CRLF, end-line */
+    bool hyphen_lines; /* a line of these body bytes begins with seven hyphens: look for clashes */
 };
 
 /* Find the end of a body, or how much of the bytes is body for certain.
  * at_start  the bytes begin right after the blank line (an end-line there means an empty body, M-FRM-15)
- * avoid     a tid that must not end this body downstream, or empty; *clash is set to the offset in the body where
- *           an end-line with it stands (M-FRM-18), or SIZE_MAX */
-struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start, struct sv avoid, size_t *clash);
+ * What is held back (at most MSRP_END_LINE_MAX bytes, from the CRLF on) is whatever could still become an end-line, be it of this tid or of
+ * any other: so a line that starts like an end-line is never cut in two. */
+struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start);
+
+/* Where an end-line with this tid stands in body bytes: the offset of its CRLF (0 for one at the very front when at_start),
+ * or SIZE_MAX. For bytes with hyphen_lines only (M-FRM-18). */
+size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start);
 
 bool msrp_tid_is_good(struct sv tid);
 
