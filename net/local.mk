@@ -1,6 +1,6 @@
 noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
-	net/addr.c net/addr.h \
+	net/addr.c net/addr.h net/tls.c \
 	net/close_tbl.h \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
