@@ -1,15 +1,15 @@
 noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
-	net/addr.c net/addr.h \
+	net/addr.c net/addr.h net/tls.c \
 	net/close_tbl.h \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
-	net/limit.c net/limit.h \
+	net/limit.h \
 	net/pump.h net/pump_proto.h \
 	net/listener.c net/listener.h \
 	net/resolve.h \
 	net/sniff.c net/sniff.h \
-	net/tls.c net/tls.h \
+	net/tls.h \
 	net/txq.c net/txq.h \
 	net/worker.c net/worker.h
 NET_LIBS = libnet.a $(COMMON_LIBS) $(CARES_LIBS)
