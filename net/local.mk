@@ -5,7 +5,8 @@ libnet_a_SOURCES = \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
 	net/limit.h \
-	net/pump.h net/pump_proto.h \
+	net/pump.c net/pump.h net/pump_proto.h \
+	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \
 	net/resolve.h \
 	net/sniff.c net/sniff.h \

@@ -19,10 +19,11 @@ extern const struct conn_proto pump_proto;
 struct pump_limits {
     int64_t idle_ms;    /* a flow without traffic is closed after this */
     int64_t message_ms; /* a message begun must be complete by then */
+    int64_t dial_ms;    /* for each address of an outgoing connection, TLS included */
 };
 
 int pump_new(struct pump **out, struct worker *w, const struct pump_limits *limits);
-/* After the worker's connections are closed (worker_fini) or with none of SIP left. */
+/* Closes its connections. When the worker's loop does not run any more, before worker_fini(). */
 void pump_free(struct pump **p);
 
 /* The control socket to one SIP process, shared by all workers and closed with the last reference. */

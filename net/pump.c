@@ -1,0 +1,743 @@
+/* The SIP pump. */
+#include "net/pump.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "net/dial.h"
+#include "net/sipframe.h"
+
+enum {
+    TURN_BYTES = 8 * 1024,   /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
+    LEG_HIGH = 8 * 1024,     /* queued for a leg before its client is paused */
+    LEG_SNDBUF = 32 * 1024,
+    LEG_MESSAGE_MAX = 256 * 1024, /* what comes from the SIP process has grown by Via and Record-Route */
+    LEGS_PER_TURN = 64,      /* opened in one turn: the listener's backlog is not endless */
+    RETRY_MS = 20,           /* after the control socket was full, or a leg could not be opened */
+    START_LINE_LOG_MAX = 120,
+};
+
+struct pump_link {
+    int refs; /* atomic */
+    int fd;   /* owned */
+    uint16_t ports[PUMP_KIND_N][2];
+};
+
+/* One SIP stream. */
+struct flow {
+    struct pump *pump;        /* back */
+    struct hash_node by_id;
+    struct list all_node;
+    struct list wait_node;    /* waiting for a leg */
+    struct list more_node;    /* has used up its share of this turn */
+    struct list ask_node;     /* owes the SIP process a question that did not fit in the socket */
+    struct conn *client;      /* borrowed; NULL: it has ended */
+    struct conn *leg;         /* borrowed; NULL: none */
+    uint64_t id;              /* of the client connection: the flow's name on both sides */
+    uint32_t dial_id;         /* the SIP process asked for this connection; 0: it was accepted */
+    bool announced;           /* to the present SIP process */
+    bool asked;               /* whether it closed the leg */
+    bool last_was_crlf;
+    size_t scanned;           /* bytes of an unfinished header section that were searched */
+    size_t leg_scanned;
+    size_t skip;              /* bytes of a refused message still to come */
+    uint64_t active_ms;       /* when bytes passed last */
+    uint64_t message_ms;      /* when the unfinished message began; 0: none */
+    struct wheel_timer timer;
+};
+
+struct pump {
+    struct worker *worker;    /* borrowed */
+    struct pump_limits limits;
+    struct pump_link *link;   /* counted; NULL: no SIP process */
+    struct hash flows;        /* by id */
+    struct list all, waiting, more, asking;
+    struct buf closed;        /* ids of flows whose CLOSED did not fit in the socket */
+    struct wheel_timer retry;
+    struct loop_hook hook;
+    uint32_t next_leg;        /* 127.x.y.z of the next leg */
+    char last_line[START_LINE_LOG_MAX]; /* start line of the last message that went in */
+    size_t last_line_n;
+    uint64_t last_id, last_ms;
+};
+
+static const struct conn_proto leg_proto;
+
+/* ---- the control socket ---- */
+
+int pump_link_new(struct pump_link **out, int fd, const uint16_t ports[PUMP_KIND_N][2])
+{
+    struct pump_link *l = calloc(1, sizeof *l);
+
+    *out = l;
+    if (!l) {
+        close(fd);
+        return TD_ENOMEM;
+    }
+    l->refs = 1;
+    l->fd = fd;
+    memcpy(l->ports, ports, sizeof l->ports);
+    return TD_OK;
+}
+
+struct pump_link *pump_link_ref(struct pump_link *l)
+{
+    __atomic_add_fetch(&l->refs, 1, __ATOMIC_RELAXED);
+    return l;
+}
+
+void pump_link_unref(struct pump_link **lp)
+{
+    struct pump_link *l = *lp;
+
+    *lp = NULL;
+    if (l && __atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        close(l->fd);
+        free(l);
+    }
+}
+
+static void retry_later(struct pump *p)
+{
+    if (!wheel_timer_is_running(&p->retry))
+        loop_timer_start(p->worker->loop, &p->retry, RETRY_MS);
+}
+
+/* False: it does not fit now. A dead SIP process takes everything. */
+static bool tell(struct pump *p, const struct pump_rec *r)
+{
+    ssize_t n;
+
+    if (!p->link)
+        return true;
+    do {
+        n = send(p->link->fd, r, pump_rec_size(r), MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0 || (errno != EAGAIN && errno != ENOBUFS))
+        return true;
+    retry_later(p);
+    return false;
+}
+
+static void tell_closed(struct pump *p, uint64_t id)
+{
+    struct pump_rec r = { .type = PUMP_CLOSED, .worker = (uint16_t)p->worker->index, .conn_id = id };
+
+    if (!tell(p, &r))
+        buf_add(&p->closed, &id, sizeof id);
+}
+
+static void ask(struct flow *f)
+{
+    struct pump_rec r = { .type = PUMP_ASK, .worker = (uint16_t)f->pump->worker->index, .conn_id = f->id };
+
+    f->asked = true;
+    if (tell(f->pump, &r))
+        list_remove(&f->ask_node);
+    else if (list_is_empty(&f->ask_node))
+        list_append(&f->pump->asking, &f->ask_node);
+}
+
+/* ---- flows ---- */
+
+static struct flow *flow_find(struct pump *p, uint64_t id)
+{
+    for (struct hash_node *n = hash_first(&p->flows, id); n; n = hash_next(n)) {
+        struct flow *f = TD_CONTAINER_OF(n, struct flow, by_id);
+
+        if (f->id == id)
+            return f;
+    }
+    return NULL;
+}
+
+static void on_flow_timer(struct wheel_timer *t);
+
+static struct flow *flow_new(struct pump *p)
+{
+    struct flow *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->pump = p;
+    list_init(&f->all_node);
+    list_init(&f->wait_node);
+    list_init(&f->more_node);
+    list_init(&f->ask_node);
+    wheel_timer_init(&f->timer, on_flow_timer);
+    f->active_ms = loop_now_ms(p->worker->loop);
+    return f;
+}
+
+static void flow_free(struct flow *f)
+{
+    struct pump *p = f->pump;
+
+    if (f->id)
+        hash_remove(&p->flows, &f->by_id);
+    list_remove(&f->all_node);
+    list_remove(&f->wait_node);
+    list_remove(&f->more_node);
+    list_remove(&f->ask_node);
+    loop_timer_stop(p->worker->loop, &f->timer);
+    free(f);
+}
+
+static void on_flow_timer(struct wheel_timer *t)
+{
+    struct flow *f = TD_CONTAINER_OF(t, struct flow, timer);
+    struct pump *p = f->pump;
+    uint64_t now = loop_now_ms(p->worker->loop), idle_at = f->active_ms + (uint64_t)p->limits.idle_ms;
+    uint64_t message_at = f->message_ms ? f->message_ms + (uint64_t)p->limits.message_ms : UINT64_MAX;
+
+    if (now >= message_at)
+        conn_close(f->client, CLOSE_HEADER_TIMEOUT);
+    else if (now >= idle_at)
+        conn_finish(f->client, CLOSE_IDLE);
+    else
+        loop_timer_start(p->worker->loop, t, TD_MIN(message_at, idle_at) - now);
+}
+
+/* ---- legs ---- */
+
+static void await_leg(struct flow *f)
+{
+    struct pump *p = f->pump;
+
+    conn_pause(f->client, CONN_PAUSE_PUMP);
+    if (list_is_empty(&f->wait_node))
+        list_append(&p->waiting, &f->wait_node);
+    loop_soon(p->worker->loop);
+}
+
+static enum pump_kind kind_of(const struct conn *c)
+{
+    if (c->is_ws)
+        return c->tls ? PUMP_WSS : PUMP_WS;
+    return c->tls ? PUMP_TLS : PUMP_TCP;
+}
+
+/* The leg's own end: 127.x.y.z with a port of the kernel's choice, or ::1. */
+static int leg_socket(struct pump *p, int family, struct addr *own)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, size = LEG_SNDBUF;
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+
+    if (fd < 0)
+        return -1;
+    *own = (struct addr){ .sa.sa_family = (sa_family_t)family };
+    if (family == AF_INET) {
+        own->in.sin_addr.s_addr = htonl(127u << 24 | p->next_leg);
+        p->next_leg = p->next_leg >= 0xfffffe ? 0x010001 : p->next_leg + 1;
+    } else {
+        own->in6.sin6_addr = in6addr_loopback;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    if (bind(fd, &own->sa, addr_len(own)) < 0 || getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
+        close(fd);
+        return -1;
+    }
+    addr_from_socket(own, &ss);
+    return fd;
+}
+
+/* Announce, then connect. False: not now, try again later. */
+static bool leg_open(struct flow *f)
+{
+    struct pump *p = f->pump;
+    struct conn *c = f->client;
+    struct pump_rec r = { .type = PUMP_ANNOUNCE, .kind = (uint8_t)kind_of(c), .worker = (uint16_t)p->worker->index,
+                          .conn_id = f->id, .dial_id = f->dial_id, .peer = c->peer, .local = c->local };
+    int family = c->peer.sa.sa_family == AF_INET6 ? AF_INET6 : AF_INET;
+    uint16_t port = p->link->ports[r.kind][family == AF_INET6];
+    struct addr to = { .sa.sa_family = (sa_family_t)family };
+    int fd;
+
+    if (port == 0) {
+        conn_finish(c, CLOSE_NOT_SERVED);
+        return true;
+    }
+    fd = leg_socket(p, family, &r.leg);
+    if (fd < 0)
+        return false;
+    if (!tell(p, &r)) {
+        close(fd);
+        return false;
+    }
+    f->announced = true;
+    f->asked = false;
+    if (family == AF_INET)
+        to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        to.in6.sin6_addr = in6addr_loopback;
+    addr_set_port(&to, port);
+    if (connect(fd, &to.sa, addr_len(&to)) < 0 && errno != EINPROGRESS) {
+        close(fd); /* the SIP process just ended: its successor gets the flow */
+        return false;
+    }
+    if (conn_new(&f->leg, p->worker, fd, false, &to, &r.leg) != TD_OK)
+        return false;
+    conn_set_proto(f->leg, &leg_proto, p, f);
+    f->leg->tx_high = LEG_HIGH;
+    f->leg_scanned = 0;
+    list_remove(&f->wait_node);
+    conn_resume(c, CONN_PAUSE_PUMP);
+    return true;
+}
+
+static size_t leg_data(struct conn *leg, const char *b, size_t n)
+{
+    struct flow *f = leg->user;
+    size_t taken = 0;
+
+    while (taken < n) {
+        long len = sipframe_length(b + taken, n - taken, f->leg_scanned, LEG_MESSAGE_MAX);
+
+        if (len < 0) {
+            log_error("pump", f->id, "the SIP process wrote what is not a SIP message");
+            conn_close(f->client, CLOSE_SIP_CLOSED);
+            return n;
+        }
+        if (len == 0 || (size_t)len > n - taken) {
+            f->leg_scanned = len == 0 ? n - taken : 0;
+            return taken;
+        }
+        f->leg_scanned = 0;
+        if (conn_is_full(f->client)) {
+            conn_pause(leg, CONN_PAUSE_PUMP);
+            return taken;
+        }
+        conn_write(f->client, b + taken, (size_t)len);
+        taken += (size_t)len;
+        f->active_ms = loop_now_ms(f->pump->worker->loop);
+    }
+    return taken;
+}
+
+static void leg_drained(struct conn *leg)
+{
+    struct flow *f = leg->user;
+
+    conn_resume(f->client, CONN_PAUSE_PUMP);
+}
+
+static void leg_down(struct conn *leg, enum close_reason reason)
+{
+    struct flow *f = leg->user;
+
+    f->leg = NULL;
+    if (!f->client)
+        return;
+    conn_pause(f->client, CONN_PAUSE_PUMP);
+    if (f->pump->link)
+        ask(f); /* a process that has just died does not answer: then a new leg comes with the next one */
+}
+
+static const struct conn_proto leg_proto = {
+    .name = "sip-leg",
+    .data = leg_data,
+    .drained = leg_drained,
+    .down = leg_down,
+    .keep_max = LEG_MESSAGE_MAX,
+};
+
+/* ---- clients ---- */
+
+static void note_last(struct pump *p, const struct flow *f, struct sv message)
+{
+    struct sv line = sv_upto(message, sv_find(sv_upto(message, START_LINE_LOG_MAX), '\r'));
+
+    p->last_line_n = line.n;
+    memcpy(p->last_line, line.p, line.n);
+    p->last_id = f->id;
+    p->last_ms = loop_now_ms(p->worker->loop);
+}
+
+static void refused(struct flow *f, const char *p, const struct sipframe *frame)
+{
+    struct buf answer = BUF_INIT;
+
+    stats_inc(&f->pump->worker->stats, STAT_sip_malformed);
+    log_debug("pump", f->id, "refused a message: status=%d reason=%s", frame->status,
+              frame->reason ? frame->reason : "-");
+    if (sipframe_answer(&answer, p, frame) && !buf_failed(&answer))
+        conn_write(f->client, answer.p, answer.n);
+    buf_fini(&answer);
+}
+
+static size_t pump_data(struct conn *c, const char *b, size_t n)
+{
+    struct flow *f = c->user;
+    struct pump *p = f->pump;
+    size_t taken = 0, passed = 0;
+    uint64_t now = loop_now_ms(p->worker->loop);
+
+    f->active_ms = now;
+    while (taken < n) {
+        const char *at = b + taken;
+        size_t left = n - taken;
+        struct sipframe frame;
+
+        if (f->skip) {
+            size_t skip = TD_MIN(f->skip, left);
+
+            f->skip -= skip;
+            taken += skip;
+            continue;
+        }
+        if (!f->leg || conn_is_full(f->leg) || conn_is_full(c)) {
+            conn_pause(c, CONN_PAUSE_PUMP);
+            return taken;
+        }
+        if (passed >= TURN_BYTES) {
+            conn_pause(c, CONN_PAUSE_PUMP);
+            if (list_is_empty(&f->more_node))
+                list_append(&p->more, &f->more_node);
+            loop_soon(p->worker->loop);
+            return taken;
+        }
+        sipframe_read(at, left, f->scanned, &frame);
+        f->scanned = 0;
+        switch (frame.kind) {
+        case SIPFRAME_MORE:
+            f->scanned = left;
+            goto partial;
+        case SIPFRAME_CRLF:
+            if (f->last_was_crlf) /* RFC 5626 s.4.4.1: ping, pong */
+                conn_write(c, "\r\n", 2);
+            f->last_was_crlf = !f->last_was_crlf;
+            taken += 2;
+            continue;
+        case SIPFRAME_OK:
+            if (frame.len > left)
+                goto partial;
+            note_last(p, f, sv_make(at, left));
+            conn_write(f->leg, at, frame.len);
+            stats_inc(&p->worker->stats, STAT_sip_messages);
+            taken += frame.len;
+            passed += frame.len;
+            break;
+        case SIPFRAME_REFUSE:
+            refused(f, at, &frame);
+            taken += TD_MIN(frame.len, left);
+            f->skip = frame.len - TD_MIN(frame.len, left);
+            break;
+        case SIPFRAME_BROKEN:
+            refused(f, at, &frame);
+            conn_finish(c, CLOSE_FRAMING);
+            return n;
+        }
+        f->last_was_crlf = false;
+        f->message_ms = 0;
+    }
+    f->message_ms = 0;
+    return taken;
+partial:
+    if (!f->message_ms) {
+        f->message_ms = now;
+        loop_timer_start(p->worker->loop, &f->timer, (uint64_t)p->limits.message_ms);
+    }
+    return taken;
+}
+
+static void pump_client_up(struct conn *c)
+{
+    struct pump *p = c->proto_ctx;
+    struct flow *f = c->user;
+
+    if (!f) {
+        f = flow_new(p);
+        if (!f) {
+            conn_close(c, CLOSE_NO_MEMORY);
+            return;
+        }
+        c->user = f;
+        f->client = c;
+    }
+    f->id = c->id;
+    hash_insert(&p->flows, &f->by_id, f->id);
+    if (list_is_empty(&f->all_node))
+        list_append(&p->all, &f->all_node);
+    f->active_ms = loop_now_ms(p->worker->loop);
+    loop_timer_start(p->worker->loop, &f->timer, (uint64_t)p->limits.idle_ms);
+    stats_inc(&p->worker->stats, STAT_sip_flows);
+    await_leg(f);
+}
+
+static void pump_drained(struct conn *c)
+{
+    struct flow *f = c->user;
+
+    if (f->leg) {
+        conn_resume(f->leg, CONN_PAUSE_PUMP);
+        conn_resume(c, CONN_PAUSE_PUMP); /* it may have been paused as it asked faster than it took answers */
+    }
+}
+
+static void pump_client_down(struct conn *c, enum close_reason reason)
+{
+    struct flow *f = c->user;
+    struct pump *p;
+
+    if (!f) /* ended before up() could make the flow */
+        return;
+    p = f->pump;
+    f->client = NULL;
+    if (!f->id) { /* dialled, and never up */
+        struct pump_rec r = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = f->dial_id };
+
+        tell(p, &r); /* if it is lost, the transaction times out */
+        flow_free(f);
+        return;
+    }
+    if (f->leg) {
+        f->leg->user = f;
+        conn_finish(f->leg, CLOSE_DONE);
+    }
+    if (f->announced)
+        tell_closed(p, f->id);
+    stats_add(&p->worker->stats, STAT_sip_flows, -1);
+    flow_free(f);
+}
+
+const struct conn_proto pump_proto = {
+    .name = "sip",
+    .up = pump_client_up,
+    .data = pump_data,
+    .drained = pump_drained,
+    .down = pump_client_down,
+    .keep_max = SIPFRAME_MAX,
+};
+
+/* ---- turns ---- */
+
+static void open_waiting(struct pump *p)
+{
+    for (int i = 0; i < LEGS_PER_TURN && p->link && !list_is_empty(&p->waiting); i++) {
+        struct flow *f = list_item(p->waiting.next, struct flow, wait_node);
+
+        if (!leg_open(f)) {
+            retry_later(p);
+            return;
+        }
+    }
+    if (p->link && !list_is_empty(&p->waiting))
+        loop_soon(p->worker->loop);
+}
+
+static void on_turn_end(struct loop_hook *h)
+{
+    struct pump *p = TD_CONTAINER_OF(h, struct pump, hook);
+
+    while (!list_is_empty(&p->more)) {
+        struct flow *f = list_item(p->more.next, struct flow, more_node);
+
+        list_remove(&f->more_node);
+        if (f->leg)
+            conn_resume(f->client, CONN_PAUSE_PUMP);
+    }
+    if (!wheel_timer_is_running(&p->retry))
+        open_waiting(p);
+}
+
+static void on_retry(struct wheel_timer *t)
+{
+    struct pump *p = TD_CONTAINER_OF(t, struct pump, retry);
+    struct buf closed = p->closed;
+    struct list asking = LIST_INIT(asking);
+
+    p->closed = BUF_INIT;
+    for (size_t i = 0; i + sizeof(uint64_t) <= closed.n; i += sizeof(uint64_t)) {
+        uint64_t id;
+
+        memcpy(&id, closed.p + i, sizeof id);
+        tell_closed(p, id);
+    }
+    buf_fini(&closed);
+    list_splice(&asking, &p->asking);
+    while (!list_is_empty(&asking)) {
+        struct flow *f = list_item(asking.next, struct flow, ask_node);
+
+        list_remove(&f->ask_node);
+        ask(f);
+    }
+    if (!wheel_timer_is_running(&p->retry))
+        open_waiting(p);
+}
+
+/* ---- from other threads ---- */
+
+struct letter {
+    struct post post;
+    struct pump *pump;      /* borrowed */
+    struct pump_link *link; /* counted */
+    struct pump_rec rec;
+};
+
+static void send_letter(struct pump *p, void (*fn)(struct post *), struct pump_link *link, const struct pump_rec *rec)
+{
+    struct letter *l = calloc(1, sizeof *l);
+
+    if (!l) {
+        log_error("pump", 0, "out of memory");
+        return;
+    }
+    l->post.fn = fn;
+    l->pump = p;
+    l->link = link ? pump_link_ref(link) : NULL;
+    if (rec)
+        l->rec = *rec;
+    mailbox_post(loop_mailbox(p->worker->loop), &l->post);
+}
+
+/* All flows lose their legs; the clients wait. */
+static void link_lost(struct pump *p)
+{
+    if (!p->link)
+        return;
+    pump_link_unref(&p->link);
+    buf_clear(&p->closed);
+    list_each(node, &p->all) {
+        struct flow *f = list_item(node, struct flow, all_node);
+
+        if (!f->id) /* still dialling */
+            continue;
+        f->announced = f->asked = false;
+        list_remove(&f->ask_node);
+        if (f->leg)
+            conn_close(f->leg, CLOSE_SIP_CLOSED); /* leg_down(): the client is paused; half a message to it is dropped */
+        await_leg(f);
+    }
+    loop_timer_stop(p->worker->loop, &p->retry);
+    if (p->last_line_n) {
+        struct buf line = BUF_INIT;
+
+        buf_add_escaped(&line, sv_make(p->last_line, p->last_line_n), START_LINE_LOG_MAX);
+        log_warn("pump", p->last_id, "the SIP process has ended; last message of worker %u, %llu ms ago: %s",
+                 p->worker->index, (unsigned long long)(loop_now_ms(p->worker->loop) - p->last_ms),
+                 line.p ? line.p : "");
+        buf_fini(&line);
+    }
+}
+
+static void on_link(struct post *post)
+{
+    struct letter *l = TD_CONTAINER_OF(post, struct letter, post);
+    struct pump *p = l->pump;
+
+    link_lost(p);
+    p->link = l->link; /* the letter's reference */
+    free(l);
+    loop_soon(p->worker->loop);
+}
+
+void pump_link_up(struct pump *p, struct pump_link *link)
+{
+    send_letter(p, on_link, link, NULL);
+}
+
+void pump_link_down(struct pump *p)
+{
+    send_letter(p, on_link, NULL, NULL);
+}
+
+static bool may_dial(void *arg, const struct addr *a)
+{
+    return addr_kind(a) != ADDR_NEVER;
+}
+
+static void dial_out(struct pump *p, const struct pump_rec *r)
+{
+    struct pump_rec failed = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = r->dial_id };
+    char host[ADDR_TEXT_MAX];
+    struct dial_target to = { .host = addr_host_text(&r->peer, host), .port = addr_port(&r->peer), .timeout_ms = p->limits.dial_ms,
+                              .tls = r->kind == PUMP_TLS, .verify = r->text[0] != '\0', .allow = may_dial };
+    struct flow *f = flow_new(p);
+
+    if (!f) {
+        tell(p, &failed);
+        return;
+    }
+    f->dial_id = r->dial_id;
+    list_append(&p->all, &f->all_node);
+    if (dial(&f->client, p->worker, &to, &pump_proto, p, f) != TD_OK) {
+        flow_free(f);
+        tell(p, &failed);
+    }
+}
+
+static void on_rec(struct post *post)
+{
+    struct letter *l = TD_CONTAINER_OF(post, struct letter, post);
+    struct pump *p = l->pump;
+    struct flow *f;
+
+    if (l->rec.type == PUMP_GONE) {
+        f = flow_find(p, l->rec.conn_id);
+        if (f && (f->leg || f->asked))
+            conn_finish(f->client, CLOSE_SIP_CLOSED);
+    } else if (l->rec.type == PUMP_DIAL) {
+        dial_out(p, &l->rec);
+    }
+    free(l);
+}
+
+void pump_tell(struct pump *p, const struct pump_rec *rec)
+{
+    send_letter(p, on_rec, NULL, rec);
+}
+
+/* ---- life ---- */
+
+int pump_new(struct pump **out, struct worker *w, const struct pump_limits *limits)
+{
+    struct pump *p = calloc(1, sizeof *p);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!p)
+        return err;
+    err = hash_init(&p->flows, 8);
+    if (err) {
+        free(p);
+        return err;
+    }
+    p->worker = w;
+    p->limits = *limits;
+    list_init(&p->all);
+    list_init(&p->waiting);
+    list_init(&p->more);
+    list_init(&p->asking);
+    wheel_timer_init(&p->retry, on_retry);
+    p->next_leg = 0x010001 + (w->index << 17);
+    p->hook.run = on_turn_end;
+    loop_hook_add(w->loop, &p->hook);
+    *out = p;
+    return TD_OK;
+}
+
+void pump_free(struct pump **pp)
+{
+    struct pump *p = *pp;
+
+    if (!p)
+        return;
+    *pp = NULL;
+    mailbox_run(loop_mailbox(p->worker->loop));
+    while (!list_is_empty(&p->all))
+        conn_close(list_item(p->all.next, struct flow, all_node)->client, CLOSE_STOP);
+    loop_timer_stop(p->worker->loop, &p->retry);
+    loop_hook_remove(&p->hook);
+    pump_link_unref(&p->link);
+    buf_fini(&p->closed);
+    hash_fini(&p->flows);
+    free(p);
+}

@@ -1,0 +1,270 @@
+/* The SIP stream framer. */
+#include "net/sipframe.h"
+
+#include <string.h>
+
+enum { CSEQ_MAX = 0x7fffffff };
+
+/* The headers that the edge looks at; the rest is the SIP process's business. */
+enum mandatory { H_VIA, H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_MAX_FORWARDS, H_CONTENT_LENGTH, H_N, H_OTHER = H_N };
+
+static const struct {
+    const char *name;
+    char compact; /* 0: none */
+} headers[H_N] = {
+    [H_VIA] = { "Via", 'v' },
+    [H_FROM] = { "From", 'f' },
+    [H_TO] = { "To", 't' },
+    [H_CALL_ID] = { "Call-ID", 'i' },
+    [H_CSEQ] = { "CSeq", 0 },
+    [H_MAX_FORWARDS] = { "Max-Forwards", 0 },
+    [H_CONTENT_LENGTH] = { "Content-Length", 'l' },
+};
+
+/* One header with its continuation lines, without the last CRLF. */
+struct line {
+    struct sv all, name, value;
+    enum mandatory id;
+};
+
+static enum mandatory header_id(struct sv name)
+{
+    for (int i = 0; i < H_N; i++)
+        if (sv_eq_nocase(name, sv_of(headers[i].name)) ||
+            (name.n == 1 && headers[i].compact && sv_lower(name.p[0]) == headers[i].compact))
+            return (enum mandatory)i;
+    return H_OTHER;
+}
+
+/* Take the next header off rest (which ends before the empty line). False: there is none, or it has no colon
+ * (line->name is empty then). */
+static bool next_line(struct sv *rest, struct line *line)
+{
+    size_t end = 0, colon;
+
+    if (rest->n == 0)
+        return false;
+    do {
+        end += sv_find(sv_from(*rest, end), '\n') + 1;
+    } while (end < rest->n && (rest->p[end] == ' ' || rest->p[end] == '\t'));
+    line->all = sv_upto(*rest, end - 2);
+    *rest = sv_from(*rest, end);
+    colon = sv_find(line->all, ':');
+    line->name = colon < line->all.n ? sv_trim(sv_upto(line->all, colon)) : SV("");
+    line->value = colon < line->all.n ? sv_trim(sv_from(line->all, colon + 1)) : SV("");
+    line->id = header_id(line->name);
+    return true;
+}
+
+static bool is_token(struct sv s)
+{
+    static const char others[] = "-.!%*_+`'~";
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (!((c >= '0' && c <= '9') || (sv_lower(c) >= 'a' && sv_lower(c) <= 'z') || (c && strchr(others, c))))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static void refuse(struct sipframe *f, int status, const char *reason)
+{
+    if (f->kind == SIPFRAME_OK) { /* the first fault decides */
+        f->kind = SIPFRAME_REFUSE;
+        f->status = status;
+        f->reason = reason;
+    }
+}
+
+static void broken(struct sipframe *f, int status, const char *reason)
+{
+    f->kind = SIPFRAME_BROKEN;
+    f->status = status;
+    f->reason = reason;
+}
+
+struct start {
+    bool is_request;
+    struct sv method;
+};
+
+/* RFC 3261 s.7.1, s.7.2. */
+static struct start read_start(struct sv line, struct sipframe *f)
+{
+    struct start s = { 0 };
+    size_t first = sv_find(line, ' '), last = line.n;
+
+    if (sv_eq_nocase(sv_upto(line, 8), SV("SIP/2.0 "))) {
+        struct sv code = sv_upto(sv_from(line, 8), 3);
+
+        if (code.n < 3 || code.p[0] < '1' || code.p[0] > '6' || code.p[1] < '0' || code.p[1] > '9' || code.p[2] < '0' ||
+            code.p[2] > '9' || (line.n > 11 && line.p[11] != ' '))
+            refuse(f, 0, "status code");
+        return s;
+    }
+    while (last > 0 && line.p[last - 1] != ' ')
+        last--;
+    s.is_request = true;
+    s.method = sv_upto(line, first);
+    if (first + 1 >= last || !is_token(s.method)) {
+        refuse(f, 400, "Bad Request Line");
+    } else if (!sv_eq_nocase(sv_from(line, last), SV("SIP/2.0"))) {
+        bool other = sv_eq_nocase(sv_upto(sv_from(line, last), 4), SV("SIP/"));
+
+        refuse(f, other ? 505 : 400, other ? "Version Not Supported" : "Bad Request Line");
+    } else if (memchr(line.p + first + 1, ' ', last - 1 - (first + 1)) || memchr(line.p, '\t', line.n)) {
+        refuse(f, 400, "Bad Request URI");
+    }
+    return s;
+}
+
+static void check_cseq(struct sv value, const struct start *s, struct sipframe *f)
+{
+    size_t n = 0;
+    uint64_t number;
+
+    while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9')
+        n++;
+    if (memchr(value.p, '\n', value.n))
+        return; /* folded: left to the SIP process */
+    if (!sv_to_u64(sv_upto(value, n), &number, NULL) || number > CSEQ_MAX)
+        refuse(f, s->is_request ? 400 : 0, "Bad CSeq");
+    else if (s->is_request && !sv_eq(sv_trim(sv_from(value, n)), s->method))
+        refuse(f, 400, "CSeq Method Mismatch");
+}
+
+/* A line end that is not CRLF, or a NUL: two parsers could disagree about where the message ends. */
+static bool is_ambiguous(const char *p, size_t n)
+{
+    if (memchr(p, '\0', n))
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if ((p[i] == '\n' && (i == 0 || p[i - 1] != '\r')) || (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')))
+            return true;
+    return false;
+}
+
+static size_t find_head(const char *p, size_t n, size_t scanned)
+{
+    size_t from = scanned > 3 ? scanned - 3 : 0;
+    const char *end = n > from ? memmem(p + from, n - from, "\r\n\r\n", 4) : NULL;
+
+    return end ? (size_t)(end - p) + 4 : 0;
+}
+
+/* All headers of a whole header section. */
+static void read_head(const char *p, struct sipframe *f)
+{
+    struct sv rest = sv_make(p, f->head - 2), body = SV("");
+    struct start start;
+    struct line line;
+    unsigned seen[H_N] = { 0 }, count = 0;
+    uint64_t length = 0;
+    bool too_long = false;
+
+    if (is_ambiguous(p, f->head)) {
+        broken(f, 0, "bad line end");
+        return;
+    }
+    line.all = sv_upto(rest, sv_find(rest, '\r'));
+    rest = sv_from(rest, line.all.n + 2);
+    start = read_start(line.all, f);
+    if (line.all.n > SIPFRAME_LINE_MAX)
+        too_long = true;
+    while (next_line(&rest, &line)) {
+        if (++count > SIPFRAME_HEADERS_MAX || line.all.n > SIPFRAME_LINE_MAX)
+            too_long = true;
+        if (line.name.n == 0)
+            refuse(f, start.is_request ? 400 : 0, "Bad Header Line");
+        if (line.id == H_OTHER)
+            continue;
+        seen[line.id]++;
+        if (line.id == H_CONTENT_LENGTH)
+            body = line.value;
+        else if (line.id == H_CSEQ)
+            check_cseq(line.value, &start, f);
+    }
+    if (seen[H_CONTENT_LENGTH] != 1 || !sv_to_u64(body, &length, NULL) || length > SIPFRAME_SKIP_MAX) {
+        broken(f, start.is_request ? 400 : 0, "Bad or Missing Content-Length");
+        return;
+    }
+    f->len = f->head + (size_t)length;
+    if (too_long || f->len > SIPFRAME_MAX) {
+        f->kind = SIPFRAME_OK;
+        refuse(f, start.is_request ? 513 : 0, "Message Too Large");
+    }
+    for (int i = 0; i < H_N; i++)
+        if ((i != H_MAX_FORWARDS && seen[i] == 0) || (i != H_VIA && seen[i] > 1))
+            refuse(f, start.is_request ? 400 : 0, "Missing or Repeated Mandatory Header");
+}
+
+void sipframe_read(const char *p, size_t n, size_t scanned, struct sipframe *f)
+{
+    *f = (struct sipframe){ .kind = SIPFRAME_MORE };
+    if (n == 0)
+        return;
+    if (p[0] == '\r') {
+        if (n >= 2 && p[1] != '\n')
+            broken(f, 0, "CR without LF");
+        else if (n >= 2)
+            *f = (struct sipframe){ .kind = SIPFRAME_CRLF, .len = 2 };
+        return;
+    }
+    f->head = find_head(p, n, scanned);
+    if (!f->head) {
+        if (n >= SIPFRAME_MAX)
+            broken(f, 0, "header section too large");
+        return;
+    }
+    f->kind = SIPFRAME_OK;
+    read_head(p, f);
+}
+
+long sipframe_length(const char *p, size_t n, size_t scanned, size_t max)
+{
+    struct sv rest;
+    struct line line;
+    uint64_t length = 0;
+    size_t head = find_head(p, n, scanned);
+
+    if (n >= 2 && p[0] == '\r' && p[1] == '\n')
+        return 2;
+    if (!head)
+        return n >= max ? -1 : 0;
+    rest = sv_make(p, head - 2);
+    while (next_line(&rest, &line))
+        if (line.id == H_CONTENT_LENGTH && !sv_to_u64(line.value, &length, NULL))
+            return -1;
+    return length > max || head + length > max ? -1 : (long)(head + length);
+}
+
+bool sipframe_answer(struct buf *out, const char *p, const struct sipframe *f)
+{
+    struct sv rest = sv_make(p, f->head ? f->head - 2 : 0), start = sv_upto(rest, sv_find(rest, '\r')), headers_part;
+    struct line line;
+    unsigned seen[H_N] = { 0 };
+
+    if (f->status == 0 || f->head == 0 || sv_starts(start, SV("ACK ")) || sv_eq_nocase(sv_upto(start, 4), SV("SIP/")))
+        return false;
+    headers_part = rest = sv_from(rest, start.n + 2);
+    while (next_line(&rest, &line))
+        if (line.id == H_VIA)
+            seen[H_VIA]++;
+    if (!seen[H_VIA])
+        return false;
+    buf_printf(out, "SIP/2.0 %d %s\r\n", f->status, f->reason);
+    rest = headers_part;
+    while (next_line(&rest, &line)) {
+        if (line.id == H_OTHER || line.id == H_MAX_FORWARDS || line.id == H_CONTENT_LENGTH ||
+            (line.id != H_VIA && seen[line.id]++))
+            continue;
+        buf_add_sv(out, line.all);
+        if (line.id == H_TO && !memmem(line.value.p, line.value.n, ";tag=", 5))
+            buf_puts(out, ";tag=refused");
+        buf_puts(out, "\r\n");
+    }
+    buf_puts(out, "Content-Length: 0\r\n\r\n");
+    return true;
+}
