@@ -13,17 +13,17 @@ static const struct {
 #undef STAT
 };
 
-const char *stats_name(enum stat i)
+const char *stats_name(enum stat_id i)
 {
     return rows[i].name;
 }
 
-const char *stats_text(enum stat i)
+const char *stats_text(enum stat_id i)
 {
     return rows[i].text;
 }
 
-bool stats_is_gauge(enum stat i)
+bool stats_is_gauge(enum stat_id i)
 {
     return rows[i].kind == GAUGE;
 }
@@ -31,5 +31,5 @@ bool stats_is_gauge(enum stat i)
 void stats_sum(struct stats *into, const struct stats *s)
 {
     for (int i = 0; i < STAT_N; i++)
-        into->v[i] += stats_get(s, (enum stat)i);
+        into->v[i] += stats_get(s, (enum stat_id)i);
 }
