@@ -2,6 +2,7 @@
 #include "common/err.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const struct {
     int err, num;
@@ -19,7 +20,7 @@ const char *td_err_text(int err)
     for (unsigned i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (errors[i].err == err)
             return errors[i].text;
-    return "unknown error";
+    return err < 0 && err > TD_ERR_BASE_ ? strerror(-err) : "unknown error";
 }
 
 int td_err_from_errno(int num)

@@ -11,5 +11,5 @@ RPC("auth.flush", auth_flush, "[username] [domain]", "Forget cached credentials,
 RPC("msrp.cmaplist", msrp_cmaplist, "[limit]", "The session table, under Kamailio's names.")
 RPC("msrp.sessions", msrp_sessions, "[limit]", "Live MSRP sessions, under the names of the msrp_session table.")
 RPC("msrp.kick", msrp_kick, "session_id", "End a session.")
-RPC("stats.get", stats_get_, "[name]", "All counters, or one.")
+RPC("stats.get", stats_get_all, "[name]", "All counters, or one.")
 RPC("ul.dump", ul_dump, "[limit]", "Registrations, under Kamailio's names.")

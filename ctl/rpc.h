@@ -36,7 +36,7 @@ struct rpc_connection {
     uint64_t bytes_in, bytes_out;
 };
 
-/* One registered contact: a row of location. */
+/* One registered contact: a row of location. Rows of one address of record come one after the other. */
 struct rpc_contact {
     const char *username, *domain;
     const char *contact, *received, *path, *callid, *user_agent, *socket, *instance, *ruid;
@@ -114,5 +114,5 @@ enum {
 };
 
 /* One line of request to one line of answer, as the thread does it: appends the answer (with its newline) to out,
- * nothing for a notification. For tests and for fuzzing. */
-void rpc_answer(const struct rpc_options *o, struct sv line, struct buf *out);
+ * nothing for a notification. uid: who asks, for the log. For tests and for fuzzing. */
+void rpc_answer(const struct rpc_options *o, unsigned uid, struct sv line, struct buf *out);
