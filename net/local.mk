@@ -8,7 +8,7 @@ libnet_a_SOURCES = \
 	net/pump.c net/pump.h net/pump_proto.h \
 	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \
-	net/resolve.h \
+	net/resolve.c net/resolve.h \
 	net/sniff.c net/sniff.h \
 	net/tls.h \
 	net/txq.c net/txq.h \
