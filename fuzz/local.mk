@@ -15,6 +15,21 @@ fuzz_addr_SOURCES = fuzz/fuzz_addr.c $(TD_FUZZ_MAIN)
 fuzz_addr_LDFLAGS = $(TD_FUZZ_LDFLAGS)
 fuzz_addr_LDADD = $(NET_LIBS)
 
+fuzz_targets += fuzz-conf
+fuzz_conf_SOURCES = fuzz/fuzz_conf.c $(TD_FUZZ_MAIN)
+fuzz_conf_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_conf_LDADD = $(COMMON_LIBS)
+
+fuzz_targets += fuzz-frame
+fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
+fuzz_frame_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_frame_LDADD = $(MSRP_LIBS)
+
+fuzz_targets += fuzz-uri
+fuzz_uri_SOURCES = fuzz/fuzz_uri.c $(TD_FUZZ_MAIN)
+fuzz_uri_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_uri_LDADD = $(MSRP_LIBS)
+
 ## For scripts/fuzz-smoke.
 .PHONY: print-fuzz
 print-fuzz:
