@@ -1,0 +1,29 @@
+## The pages are made by sed from *.in: paths, and the tables of options and methods.
+MAN_PAGES = man/tandemd.8 man/tandemctl.8 man/tandem.ini.5
+man_MANS = $(MAN_PAGES)
+EXTRA_DIST += man/tandemd.8.in man/tandemctl.8.in man/tandem.ini.5.in man/check-man.sh
+CLEANFILES += $(MAN_PAGES) man/options.mdoc man/methods.mdoc
+
+noinst_PROGRAMS += man/tables
+man_tables_SOURCES = man/tables.c
+
+man/options.mdoc: man/tables$(EXEEXT)
+	$(AM_V_GEN)man/tables$(EXEEXT) options > $@.tmp && mv $@.tmp $@
+man/methods.mdoc: man/tables$(EXEEXT)
+	$(AM_V_GEN)man/tables$(EXEEXT) methods > $@.tmp && mv $@.tmp $@
+
+PATHS_SED = $(SED) -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@localstatedir[@]|$(localstatedir)|g' \
+	-e 's|@runstatedir[@]|$(runstatedir)|g' -e 's|@sbindir[@]|$(sbindir)|g'
+
+man/tandem.ini.5: man/tandem.ini.5.in man/options.mdoc
+	$(AM_V_GEN)$(PATHS_SED) -e '/^@OPTIONS[@]/{r man/options.mdoc' -e 'd;}' $(top_srcdir)/man/tandem.ini.5.in > $@.tmp && mv $@.tmp $@
+man/tandemctl.8: man/tandemctl.8.in man/methods.mdoc
+	$(AM_V_GEN)$(PATHS_SED) -e '/^@METHODS[@]/{r man/methods.mdoc' -e 'd;}' $(top_srcdir)/man/tandemctl.8.in > $@.tmp && mv $@.tmp $@
+man/tandemd.8: man/tandemd.8.in man/tables$(EXEEXT)
+	$(AM_V_GEN)$(PATHS_SED) $(top_srcdir)/man/tandemd.8.in > $@.tmp && mv $@.tmp $@
+
+check_SCRIPTS = man/check-man
+CLEANFILES += man/check-man
+TESTS += man/check-man
+man/check-man: man/check-man.sh $(MAN_PAGES)
+	$(AM_V_GEN)cp $(top_srcdir)/man/check-man.sh $@ && chmod +x $@

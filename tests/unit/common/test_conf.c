@@ -486,7 +486,74 @@ TEST(changed_keys_are_told_apart_by_what_puts_them_in_force)
     conf_free(&b);
 }
 
-SUITE(conf_suite, TEST_ROW(an_empty_file_gives_the_documented_defaults), TEST_ROW(no_file_at_all_gives_defaults_with_overrides),
+/* etc/tandem.ini, read whole. */
+static void read_example(struct buf *text, char path[512])
+{
+    const char *top = getenv("srcdir");
+    char chunk[4096];
+    size_t n;
+    FILE *f;
+
+    snprintf(path, 512, "%s/etc/tandem.ini", top ? top : "..");
+    f = fopen(path, "r");
+    CHECK_FATAL(f != NULL);
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+        buf_add(text, chunk, n);
+    fclose(f);
+}
+
+TEST(the_example_loads_and_shows_every_key_with_its_default)
+{
+    struct buf text = BUF_INIT, shown = BUF_INIT, faults = BUF_INIT, live = BUF_INIT, restart = BUF_INIT;
+    struct conf *as_shipped, *uncommented, *defaults;
+    char path[512], *was, *now;
+
+    read_example(&text, path);
+    CHECK_INT(conf_load(&as_shipped, path, NULL, 0, &faults), 0);
+    CHECK_FATAL(as_shipped != NULL);
+    CHECK_INT(conf_load(&defaults, NULL, NULL, 0, &faults), 0);
+    CHECK(!conf_diff(defaults, as_shipped, &live, &restart));
+
+    /* with every ;key = value in force; tls only goes with a certificate */
+    for (struct sv rest = buf_sv(&text); rest.n;) {
+        size_t end = sv_find(rest, '\n');
+        struct sv line = sv_upto(rest, end);
+
+        rest = sv_from(rest, end + 1);
+        if (line.n > 1 && line.p[0] == ';' && !sv_starts(line, SV(";transports")))
+            line = sv_from(line, 1);
+        buf_add_sv(&shown, line);
+        buf_putc(&shown, '\n');
+    }
+    uncommented = load_good(shown.p);
+    was = conf_get_text(uncommented, "server", "database");
+    now = conf_get_text(uncommented, "server", "control");
+    CHECK_STR(was, "/var/lib/tandem/tandem.db"); /* the two that depend on the prefix */
+    CHECK_STR(now, "/run/tandem/tandem.sock");
+    free(was);
+    free(now);
+    free(uncommented->server.database);
+    free(uncommented->server.control);
+    uncommented->server.database = sv_dup(sv_of(defaults->server.database));
+    uncommented->server.control = sv_dup(sv_of(defaults->server.control));
+    if (conf_diff(defaults, uncommented, &live, &restart))
+        printf("%s %s\n", live.p ? live.p : "", restart.p ? restart.p : "");
+    CHECK(live.n == 0 && restart.n == 0);
+
+#define CONF(section, key, type, def, min, max, unit, apply, sentence) CHECK(strstr(text.p, "\n;" #key " ") != NULL);
+#define CONF_LISTEN(key, type, def, min, max, unit, apply, sentence) CHECK(strstr(text.p, "\n;" #key " ") != NULL);
+#include "common/conf_tbl.h"
+    conf_free(&as_shipped);
+    conf_free(&uncommented);
+    conf_free(&defaults);
+    buf_fini(&text);
+    buf_fini(&shown);
+    buf_fini(&faults);
+    buf_fini(&live);
+    buf_fini(&restart);
+}
+
+SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_default), TEST_ROW(an_empty_file_gives_the_documented_defaults), TEST_ROW(no_file_at_all_gives_defaults_with_overrides),
       TEST_ROW(comments_blanks_and_line_ends_are_taken_away), TEST_ROW(sizes_numbers_and_booleans_read_as_written),
       TEST_ROW(every_fault_is_told_with_its_line), TEST_ROW(a_key_before_the_first_section_is_a_fault),
       TEST_ROW(the_guides_misspelt_parameters_get_the_right_name_suggested),
