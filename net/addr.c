@@ -47,13 +47,14 @@ const char *addr_text(const struct addr *a, char out[ADDR_TEXT_MAX])
 bool addr_from_host(struct addr *a, struct sv host, uint16_t port)
 {
     char text[INET6_ADDRSTRLEN];
+    bool brackets = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
 
     memset(a, 0, sizeof *a);
-    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+    if (brackets)
         host = sv_make(host.p + 1, host.n - 2);
     if (!sv_copy(host, text, sizeof text))
         return false;
-    if (inet_pton(AF_INET, text, &a->in.sin_addr) == 1)
+    if (!brackets && inet_pton(AF_INET, text, &a->in.sin_addr) == 1)
         a->sa.sa_family = AF_INET;
     else if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) == 1)
         a->sa.sa_family = AF_INET6;
@@ -137,9 +138,7 @@ enum addr_kind addr_kind(const struct addr *a)
         return ADDR_LOOPBACK;
     if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr) || IN6_IS_ADDR_V4COMPAT(&a->in6.sin6_addr) ||
         memcmp(ip6, "\0\x64\xff\x9b\0\0\0\0\0\0\0\0", 12) == 0) /* NAT64: judged by what is inside */
-        return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr)
-                   ? ADDR_NEVER
-                   : kind4((uint32_t)ip6[12] << 24 | (uint32_t)ip6[13] << 16 | (uint32_t)ip6[14] << 8 | ip6[15]);
+        return kind4((uint32_t)ip6[12] << 24 | (uint32_t)ip6[13] << 16 | (uint32_t)ip6[14] << 8 | ip6[15]);
     if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) || IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr) ||
         IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr))
         return ADDR_NEVER;
