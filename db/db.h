@@ -1,0 +1,28 @@
+/* The database: one SQLite file in WAL mode, opened, migrated and served by threads.
+ *
+ * Two stages. db_open() makes or opens the file, brings its tables up to date and gives a handle for
+ * calls that may block: start-up, tandemctl (db/subscriber.h, db/list.h). db_start() adds the writer thread (db/feed.h,
+ * db/location.h) and the reader thread (db/cred.h), after which no call of those three ever blocks its caller.
+ *
+ * Every process opens the file for itself. Open it as the user the server runs as: SQLite makes two more files
+ * beside it. Nothing outside db/ sees the engine.
+ *
+ * Stop: first the threads that use it stop putting, then db_stop(), which writes what waits and answers every
+ * request into the mailboxes, then the mailboxes may go, then db_close(). */
+#pragma once
+
+#include "common/buf.h"
+#include "common/stats.h"
+
+struct db;
+
+/* Open FILE, making it (mode 0640) and its directory when missing, and migrate it. On failure *out is NULL and why
+ * holds one sentence for the operator, without a newline. */
+int db_open(struct db **out, const char *file, struct buf *why);
+void db_close(struct db **db); /* db_stop() included */
+
+int db_start(struct db *db);
+void db_stop(struct db *db);
+
+/* into += the counters of the database threads and of all feeds. Any thread. */
+void db_stats_add(struct db *db, struct stats *into);
