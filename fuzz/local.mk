@@ -25,6 +25,11 @@ fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
 fuzz_frame_LDFLAGS = $(TD_FUZZ_LDFLAGS)
 fuzz_frame_LDADD = $(MSRP_LIBS)
 
+fuzz_targets += fuzz-sniff
+fuzz_sniff_SOURCES = fuzz/fuzz_sniff.c $(TD_FUZZ_MAIN)
+fuzz_sniff_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_sniff_LDADD = $(NET_LIBS)
+
 fuzz_targets += fuzz-uri
 fuzz_uri_SOURCES = fuzz/fuzz_uri.c $(TD_FUZZ_MAIN)
 fuzz_uri_LDFLAGS = $(TD_FUZZ_LDFLAGS)

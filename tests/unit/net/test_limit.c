@@ -160,6 +160,7 @@ TEST(threads_share_the_limits_and_lose_no_count)
 {
     struct hammer h[4];
     struct limits *l;
+    unsigned entered = 0;
 
     CHECK_INT(limits_new(&l, 3, 2), 0);
     for (unsigned i = 0; i < TD_ARRAY_LEN(h); i++) {
@@ -168,8 +169,9 @@ TEST(threads_share_the_limits_and_lose_no_count)
     }
     for (unsigned i = 0; i < TD_ARRAY_LEN(h); i++) {
         pthread_join(h[i].thread, NULL);
-        CHECK(h[i].entered > 0);
+        entered += h[i].entered; /* one alone may find the others holding all three for its whole run */
     }
+    CHECK(entered > 0);
     CHECK(enter(l, "10.0.0.1"));
     CHECK(enter(l, "10.0.0.1"));
     CHECK(!enter(l, "10.0.0.1"));
