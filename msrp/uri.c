@@ -3,29 +3,37 @@
 
 #include <arpa/inet.h>
 
-static bool is_alnum(char c)
+/* What a character may be part of (RFC 3986 s.2, s.3.2; RFC 4975 s.9). */
+enum { ALNUM = 1, HEX = 2, USERINFO = 4, HOST = 8, SESSION = 16, VISIBLE = 32 };
+#define ANYWHERE (USERINFO | HOST | SESSION | VISIBLE)
+
+static const uint8_t char_class[256] = {
+    ['"'] = VISIBLE, ['%'] = VISIBLE, ['/'] = SESSION | VISIBLE, [':'] = USERINFO | VISIBLE, ['<'] = VISIBLE, ['>'] = VISIBLE,
+    ['?'] = VISIBLE, ['@'] = VISIBLE, ['['] = VISIBLE, ['\\'] = VISIBLE, [']'] = VISIBLE, ['^'] = VISIBLE, ['`'] = VISIBLE,
+    ['{'] = VISIBLE, ['|'] = VISIBLE, ['}'] = VISIBLE, ['#'] = VISIBLE, [';'] = HOST | VISIBLE,
+    ['!'] = USERINFO | HOST | VISIBLE, ['$'] = USERINFO | HOST | VISIBLE, ['&'] = USERINFO | HOST | VISIBLE,
+    ['\''] = USERINFO | HOST | VISIBLE, ['('] = USERINFO | HOST | VISIBLE, [')'] = USERINFO | HOST | VISIBLE,
+    ['*'] = USERINFO | HOST | VISIBLE, [','] = USERINFO | HOST | VISIBLE,
+    ['+'] = USERINFO | HOST | SESSION | VISIBLE, ['='] = USERINFO | HOST | SESSION | VISIBLE,
+    ['-'] = ANYWHERE, ['.'] = ANYWHERE, ['_'] = ANYWHERE, ['~'] = ANYWHERE,
+    ['0' ... '9'] = ANYWHERE | ALNUM | HEX, ['A' ... 'F'] = ANYWHERE | ALNUM | HEX, ['a' ... 'f'] = ANYWHERE | ALNUM | HEX,
+    ['G' ... 'Z'] = ANYWHERE | ALNUM, ['g' ... 'z'] = ANYWHERE | ALNUM,
+};
+
+static bool is_class(char c, uint8_t class)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    return char_class[(uint8_t)c] & class;
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
-}
-
-/* unreserved and sub-delims of RFC 3986, and escapes. */
-static bool all_of(struct sv s, const char *more)
+/* Characters of this class and percent-escapes. */
+static bool all_of(struct sv s, uint8_t class)
 {
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (is_alnum(c) || strchr("-._~", c ? c : ' ') || (c && strchr(more, c)))
+        if (is_class(s.p[i], class))
             continue;
-        if (c == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2])) {
-            i += 2;
-            continue;
-        }
-        return false;
+        if (s.p[i] != '%' || i + 2 >= s.n || !is_class(s.p[i + 1], HEX) || !is_class(s.p[i + 2], HEX))
+            return false;
+        i += 2;
     }
     return true;
 }
@@ -49,7 +57,7 @@ static bool parse_host_port(struct msrp_uri *u, struct sv s)
     } else {
         end = sv_find(s, ':');
         u->host = sv_upto(s, end);
-        if (u->host.n == 0 || !all_of(u->host, "!$&'()*+,;="))
+        if (u->host.n == 0 || !all_of(u->host, HOST))
             return false;
         s = sv_from(s, end);
     }
@@ -91,7 +99,7 @@ bool msrp_uri_parse(struct msrp_uri *u, struct sv text)
     at = sv_find(authority, '@');
     if (at < authority.n) {
         u->userinfo = sv_upto(authority, at);
-        if (!all_of(u->userinfo, "!$&'()*+,=:"))
+        if (!all_of(u->userinfo, USERINFO))
             return false;
         authority = sv_from(authority, at + 1);
     }
@@ -102,7 +110,7 @@ bool msrp_uri_parse(struct msrp_uri *u, struct sv text)
         s = sv_from(s, 1);
         at = sv_find(s, ';');
         u->session = sv_upto(s, at);
-        if (u->session.n == 0 || !all_of(u->session, "+=/"))
+        if (u->session.n == 0 || !all_of(u->session, SESSION))
             return false;
         s = sv_from(s, at);
     }
@@ -112,14 +120,14 @@ bool msrp_uri_parse(struct msrp_uri *u, struct sv text)
     at = sv_find(s, ';');
     u->transport = sv_upto(s, at);
     for (size_t i = 0; i < u->transport.n; i++)
-        if (!is_alnum(u->transport.p[i]))
+        if (!is_class(u->transport.p[i], ALNUM))
             return false;
     if (u->transport.n == 0)
         return false;
     if (at < s.n) {
         u->params = sv_from(s, at + 1);
         for (size_t i = 0; i < u->params.n; i++) /* visible characters; a quoted value would need a space to end a path word */
-            if (u->params.p[i] <= ' ' || u->params.p[i] > '~')
+            if (!is_class(u->params.p[i], VISIBLE))
                 return false;
     }
     return true;
@@ -155,6 +163,8 @@ bool msrp_host_eq(struct sv a, struct sv b)
             return false;
         return memcmp(&xa, &xb, sizeof xa) == 0;
     }
+    if (sv_eq(a, b))
+        return true;
     while (i < a.n && j < b.n)
         if (host_char(a, &i) != host_char(b, &j))
             return false;
