@@ -7,49 +7,54 @@
 
 #include "msrp/uri.h"
 
-static bool is_ident_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' || c == '+' ||
-           c == '%' || c == '=';
-}
+/* Characters of a transact-id and of a Message-ID (ident, RFC 4975 s.9): 2 may come first, 1 only later. */
+static const uint8_t ident_class[256] = {
+    ['0' ... '9'] = 2, ['A' ... 'Z'] = 2, ['a' ... 'z'] = 2, ['.'] = 1, ['-'] = 1, ['+'] = 1, ['%'] = 1, ['='] = 1,
+};
 
 bool msrp_tid_is_good(struct sv tid)
 {
-    char c;
-
-    if (tid.n < MSRP_TID_MIN || tid.n > MSRP_TID_MAX)
-        return false;
-    c = tid.p[0];
-    if (!is_ident_char(c) || c == '.' || c == '-' || c == '+' || c == '%' || c == '=')
+    if (tid.n < MSRP_TID_MIN || tid.n > MSRP_TID_MAX || ident_class[(uint8_t)tid.p[0]] != 2)
         return false;
     for (size_t i = 1; i < tid.n; i++)
-        if (!is_ident_char(tid.p[i]))
+        if (!ident_class[(uint8_t)tid.p[i]])
             return false;
+    return true;
+}
+
+/* Take a number off the front. False: no digit, or over UINT64_MAX. */
+static bool take_number(struct sv *s, uint64_t *out)
+{
+    uint64_t v = 0;
+    size_t i = 0;
+
+    for (; i < s->n && s->p[i] >= '0' && s->p[i] <= '9'; i++)
+        if (__builtin_mul_overflow(v, (uint64_t)10, &v) || __builtin_add_overflow(v, (uint64_t)(s->p[i] - '0'), &v))
+            return false;
+    *s = sv_from(*s, i);
+    *out = v;
+    return i > 0;
+}
+
+static bool take_char(struct sv *s, char c)
+{
+    if (s->n == 0 || s->p[0] != c)
+        return false;
+    *s = sv_from(*s, 1);
     return true;
 }
 
 bool msrp_range_parse(struct msrp_range *r, struct sv text)
 {
-    size_t dash = sv_find(text, '-'), slash = sv_find(text, '/');
-    struct sv end, total;
-
     *r = (struct msrp_range){ .present = true };
-    if (dash == text.n || slash == text.n || slash < dash)
+    if (!take_number(&text, &r->start) || r->start == 0 || !take_char(&text, '-'))
         return false;
-    end = sv_make(text.p + dash + 1, slash - dash - 1);
-    total = sv_from(text, slash + 1);
-    if (!sv_to_u64(sv_upto(text, dash), &r->start, NULL) || r->start == 0)
+    r->end_known = !take_char(&text, '*');
+    if ((r->end_known && !take_number(&text, &r->end)) || !take_char(&text, '/'))
         return false;
-    if (!sv_eq(end, SV("*"))) {
-        if (!sv_to_u64(end, &r->end, NULL))
-            return false;
-        r->end_known = true;
-    }
-    if (!sv_eq(total, SV("*"))) {
-        if (!sv_to_u64(total, &r->total, NULL))
-            return false;
-        r->total_known = true;
-    }
+    r->total_known = !take_char(&text, '*');
+    if ((r->total_known && !take_number(&text, &r->total)) || text.n)
+        return false;
     if (r->end_known && r->end < r->start - 1)
         return false;
     return !(r->end_known && r->total_known && r->end > r->total);
@@ -57,55 +62,85 @@ bool msrp_range_parse(struct msrp_range *r, struct sv text)
 
 /* ---- end-lines ---- */
 
-#ifdef __SSE2__
-static inline uint64_t hyphen_mask(const char *p)
+/* The end of the run of hyphens that goes through at. */
+static size_t run_end(const char *p, size_t n, size_t at)
 {
-    const __m128i hyphen = _mm_set1_epi8('-');
-    uint64_t m = 0;
+#ifdef __SSE2__
+    const __m128i hyphens = _mm_set1_epi8('-');
 
-    for (int i = 0; i < 4; i++) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
+    for (; at + 16 <= n; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        unsigned same = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, hyphens));
 
-        m |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, hyphen)) << (16 * i);
+        if (same != 0xffff)
+            return at + (size_t)__builtin_ctz(~same);
     }
-    return m;
-}
 #endif
+    while (at < n && p[at] == '-')
+        at++;
+    return at;
+}
 
-size_t msrp_find_hyphens(const char *p, size_t n, size_t from)
+/* The first run of seven hyphens or more that begins at or after from (a hyphen before from does not count). Returns its
+ * beginning, with *end past it, or n. */
+static size_t find_run(const char *p, size_t n, size_t from, size_t *end)
 {
     size_t i = from;
 
-#ifdef __SSE2__
-    /* A bit a byte; a run of seven starts where seven neighbouring bits are set. Blocks overlap by six. */
-    for (; i + 64 <= n; i += 58) {
-        uint64_t m = hyphen_mask(p + i);
-
-        if (TD_LIKELY(m == 0)) {
-            i += 6;
-            continue;
-        }
-        m &= m >> 1;
-        m &= m >> 2;
-        m &= m >> 3; /* now: seven in a row from this bit on (1+1+2+3) */
-        if (m)
-            return i + (size_t)__builtin_ctzll(m);
-    }
-#endif
     while (i + 7 <= n) {
-        const char *at = memchr(p + i, '-', n - i);
-        size_t run = 0;
+        size_t hit, begin;
 
-        if (!at)
-            return n;
-        i = (size_t)(at - p);
-        while (i + run < n && run < 7 && p[i + run] == '-')
-            run++;
-        if (run == 7)
-            return i;
-        i += run ? run : 1;
+#ifdef __SSE2__
+        /* Wherever seven neighbours lie, four of them fill one whole word of the grid that starts at i; so one compare
+         * looks at 16 bytes, and ordinary text and random bytes hardly ever have such a word. */
+        const __m128i hyphens = _mm_set1_epi8('-');
+
+        for (; i + 64 <= n; i += 64) {
+            const __m128i *v = (const __m128i *)(const void *)(p + i);
+            __m128i a = _mm_cmpeq_epi32(_mm_loadu_si128(v), hyphens);
+            __m128i b = _mm_cmpeq_epi32(_mm_loadu_si128(v + 1), hyphens);
+            __m128i c = _mm_cmpeq_epi32(_mm_loadu_si128(v + 2), hyphens);
+            __m128i d = _mm_cmpeq_epi32(_mm_loadu_si128(v + 3), hyphens);
+
+            if (TD_UNLIKELY(_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)))))
+                break;
+        }
+        for (; i + 16 <= n; i += 16) {
+            __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+            unsigned words = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi32(v, hyphens));
+
+            if (words) {
+                hit = i + (size_t)__builtin_ctz(words);
+                goto look;
+            }
+        }
+        i = i - from < 3 ? from : i - 3; /* up to three hyphens of a run may stand before the grid's next word */
+#endif
+        /* A run through i..i+6 goes through the last of them. */
+        while (i + 7 <= n && p[i + 6] != '-')
+            i += 7;
+        if (i + 7 > n)
+            break;
+        hit = i + 6;
+#ifdef __SSE2__
+    look:
+#endif
+        begin = hit;
+        while (begin > from && p[begin - 1] == '-')
+            begin--;
+        *end = run_end(p, n, hit);
+        if (*end - begin >= 7)
+            return begin;
+        i = from = *end;
     }
     return n;
+}
+
+size_t msrp_find_hyphens(const char *p, size_t n, size_t from)
+{
+    size_t end;
+
+    return find_run(p, n, from, &end);
 }
 
 /* Is there an end-line of this tid at p (after the seven hyphens)? 1 yes, 0 no, -1 too few bytes to say. */
@@ -127,8 +162,11 @@ static int is_end(const char *p, size_t n, struct sv tid, char *flag)
     return n >= tid.n + 3 ? 1 : -1;
 }
 
-static bool is_line_start(const char *p, size_t at, bool at_start)
+/* May an end-line begin with the run of hyphens at..end? A tid begins with no hyphen, so eight are none. */
+static bool is_end_line_run(const char *p, size_t at, size_t end, bool at_start)
 {
+    if (end - at != 7)
+        return false;
     return at >= 2 ? p[at - 1] == '\n' && p[at - 2] == '\r' : at == 0 && at_start;
 }
 
@@ -136,19 +174,17 @@ struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_
 {
     static const char line_break_and_six[] = "\r\n------";
     struct msrp_body b = { 0 };
-    size_t at = 0, hold = n;
+    size_t run = 0, hold = n;
 
-    for (;; at++) {
-        size_t before;
+    if (n == 0)
+        return b;
+    for (size_t at = find_run(p, n, 0, &run); at < n; at = find_run(p, n, run, &run)) {
+        size_t before = at >= 2 ? at - 2 : 0;
         char flag = 0;
         int end;
 
-        at = msrp_find_hyphens(p, n, at);
-        if (at == n)
-            break;
-        if (!is_line_start(p, at, at_start))
+        if (!is_end_line_run(p, at, run, at_start))
             continue;
-        before = at >= 2 ? at - 2 : 0;
         end = is_end(p + at + 7, n - at - 7, tid, &flag);
         if (end > 0) {
             b.n = before;
@@ -174,10 +210,12 @@ struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_
 
 size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start)
 {
-    for (size_t at = msrp_find_hyphens(p, n, 0); at < n; at = msrp_find_hyphens(p, n, at + 1)) {
+    size_t run;
+
+    for (size_t at = find_run(p, n, 0, &run); at < n; at = find_run(p, n, run, &run)) {
         char flag;
 
-        if (is_line_start(p, at, at_start) && is_end(p + at + 7, n - at - 7, tid, &flag))
+        if (is_end_line_run(p, at, run, at_start) && is_end(p + at + 7, n - at - 7, tid, &flag))
             return at >= 2 ? at - 2 : 0;
     }
     return SIZE_MAX;
@@ -185,19 +223,49 @@ size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start)
 
 /* ---- heads ---- */
 
-/* The line at p without its CRLF. 1: got it, 0: not all there, -1: bare LF or too long. */
-static int read_line(const char *p, size_t n, struct sv *line)
+/* The first control character at or after from, or n. */
+static inline size_t find_control(const char *p, size_t n, size_t from)
 {
-    const char *lf = memchr(p, '\n', TD_MIN(n, (size_t)MSRP_LINE_MAX + 2));
-    size_t len;
+    size_t i = from;
 
-    if (!lf)
-        return n > MSRP_LINE_MAX + 1 ? -1 : 0;
-    len = (size_t)(lf - p);
-    if (len == 0 || p[len - 1] != '\r')
-        return -1;
-    *line = sv_make(p, len - 1);
-    return 1;
+#ifdef __SSE2__
+    const __m128i last = _mm_set1_epi8(0x1f);
+
+    for (; i + 16 <= n; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(v, last), v));
+
+        if (found)
+            return i + (size_t)__builtin_ctz(found);
+    }
+#endif
+    while (i < n && (uint8_t)p[i] > 0x1f)
+        i++;
+    return i;
+}
+
+enum line_read { LINE_MORE, LINE_READ, LINE_TOO_LONG, LINE_BARE_LF };
+
+/* The line at p without its CRLF. *odd is set when it holds a control character other than a tab. */
+static enum line_read read_line(const char *p, size_t n, struct sv *line, bool *odd)
+{
+    size_t max = TD_MIN(n, (size_t)MSRP_LINE_MAX + 1);
+
+    for (size_t at = find_control(p, max, 0); at < max; at = find_control(p, max, at + 1)) {
+        if (p[at] == '\r') {
+            if (at + 1 == n)
+                return LINE_MORE;
+            if (p[at + 1] == '\n') {
+                *line = sv_make(p, at);
+                return LINE_READ;
+            }
+        }
+        if (p[at] == '\n')
+            return LINE_BARE_LF;
+        if (p[at] != '\t')
+            *odd = true;
+    }
+    return n > MSRP_LINE_MAX ? LINE_TOO_LONG : LINE_MORE;
 }
 
 static const char *read_start(struct msrp_head *h, struct sv line)
@@ -208,21 +276,21 @@ static const char *read_start(struct msrp_head *h, struct sv line)
     if (!sv_starts(line, SV("MSRP ")))
         return "the start line does not begin with MSRP";
     rest = sv_from(line, 5);
-    sp = sv_find(rest, ' ');
-    h->tid = sv_upto(rest, sp);
-    if (!msrp_tid_is_good(h->tid)) {
-        h->tid = sv_make(NULL, 0);
-        return "bad transaction identifier";
-    }
-    rest = sv_from(rest, sp);
-    if (rest.n < 2)
-        return "the start line has neither method nor status";
-    rest = sv_from(rest, 1);
-    sp = sv_find(rest, ' ');
+    for (sp = 0; sp < rest.n && ident_class[(uint8_t)rest.p[sp]];)
+        sp++;
     word = sv_upto(rest, sp);
-    if (word.n == 3 && word.p[0] >= '0' && word.p[0] <= '9') {
-        for (size_t i = 0; i < 3; i++) {
-            if (word.p[i] < '0' || word.p[i] > '9')
+    if (word.n < MSRP_TID_MIN || word.n > MSRP_TID_MAX || ident_class[(uint8_t)word.p[0]] != 2 || (sp < rest.n && rest.p[sp] != ' '))
+        return "bad transaction identifier";
+    h->tid = word;
+    rest = sv_from(rest, sp + 1);
+    for (sp = 0; sp < rest.n && rest.p[sp] != ' ';)
+        sp++;
+    word = sv_upto(rest, sp);
+    if (word.n == 0)
+        return "the start line has neither method nor status";
+    if (word.p[0] >= '0' && word.p[0] <= '9') {
+        for (size_t i = 0; i < word.n; i++) {
+            if (word.n != 3 || word.p[i] < '0' || word.p[i] > '9')
                 return "bad status code";
             h->status = h->status * 10 + (unsigned)(word.p[i] - '0');
         }
@@ -239,7 +307,7 @@ static const char *read_start(struct msrp_head *h, struct sv line)
         h->method = MSRP_AUTH;
     else
         h->method = MSRP_OTHER_METHOD;
-    if (sp < rest.n || word.n == 0)
+    if (sp < rest.n)
         return "bad request line";
     for (size_t i = 0; i < word.n; i++)
         if (word.p[i] < 'A' || word.p[i] > 'Z') {
@@ -249,58 +317,105 @@ static const char *read_start(struct msrp_head *h, struct sv line)
     return NULL;
 }
 
+/* A header that may stand once: the first one counts. */
 static void set_once(struct msrp_head *h, struct sv *slot, struct sv value, const char *twice)
 {
-    if (slot->p)
+    if (!slot->p)
+        *slot = value;
+    else if (!h->fault)
         h->fault = twice;
-    *slot = value;
+}
+
+/* Header field names are visible ASCII without the colon: 1. */
+static const uint8_t name_class[256] = { ['!' ... '9'] = 1, [';' ... '~'] = 1 };
+
+/* Does this header name read as the given one, of the same length n (6 or more) and in lower case? Among visible characters
+ * no other than the two cases of a letter (and the hyphen itself) become letters and hyphens by setting this bit. */
+static inline bool is_name(const char *name, const char *lower, size_t n)
+{
+    if (n < 8) {
+        const uint32_t bit = 0x20202020;
+        uint32_t a, b, c, d;
+
+        memcpy(&a, name, 4), memcpy(&b, name + n - 4, 4);
+        memcpy(&c, lower, 4), memcpy(&d, lower + n - 4, 4);
+        return (a | bit) == c && (b | bit) == d;
+    } else {
+        const uint64_t bit = 0x2020202020202020;
+        uint64_t a, b, c, d;
+
+        memcpy(&a, name, 8), memcpy(&b, name + n - 8, 8);
+        memcpy(&c, lower, 8), memcpy(&d, lower + n - 8, 8);
+        return (a | bit) == c && (b | bit) == d;
+    }
+}
+#define IS_NAME(name, lower) is_name((name).p, lower, sizeof(lower) - 1)
+
+/* The length of the header name at the front of a line, or 0 when there is none with a colon after it. */
+static size_t name_length(struct sv line)
+{
+    size_t n = 0;
+
+#ifdef __SSE2__
+    if (line.n >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)line.p);
+        unsigned colon = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')));
+        unsigned visible = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(' ')),
+                                                                     _mm_cmplt_epi8(v, _mm_set1_epi8(0x7f))));
+
+        if (colon) {
+            unsigned before = (colon & -colon) - 1;
+
+            return (before & ~visible) == 0 ? (size_t)__builtin_ctz(colon) : 0;
+        }
+    }
+#endif
+    while (n < line.n && name_class[(uint8_t)line.p[n]])
+        n++;
+    return n < line.n && line.p[n] == ':' ? n : 0;
 }
 
 /* A header line; known names are noted. False: no header. */
 static bool read_header(struct msrp_head *h, struct sv line)
 {
-    size_t colon = sv_find(line, ':');
-    struct sv name = sv_upto(line, colon), value;
+    struct sv name = { line.p, name_length(line) }, value;
 
-    if (colon == 0 || colon == line.n)
+    if (name.n == 0)
         return false;
-    for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] <= ' ' || name.p[i] > '~')
-            return false;
-    value = sv_trim(sv_from(line, colon + 1));
+    value = sv_trim(sv_from(line, name.n + 1));
     switch (name.n) {
     case 6:
-        if (sv_eq_nocase(name, SV("Status")))
+        if (IS_NAME(name, "status"))
             set_once(h, &h->status_text, value, "Status twice");
         break;
     case 7:
-        if (sv_eq_nocase(name, SV("To-Path")))
+        if (IS_NAME(name, "to-path"))
             set_once(h, &h->to_path, value, "To-Path twice");
-        else if (sv_eq_nocase(name, SV("Expires")))
+        else if (IS_NAME(name, "expires"))
             set_once(h, &h->expires, value, "Expires twice");
         break;
     case 9:
-        if (sv_eq_nocase(name, SV("From-Path")))
+        if (IS_NAME(name, "from-path"))
             set_once(h, &h->from_path, value, "From-Path twice");
         break;
     case 10:
-        if (sv_eq_nocase(name, SV("Message-ID")))
+        if (IS_NAME(name, "message-id"))
             set_once(h, &h->message_id, value, "Message-ID twice");
-        else if (sv_eq_nocase(name, SV("Byte-Range")))
+        else if (IS_NAME(name, "byte-range"))
             set_once(h, &h->byte_range, value, "Byte-Range twice");
         break;
     case 12:
-        if (sv_eq_nocase(name, SV("Content-Type")))
+        if (IS_NAME(name, "content-type"))
             set_once(h, &h->content_type, value, "Content-Type twice");
         break;
     case 13:
-        if (sv_eq_nocase(name, SV("Authorization")))
+        if (IS_NAME(name, "authorization"))
             set_once(h, &h->authorization, value, "Authorization twice");
         break;
     case 14:
-        if (sv_eq_nocase(name, SV("Failure-Report")))
+        if (IS_NAME(name, "failure-report"))
             set_once(h, &h->failure_report_text, value, "Failure-Report twice");
-        else if (sv_eq_nocase(name, SV("Success-Report")))
+        else if (IS_NAME(name, "success-report"))
             set_once(h, &h->success_report, value, "Success-Report twice");
         break;
     default:
@@ -309,11 +424,9 @@ static bool read_header(struct msrp_head *h, struct sv line)
     return true;
 }
 
-/* What the values must be; the framing is intact whatever is wrong here. */
-static void check_values(struct msrp_head *h)
+/* The values of SEND and of methods that are none of ours; in a REPORT the two headers have no effect (RFC 4975 s.7.1.2). */
+static void check_reports(struct msrp_head *h)
 {
-    if (!h->fault && (!h->to_path.p || !h->from_path.p || !h->to_path.n || !h->from_path.n))
-        h->fault = "To-Path or From-Path is missing";
     if (h->failure_report_text.p) {
         if (sv_eq_nocase(h->failure_report_text, SV("no")))
             h->failure_report = MSRP_FR_NO;
@@ -327,10 +440,19 @@ static void check_values(struct msrp_head *h)
         if (!h->wants_success && !sv_eq_nocase(h->success_report, SV("no")) && !h->fault)
             h->fault = "bad Success-Report";
     }
+}
+
+/* What the values must be; the framing is intact whatever is wrong here. */
+static void check_values(struct msrp_head *h)
+{
+    if (!h->fault && (!h->to_path.n || !h->from_path.n))
+        h->fault = "To-Path or From-Path is missing";
+    if (h->is_response) /* nothing else in a response means anything to a relay: no reason to drop it */
+        return;
+    if (h->method != MSRP_REPORT)
+        check_reports(h);
     if (h->byte_range.p && !msrp_range_parse(&h->range, h->byte_range) && !h->fault)
         h->fault = "bad Byte-Range";
-    if (h->is_response)
-        return;
     if ((h->method == MSRP_SEND || h->method == MSRP_REPORT) && !h->fault) {
         if (!h->message_id.p)
             h->fault = "Message-ID is missing";
@@ -343,49 +465,51 @@ static void check_values(struct msrp_head *h)
 
 static enum msrp_read broken(struct msrp_head *h, const char *why)
 {
+    if (!h->is_response)
+        check_reports(h); /* whether a 400 may be sent */
     h->fault = why;
     return MSRP_BROKEN;
 }
 
+static const char *why_broken(enum line_read got)
+{
+    return got == LINE_BARE_LF ? "a line feed without carriage return" : "a line is too long";
+}
+
 enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header)
 {
+    size_t at, first = 0;
+    unsigned count = 0, to_at = 0, from_at = 0;
     struct sv line;
-    size_t at, first_header = 0;
-    unsigned count = 0;
+    bool odd = false, full = n >= max_header;
+    enum line_read got;
     const char *why;
-    int got;
 
     *h = (struct msrp_head){ 0 };
-    got = read_line(p, n, &line);
-    if (got <= 0)
-        return got == 0 && n <= max_header ? MSRP_MORE : broken(h, "no CRLF at the end of the start line");
+    n = TD_MIN(n, max_header);
+    got = read_line(p, n, &line, &odd);
+    if (got == LINE_MORE)
+        return full ? broken(h, "no CRLF at the end of the start line") : MSRP_MORE;
+    if (got != LINE_READ)
+        return broken(h, why_broken(got));
     why = read_start(h, line);
     if (why)
         return broken(h, why);
-    at = line.n + 2;
+    first = at = line.n + 2;
     for (;;) {
-        struct sv to_before = h->to_path, from_before = h->from_path;
-
-        if (at > max_header)
-            return broken(h, "the header section is too long");
-        got = read_line(p + at, n - at, &line);
-        if (got == 0)
-            return n > max_header ? broken(h, "the header section is too long") : MSRP_MORE;
-        if (got < 0)
-            return broken(h, "bad line end or a line too long");
+        got = read_line(p + at, n - at, &line, &odd);
+        if (got == LINE_MORE)
+            return full ? broken(h, "the header section is too long") : MSRP_MORE;
+        if (got != LINE_READ)
+            return broken(h, why_broken(got));
         if (line.n == 0) {
             h->has_body = true;
-            h->headers = sv_make(p + first_header, at - first_header);
             h->n = at + 2;
             break;
         }
         if (line.p[0] == '-' && sv_starts(line, SV("-------"))) {
-            char flag = 0;
-
-            if (is_end(line.p + 7, line.n + 2 - 7, h->tid, &flag) != 1)
+            if (is_end(line.p + 7, line.n + 2 - 7, h->tid, &h->flag) != 1)
                 return broken(h, "an end-line of another transaction within the headers");
-            h->flag = flag;
-            h->headers = sv_make(p + first_header, at - first_header);
             h->n = at + line.n + 2;
             break;
         }
@@ -393,20 +517,25 @@ enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size
             return broken(h, "too many headers");
         if (!read_header(h, line))
             return broken(h, "a line that is no header");
-        if ((count == 1 && to_before.p == h->to_path.p) || (count == 2 && from_before.p == h->from_path.p))
-            h->order_fault = true;
+        if (!to_at && h->to_path.p)
+            to_at = count;
+        else if (!from_at && h->from_path.p)
+            from_at = count;
         at += line.n + 2;
-        if (count == 2) {
-            first_header = at;
-            h->paths = sv_make(memchr(p, '\n', n), 0);
-            h->paths.p++;
-            h->paths.n = (size_t)(p + at - h->paths.p);
-        }
+        if (count == 2)
+            h->paths = sv_make(p + first, at - first);
     }
-    if (count < 2)
+    if (count >= 2)
+        h->headers = sv_make(h->paths.p + h->paths.n, at - first - h->paths.n);
+    else
         h->headers = sv_make(p + h->n, 0);
-    if (h->order_fault && !h->fault)
-        h->fault = "To-Path and From-Path are not the first two headers";
+    if (to_at && from_at && (to_at != 1 || from_at != 2)) {
+        h->order_fault = true;
+        if (!h->fault)
+            h->fault = "To-Path and From-Path are not the first two headers";
+    }
+    if (odd && !h->fault)
+        h->fault = "a control character in the head";
     check_values(h);
     return MSRP_DONE;
 }

@@ -45,15 +45,17 @@ struct msrp_head {
     char flag;               /* of a frame without body: + $ # */
     size_t n;                /* bytes of it all: up to the body, or past the end-line */
     const char *fault;       /* well framed but wrong: what is wrong (answer 400). NULL: good */
-    bool order_fault;        /* the two paths are both there but not first (M-FRM-05) */
+    bool order_fault;        /* the two paths are both there but not first (M-FRM-05); to_path or from_path empty: missing */
 };
 
 enum msrp_read { MSRP_MORE, MSRP_DONE, MSRP_BROKEN };
 
-/* Read the head at the front of the bytes.
- * max_header  longest start line and headers together
+/* Read the head at the front of the bytes. The answer is the same however they are split.
+ * max_header  longest head: h->n is never more, and MSRP_MORE never comes for that many bytes
  * MSRP_MORE   not all there yet
- * MSRP_BROKEN the framing is lost: h->fault says why; h->tid, h->to_path, h->from_path are filled if they had been read */
+ * MSRP_BROKEN the framing is lost: h->fault says why; tid, to_path, from_path, method and failure_report are filled if
+ *             they had been read
+ * Of a header that may stand once the first one counts. */
 enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header);
 
 /* What msrp_body_scan() found. */
@@ -62,13 +64,13 @@ struct msrp_body {
     bool ended;        /* the end-line follows them */
     char flag;         /* its flag */
     size_t used;       /* bytes consumed with it: body, CRLF, end-line */
-    bool hyphen_lines; /* a line of these body bytes begins with seven hyphens: look for clashes */
+    bool hyphen_lines; /* a line begins with exactly seven hyphens: look for clashes in these body bytes */
 };
 
 /* Find the end of a body, or how much of the bytes is body for certain.
  * at_start  the bytes begin right after the blank line (an end-line there means an empty body, M-FRM-15)
  * What is held back (at most MSRP_END_LINE_MAX bytes, from the CRLF on) is whatever could still become an end-line, be it of this tid or of
- * any other: so a line that starts like an end-line is never cut in two. */
+ * any other: so a line that starts like an end-line is never cut before its flag. */
 struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start);
 
 /* Where an end-line with this tid stands in body bytes: the offset of its CRLF (0 for one at the very front when at_start),
