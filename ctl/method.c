@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "db/location.h"
 #include "net/addr.h"
 
 enum { RPC_PARSE_ERROR = -32700, RPC_INVALID_REQUEST = -32600, RPC_NO_METHOD = -32601, RPC_INVALID_PARAMS = -32602 };
@@ -59,17 +60,22 @@ static void fail_err(struct call *c, int err, const char *what)
 }
 
 /* A JSON string; bytes that are not UTF-8 are escaped. */
-static json_t *text(const char *s)
+static json_t *text_sv(struct sv s)
 {
-    json_t *j = json_string(s);
+    json_t *j = json_stringn(s.n ? s.p : "", s.n);
     struct buf escaped = BUF_INIT;
 
     if (!j) {
-        buf_add_escaped(&escaped, sv_of(s), strlen(s));
+        buf_add_escaped(&escaped, s, s.n);
         j = json_string(escaped.p ? escaped.p : "");
         buf_fini(&escaped);
     }
     return j;
+}
+
+static json_t *text(const char *s)
+{
+    return text_sv(sv_of(s));
 }
 
 /* UTC, as in the database. */
@@ -420,12 +426,18 @@ struct contact_writer {
     int64_t now;
 };
 
-static json_t *text_or_not_set(const char *s)
+static json_t *text_or_not_set(struct sv s)
 {
-    return text(*s ? s : "[not set]");
+    return text_sv(s.n ? s : SV("[not set]"));
 }
 
-static bool put_contact(void *to, const struct rpc_contact *r)
+/* Kamailio shows seconds to go; "permanent" for what never ends. */
+static json_t *time_left(const struct db_location *r, int64_t now)
+{
+    return r->expires ? json_integer(TD_MAX(r->expires - now, (int64_t)0)) : json_string("permanent");
+}
+
+static bool put_contact(const struct db_location *r, void *to)
 {
     struct contact_writer *w = to;
     struct call *c = w->c;
@@ -434,7 +446,9 @@ static bool put_contact(void *to, const struct rpc_contact *r)
 
     if (c->code || w->contacts >= c->limit)
         return false;
-    buf_printf(&aor, "%s%s%s", r->username, *r->domain ? "@" : "", r->domain);
+    buf_add_sv(&aor, r->username);
+    buf_puts(&aor, r->domain.n ? "@" : "");
+    buf_add_sv(&aor, r->domain);
     same = w->aor.n && sv_eq(buf_sv(&aor), buf_sv(&w->aor));
     if (same) {
         buf_fini(&aor);
@@ -453,13 +467,13 @@ static bool put_contact(void *to, const struct rpc_contact *r)
         buf_puts(c->out, ",\"Contacts\":[");
     }
     w->contacts++;
-    put(c, json_pack("{s:{s:o, s:I, s:f, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}}", "Contact", "Address",
-                     text(r->contact), "Expires", (json_int_t)TD_MAX(r->expires - w->now, (int64_t)0), "Q", r->q,
-                     "Call-ID", text(r->callid), "CSeq", (json_int_t)r->cseq, "User-Agent", text(r->user_agent),
-                     "Received", text_or_not_set(r->received), "Path", text_or_not_set(r->path), "Socket",
+    put(c, json_pack("{s:{s:o, s:o, s:f, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}}", "Contact", "Address",
+                     text_sv(r->contact), "Expires", time_left(r, w->now), "Q", r->q, "Call-ID", text_sv(r->callid),
+                     "CSeq", (json_int_t)r->cseq, "User-Agent", text_sv(r->user_agent), "Received",
+                     text_or_not_set(r->received), "Path", text_or_not_set(r->path), "Socket",
                      text_or_not_set(r->socket), "Ruid", text_or_not_set(r->ruid), "Instance",
                      text_or_not_set(r->instance), "Reg-Id", (json_int_t)r->reg_id, "Tcpconn-Id",
-                     (json_int_t)r->conn_id, "Last-Modified", date(r->last_modified)));
+                     (json_int_t)r->connection_id, "Last-Modified", date(r->last_modified)));
     return true;
 }
 

@@ -11,6 +11,8 @@
 #include "common/buf.h"
 #include "common/stats.h"
 
+struct db_location; /* db/location.h */
+
 /* One Use-Path token: a row of msrp_session. Strings are never NULL and live as long as the call. Times are seconds
  * since 1970, 0: none. */
 struct rpc_session {
@@ -36,15 +38,6 @@ struct rpc_connection {
     uint64_t bytes_in, bytes_out;
 };
 
-/* One registered contact: a row of location. Rows of one address of record come one after the other. */
-struct rpc_contact {
-    const char *username, *domain;
-    const char *contact, *received, *path, *callid, *user_agent, *socket, *instance, *ruid;
-    int64_t cseq, expires, last_modified, reg_id;
-    double q; /* negative: none given */
-    uint64_t conn_id;
-};
-
 /* One source that is shut out. */
 struct rpc_ban {
     const char *address;
@@ -55,7 +48,6 @@ struct rpc_ban {
 /* Takes one row; false: enough, send no more. */
 typedef bool rpc_session_fn(void *to, const struct rpc_session *row);
 typedef bool rpc_connection_fn(void *to, const struct rpc_connection *row);
-typedef bool rpc_contact_fn(void *to, const struct rpc_contact *row);
 typedef bool rpc_ban_fn(void *to, const struct rpc_ban *row);
 
 /* What the server can be asked and told. Every function runs on the control thread and may block it; none may touch
@@ -65,7 +57,8 @@ struct rpc_backend {
     void *arg; /* borrowed: first argument of all */
     int (*sessions)(void *arg, rpc_session_fn *emit, void *to);
     int (*connections)(void *arg, rpc_connection_fn *emit, void *to);
-    int (*registrations)(void *arg, rpc_contact_fn *emit, void *to);
+    /* Rows of one address of record come one after the other: db_list_registrations() on a reader of the control thread. */
+    int (*registrations)(void *arg, bool (*emit)(const struct db_location *row, void *to), void *to);
     void (*stats)(void *arg, struct stats *sum); /* adds every thread's counters to sum */
     /* Slots of the session table, for MAP_SIZE. */
     uint64_t (*map_size)(void *arg);

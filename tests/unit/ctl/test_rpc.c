@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "common/err.h"
+#include "ctl/ask.h"
 #include "ctl/rpc.h"
+#include "db/location.h"
 
 /* A server made of constants. */
 struct fake {
@@ -56,19 +58,20 @@ static int fake_connections(void *arg, rpc_connection_fn *emit, void *to)
     return 0;
 }
 
-static int fake_registrations(void *arg, rpc_contact_fn *emit, void *to)
+static int fake_registrations(void *arg, bool (*emit)(const struct db_location *row, void *to), void *to)
 {
     static const char *const who[] = { "alice", "alice", "bob" };
-    struct rpc_contact row = {
-        .domain = "example.org", .contact = "sip:a@192.0.2.1", .received = "", .path = "", .callid = "c1",
-        .user_agent = "phone", .socket = "", .instance = "<urn:x>", .ruid = "r", .cseq = 5, .expires = 1, .q = 0.5,
+    struct db_location row = {
+        .domain = SV("example.org"), .contact = SV("sip:a@192.0.2.1"), .callid = SV("c1"), .user_agent = SV("phone"),
+        .instance = SV("<urn:x>"), .ruid = SV("r"), .cseq = 5, .expires = 1, .q = 0.5,
     };
 
     (void)arg;
     for (size_t i = 0; i < TD_ARRAY_LEN(who); i++) {
-        row.username = who[i];
-        if (!emit(to, &row))
+        row.username = sv_of(who[i]);
+        if (!emit(&row, to))
             break;
+        row.expires = 0;
     }
     return 0;
 }
@@ -299,6 +302,9 @@ TEST(registrations_are_grouped_by_address_of_record)
     CHECK_INT(json_array_size(json_object_get(alice, "Contacts")), 2);
     CHECK_STR(json_string_value(json_object_get(contact, "Address")), "sip:a@192.0.2.1");
     CHECK_STR(json_string_value(json_object_get(contact, "Received")), "[not set]");
+    CHECK_STR(json_string_value(json_object_get(contact, "Expires")), "permanent");
+    contact = json_object_get(json_array_get(json_object_get(alice, "Contacts"), 0), "Contact");
+    CHECK(json_is_integer(json_object_get(contact, "Expires")));
     CHECK_INT(json_integer_value(json_object_get(contact, "Expires")), 0);
     CHECK_INT(json_integer_value(json_object_get(json_object_get(domain, "Stats"), "Records")), 3);
     json_decref(answer);
@@ -632,7 +638,62 @@ TEST(a_file_in_the_place_of_the_socket_is_left_alone)
     server_stop(&s);
 }
 
-SUITE(rpc_suite, TEST_ROW(the_socket_is_for_owner_and_group_and_its_folder_is_made),
+TEST(asking_gets_a_result_or_the_servers_words)
+{
+    struct server s;
+    struct buf why = BUF_INIT;
+    json_t *result, *data;
+    int fd;
+
+    server_start(&s);
+    s.fake.n_sessions = 3;
+    CHECK_INT(ask_dial(&fd, s.path, &why), 0);
+    CHECK_INT(ask_call(fd, "core.version", NULL, &result, NULL, &why), 0);
+    CHECK_STR(json_string_value(result), "tandem 0.1.0");
+    json_decref(result);
+    CHECK_INT(ask_call(fd, "msrp.sessions", json_pack("{s:i}", "limit", 2), &result, NULL, &why), 0);
+    CHECK_INT(json_array_size(result), 2);
+    json_decref(result);
+    CHECK_INT(ask_call(fd, "msrp.kick", json_pack("[s]", "none"), &result, NULL, &why), TD_ENOENT);
+    CHECK(result == NULL);
+    CHECK_STR(why.p, "session: no such thing");
+    buf_clear(&why);
+    s.fake.reload_err = TD_EINVAL;
+    CHECK_INT(ask_call(fd, "core.reload", NULL, &result, &data, &why), TD_EINVAL);
+    CHECK_INT(json_array_size(json_object_get(data, "faults")), 2);
+    json_decref(data);
+    buf_clear(&why);
+    rpc_stop(&s.rpc);
+    CHECK_INT(ask_call(fd, "core.version", NULL, &result, NULL, &why), TD_ECLOSED);
+    close(fd);
+    server_stop(&s);
+    buf_fini(&why);
+}
+
+TEST(no_server_and_no_permission_are_told_apart)
+{
+    struct server s;
+    struct buf why = BUF_INIT;
+    int fd;
+
+    server_start(&s);
+    rpc_stop(&s.rpc);
+    CHECK_INT(ask_dial(&fd, s.path, &why), TD_ENOENT);
+    CHECK(fd == -1);
+    CHECK(strstr(why.p, "is tandemd running?") != NULL);
+    CHECK_INT(server_listen(&s), 0);
+    if (geteuid() == 0) { /* only somebody else can be refused */
+        CHECK_FATAL(seteuid(65534) == 0);
+        buf_clear(&why);
+        CHECK_INT(ask_dial(&fd, s.path, &why), TD_EPERM);
+        CHECK(strstr(why.p, "permission denied") != NULL);
+        CHECK_FATAL(seteuid(0) == 0);
+    }
+    buf_fini(&why);
+    server_stop(&s);
+}
+
+SUITE(rpc_suite, TEST_ROW(asking_gets_a_result_or_the_servers_words), TEST_ROW(no_server_and_no_permission_are_told_apart), TEST_ROW(the_socket_is_for_owner_and_group_and_its_folder_is_made),
       TEST_ROW(requests_in_pieces_and_in_a_row_are_answered_in_order),
       TEST_ROW(a_line_over_the_limit_ends_the_client_and_one_at_it_does_not),
       TEST_ROW(a_large_answer_waits_for_a_slow_reader_while_others_are_served),
