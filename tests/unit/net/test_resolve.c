@@ -227,7 +227,8 @@ static void on_done(void *arg, const struct addr *addrs, size_t n, const char *w
     r->calls++;
     r->n = n;
     CHECK_FATAL(n <= RESOLVE_ADDRS_MAX);
-    memcpy(r->addrs, addrs, n * sizeof *addrs);
+    if (n)
+        memcpy(r->addrs, addrs, n * sizeof *addrs);
     CHECK_INT(why == NULL, n > 0);
     snprintf(r->why, sizeof r->why, "%s", why ? why : "");
 }
