@@ -116,7 +116,8 @@ def lenient(data):
     words = data.split(b"\r\n", 1)[0].decode("utf-8", "surrogateescape").split(" ", 3)
     if len(words) < 3 or words[0] != "MSRP":
         return None
-    end = re.compile(rb"\r\n-------" + re.escape(words[1].encode("utf-8", "surrogateescape")) + rb"([+$#])\r\n").search(data)
+    tid = re.escape(words[1].encode("utf-8", "surrogateescape"))
+    end = re.search(rb"\r\n-------" + tid + rb"([+$#])\r\n", data)
     f = Frame(words[1], raw=data[:end.end()] if end else data)
     if words[2].isdigit():
         f.code = int(words[2])
