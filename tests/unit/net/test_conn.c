@@ -422,7 +422,7 @@ TEST(a_reset_ends_the_connection_reading_paused_or_writing)
     CHECK_INT(s.why, CLOSE_RESET);
     finish(&s, peer);
 
-    start_sized(&s, &peer, 4096);
+    start_sized(&s, &peer, 32768);
     conn_write(s.conn, bulk, 3000000);
     turns(3);
     CHECK(conn_queued(s.conn) > 0);
@@ -502,7 +502,7 @@ TEST(finish_sends_what_is_queued_then_ends_the_stream)
     int peer;
 
     set_up();
-    start_sized(&s, &peer, 8192);
+    start_sized(&s, &peer, 32768);
     conn_write(s.conn, bytes, N);
     conn_finish(s.conn, CLOSE_DONE);
     CHECK_INT(s.downs, 1);
@@ -525,7 +525,7 @@ TEST(a_finished_connection_whose_peer_takes_or_ends_nothing_is_given_up)
     int peer;
 
     set_up();
-    start_sized(&s, &peer, 8192);
+    start_sized(&s, &peer, 32768);
     conn_write(s.conn, bytes, 2000000);
     conn_finish(s.conn, CLOSE_DONE);
     turns(5);
@@ -586,7 +586,7 @@ TEST(a_slow_reader_gets_every_byte_and_drained_comes_once)
     int peer;
 
     set_up();
-    start_sized(&s, &peer, 4096);
+    start_sized(&s, &peer, 32768);
     CHECK(!conn_is_full(s.conn));
     for (size_t at = 0; at < N; at += 1000)
         conn_write(s.conn, bytes + at, 1000);
@@ -634,7 +634,7 @@ TEST(a_queue_beyond_its_bound_ends_the_connection_at_the_end_of_the_turn)
     int peer, n = 0;
 
     set_up();
-    start_sized(&s, &peer, 4096);
+    start_sized(&s, &peer, 32768);
     s.conn->tx_max = 1000000;
     for (; n < 100 && conn_queued(s.conn) <= s.conn->tx_max; n++)
         conn_write(s.conn, bytes, PIECE);
@@ -661,7 +661,7 @@ TEST(bytes_written_by_reference_survive_the_reuse_of_the_read_buffer)
 
     set_up();
     start(&from, &peer_from);
-    start_sized(&to, &peer_to, 4096); /* takes but a little at once */
+    start_sized(&to, &peer_to, 32768); /* takes but a little at once */
     from.echo_to = to.conn;
     while (at < N) {
         ssize_t n = send(peer_from, bytes + at, N - at, MSG_NOSIGNAL);
@@ -687,7 +687,7 @@ TEST(a_peer_that_does_not_read_is_given_up_but_not_while_it_reads_a_little)
     int peer;
 
     set_up();
-    start_sized(&s, &peer, 4096);
+    start_sized(&s, &peer, 32768);
     conn_write(s.conn, bytes, 3000000);
     turns(3);
     for (int i = 0; i < 5; i++) {
@@ -717,7 +717,7 @@ TEST(a_stream_that_was_slow_once_is_not_given_up_when_idle)
     int peer;
 
     set_up();
-    start_sized(&s, &peer, 4096);
+    start_sized(&s, &peer, 32768);
     conn_write(s.conn, bytes, 2000000);
     CHECK_INT(hear_all(peer, &b, 2000000), 1);
     later(CONN_STALL_MS + 100);
