@@ -1,7 +1,7 @@
 /* What the files of the configuration share: the schema as data, and the state of a load.
  *
  * conf.c has values and rows, conf_load.c reads the file and the overrides,
- * conf_check.c knows what single values cannot tell. For these three alone. */
+ * conf_check.c knows what single values cannot tell. For these three, and for tests. */
 #pragma once
 
 #include "common/conf.h"
