@@ -239,6 +239,11 @@ void conn_close(struct conn *c, enum close_reason reason)
         release(c);
 }
 
+static bool can_encrypt(const struct conn *c)
+{
+    return tlsio_state(c->tls) == TLSIO_UP || tlsio_state(c->tls) == TLSIO_CLOSED;
+}
+
 void conn_finish(struct conn *c, enum close_reason reason)
 {
     if (c->ended)
@@ -248,10 +253,12 @@ void conn_finish(struct conn *c, enum close_reason reason)
     if (c->defer_free.queued)
         return;
     c->finishing = 1;
-    if (c->io.fd < 0) {
+    if (c->io.fd < 0 || c->dial) { /* not connected */
         release(c);
         return;
     }
+    if (c->tls && !can_encrypt(c))
+        txq_clear(&c->out, &c->worker->pool); /* it will never go out, but an alert may have to */
     timer_start(c, TIMER_FINISH, CONN_FINISH_MS);
     loop_want(c->worker->loop, &c->io, LOOP_READ | (c->io.want & LOOP_WRITE));
     if (list_is_empty(&c->dirty_node))
@@ -438,7 +445,7 @@ static bool write_some(struct conn *c, struct txq *q)
  * closing with unread bytes would reset the connection and could take the last answer with it. */
 static void finish_step(struct conn *c)
 {
-    if (c->tls && !c->eof) {
+    if (c->tls) {
         tlsio_bye(c->tls);
         write_some(c, &c->cipher);
     }
@@ -461,10 +468,10 @@ void conn_flush(struct conn *c)
         return; /* the kernel will say when */
     if (c->tls) {
         do {
-            if (tlsio_state(c->tls) == TLSIO_UP)
+            if (can_encrypt(c))
                 encrypt(c);
             all = write_some(c, &c->cipher);
-        } while (all && c->out.n && tlsio_state(c->tls) == TLSIO_UP && !c->doomed);
+        } while (all && c->out.n && can_encrypt(c) && !c->doomed);
     } else if (!c->connecting) {
         all = write_some(c, &c->out);
     }
@@ -554,6 +561,7 @@ static void offer(struct conn *c, size_t n)
         size_t rest = TD_MIN(n - taken, (size_t)WORKER_READ_SIZE);
 
         keep(c, NULL, 0);
+        c->bytes_in -= rest;
         memcpy(w->cipher_buf, w->read_buf + taken, rest);
         tls_feed(c, rest);
         return;
@@ -634,7 +642,7 @@ static void tls_feed(struct conn *c, size_t n)
     }
     switch (tlsio_state(c->tls)) {
     case TLSIO_FAILED_RECORD:
-        conn_close(c, CLOSE_TLS_ERROR);
+        conn_finish(c, CLOSE_TLS_ERROR); /* the alert is to go out */
         break;
     case TLSIO_FAILED_HANDSHAKE:
     case TLSIO_FAILED_CERTIFICATE:

@@ -151,7 +151,8 @@ void conn_resume(struct conn *c, enum conn_pause why);
 
 /* End it now: what is queued is lost. */
 void conn_close(struct conn *c, enum close_reason reason);
-/* down() now, nothing more is read; what is queued still goes out (for 10 s at most), then it is closed. */
+/* down() now, nothing more is read; what is queued still goes out (for 10 s at most), then it is closed. A dialled
+ * connection that is not up yet is closed at once. */
 void conn_finish(struct conn *c, enum close_reason reason);
 
 bool conn_is_tls(const struct conn *c);
