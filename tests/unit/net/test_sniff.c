@@ -18,7 +18,8 @@ static enum sniffed sniff_copy(const char *p, size_t n)
     enum sniffed s;
 
     CHECK_FATAL(copy != NULL);
-    memcpy(copy, p, n);
+    if (n)
+        memcpy(copy, p, n);
     s = sniff(copy, n);
     free(copy);
     return s;
