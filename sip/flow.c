@@ -1,0 +1,531 @@
+/* Flows, and the accept() that Sofia calls. */
+#include "sip/flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "sip/later.h"
+
+enum {
+    LEG_RCVBUF = 32 * 1024, /* bounds what Sofia reads, and copies for each pipelined message, at once */
+    RECS_PER_WAKE = 256,
+    SELF_TEST_STEPS = 50,
+    SELF_TEST_STEP_MS = 10,
+};
+
+struct flows {
+    su_root_t *root;  /* borrowed */
+    tport_t *master;  /* borrowed: Sofia's transports */
+    int fd;           /* owned: control socket */
+    su_wait_t wait[1];
+    int wait_index;
+    struct hash by_id, by_leg, by_peer;
+    struct list dials;
+    uint32_t next_dial;
+    uint64_t refused; /* legs that nobody announced */
+    struct buf unsent; /* whole records that did not fit in the socket */
+};
+
+struct flow_dial {
+    struct list node;
+    uint32_t id;
+    uint64_t conn_id;    /* the flow has come; 0: not yet */
+    flow_dialled *done;
+    void *arg;        /* borrowed */
+};
+
+/* accept() has no other way to know: set by flows_start(). */
+static struct flows *accepting;
+
+const char *flow_kind_text(enum pump_kind kind)
+{
+    static const char *const texts[PUMP_KIND_N] = { "tcp", "tls", "ws", "wss" };
+
+    return texts[kind];
+}
+
+/* ---- tables ---- */
+
+static uint64_t addr_hash(const struct addr *a, unsigned salt)
+{
+    struct {
+        uint8_t ip[16];
+        uint32_t port, salt;
+    } key = { .port = addr_port(a), .salt = salt };
+
+    if (a->sa.sa_family == AF_INET6)
+        memcpy(key.ip, &a->in6.sin6_addr, 16);
+    else
+        memcpy(key.ip, &a->in.sin_addr, 4);
+    return hash_bytes(&key, sizeof key);
+}
+
+struct flow *flow_by_id(struct flows *fs, uint64_t id)
+{
+    for (struct hash_node *n = hash_first(&fs->by_id, id); n; n = hash_next(n)) {
+        struct flow *f = TD_CONTAINER_OF(n, struct flow, by_id);
+
+        if (f->id == id)
+            return f;
+    }
+    return NULL;
+}
+
+static struct flow *flow_by_leg(struct flows *fs, const struct addr *leg)
+{
+    for (struct hash_node *n = hash_first(&fs->by_leg, addr_hash(leg, 0)); n; n = hash_next(n)) {
+        struct flow *f = TD_CONTAINER_OF(n, struct flow, by_leg);
+
+        if (addr_eq(&f->leg, leg))
+            return f;
+    }
+    return NULL;
+}
+
+struct flow *flow_to_peer(struct flows *fs, enum pump_kind kind, const struct addr *peer)
+{
+    for (struct hash_node *n = hash_first(&fs->by_peer, addr_hash(peer, kind)); n; n = hash_next(n)) {
+        struct flow *f = TD_CONTAINER_OF(n, struct flow, by_peer);
+
+        if (f->kind == kind && addr_eq(&f->peer, peer))
+            return f;
+    }
+    return NULL;
+}
+
+struct flow *flow_of_tport(struct flows *fs, const tport_t *tp)
+{
+    const tp_name_t *name = tport_name(tp);
+    struct addr peer;
+
+    if (!tport_is_secondary(tp) || !name->tpn_ident)
+        return NULL;
+    if (!addr_from_host(&peer, sv_of(name->tpn_host), (uint16_t)atoi(name->tpn_port)))
+        return NULL;
+    for (int kind = 0; kind < PUMP_KIND_N; kind++)
+        if (strcmp(name->tpn_ident, flow_kind_text((enum pump_kind)kind)) == 0)
+            return flow_to_peer(fs, (enum pump_kind)kind, &peer);
+    return NULL;
+}
+
+tport_t *flow_tport(struct flow *f)
+{
+    char host[ADDR_TEXT_MAX], bare[ADDR_TEXT_MAX], port[8];
+    tp_name_t name = { .tpn_proto = "tcp", .tpn_canon = host, .tpn_host = host, .tpn_port = port,
+                       .tpn_ident = flow_kind_text(f->kind) };
+    tport_t *tp;
+
+    if (!f->in_peer)
+        return NULL;
+    if (!f->tport) {
+        addr_host_text(&f->peer, bare);
+        snprintf(host, sizeof host, f->peer.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", bare);
+        snprintf(port, sizeof port, "%u", addr_port(&f->peer));
+        tp = tport_by_name(f->flows->master, &name);
+        if (!tp || !tport_is_secondary(tp))
+            return NULL;
+        f->tport = tport_ref(tp);
+    }
+    return tport_is_clear_to_send(f->tport) ? f->tport : NULL;
+}
+
+static void unlink_flow(struct flow *f)
+{
+    if (f->in_leg)
+        hash_remove(&f->flows->by_leg, &f->by_leg);
+    if (f->in_peer)
+        hash_remove(&f->flows->by_peer, &f->by_peer);
+    f->in_leg = f->in_peer = false;
+    if (f->tport)
+        tport_unref(f->tport);
+    f->tport = NULL;
+}
+
+static void flow_free(struct flow *f)
+{
+    unlink_flow(f);
+    hash_remove(&f->flows->by_id, &f->by_id);
+    free(f->identity);
+    free(f);
+}
+
+static void announced(struct flows *fs, const struct pump_rec *r)
+{
+    struct flow *f = flow_by_id(fs, r->conn_id);
+
+    if (r->kind >= PUMP_KIND_N)
+        return;
+    if (!f) {
+        f = calloc(1, sizeof *f);
+        if (!f) {
+            log_error("flow", r->conn_id, "out of memory");
+            return; /* the leg will be refused and the client closed */
+        }
+        f->flows = fs;
+        f->id = r->conn_id;
+        hash_insert(&fs->by_id, &f->by_id, f->id);
+    }
+    unlink_flow(f); /* announced again: its first leg failed */
+    f->kind = (enum pump_kind)r->kind;
+    f->worker = r->worker;
+    f->dial_id = r->dial_id;
+    f->leg = r->leg;
+    f->peer = r->peer;
+    f->local = r->local;
+    free(f->identity);
+    f->identity = r->text[0] ? strdup(r->text) : NULL;
+    hash_insert(&fs->by_leg, &f->by_leg, addr_hash(&f->leg, 0));
+    f->in_leg = true;
+}
+
+/* ---- dialling ---- */
+
+static struct flow_dial *dial_by_id(struct flows *fs, uint32_t id)
+{
+    list_each(node, &fs->dials) {
+        struct flow_dial *d = list_item(node, struct flow_dial, node);
+
+        if (d->id == id)
+            return d;
+    }
+    return NULL;
+}
+
+static void dial_done(struct flows *fs, uint32_t id, struct flow *f)
+{
+    struct flow_dial *d = dial_by_id(fs, id);
+
+    if (!d)
+        return;
+    list_remove(&d->node);
+    d->done(d->arg, f);
+    free(d);
+}
+
+/* Sofia's transport of a new flow exists only after accept() has returned: dials are answered from the loop. */
+static void on_settled(void *arg)
+{
+    struct flows *fs = arg;
+
+    list_each_safe(node, &fs->dials) {
+        struct flow_dial *d = list_item(node, struct flow_dial, node);
+        struct flow *f = d->conn_id ? flow_by_id(fs, d->conn_id) : NULL;
+
+        if (d->conn_id) {
+            dial_done(fs, d->id, f);
+            on_settled(fs); /* the list may have changed */
+            return;
+        }
+    }
+}
+
+static void dial_accepted(struct flows *fs, struct flow *f)
+{
+    struct flow_dial *d = dial_by_id(fs, f->dial_id);
+
+    if (!d)
+        return;
+    d->conn_id = f->id;
+    if (!later(fs->root, on_settled, fs))
+        log_error("flow", f->id, "out of memory");
+}
+
+/* ---- the control socket ---- */
+
+static void tell(struct flows *fs, const struct pump_rec *r)
+{
+    size_t size = pump_rec_size(r);
+    uint16_t n = (uint16_t)size;
+
+    if (fs->unsent.n == 0 && send(fs->fd, r, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return;
+    if (errno != EAGAIN && fs->unsent.n == 0)
+        return; /* the edge is gone; reading the socket will say so */
+    buf_add(&fs->unsent, &n, sizeof n);
+    buf_add(&fs->unsent, r, size);
+    su_root_eventmask(fs->root, fs->wait_index, fs->fd, SU_WAIT_IN | SU_WAIT_OUT);
+}
+
+static void send_unsent(struct flows *fs)
+{
+    while (fs->unsent.n) {
+        uint16_t n;
+
+        memcpy(&n, fs->unsent.p, sizeof n);
+        if (send(fs->fd, fs->unsent.p + sizeof n, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN)
+            return;
+        buf_drop_front(&fs->unsent, sizeof n + n);
+    }
+    su_root_eventmask(fs->root, fs->wait_index, fs->fd, SU_WAIT_IN);
+}
+
+static void on_record(struct flows *fs, const struct pump_rec *r)
+{
+    struct pump_rec answer = { .worker = r->worker, .conn_id = r->conn_id };
+    struct flow *f;
+
+    switch (r->type) {
+    case PUMP_ANNOUNCE:
+        announced(fs, r);
+        break;
+    case PUMP_CLOSED:
+        f = flow_by_id(fs, r->conn_id);
+        if (f)
+            flow_free(f);
+        break;
+    case PUMP_ASK:
+        answer.type = PUMP_GONE; /* we live, so it was Sofia that closed the leg, or we who refused it */
+        tell(fs, &answer);
+        break;
+    case PUMP_PING:
+        answer.type = PUMP_PONG;
+        tell(fs, &answer);
+        break;
+    case PUMP_DIAL_FAILED:
+        dial_done(fs, r->dial_id, NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+static void drain(struct flows *fs, int max)
+{
+    for (int i = 0; i < max; i++) {
+        struct pump_rec r;
+        ssize_t n = recv(fs->fd, &r, sizeof r, MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            su_root_break(fs->root); /* the edge has gone */
+            return;
+        }
+        if (pump_rec_check(&r, (size_t)n))
+            on_record(fs, &r);
+    }
+}
+
+static int on_control(su_root_magic_t *magic, su_wait_t *w, su_wakeup_arg_t *arg)
+{
+    struct flows *fs = arg;
+
+    if (fs->unsent.n)
+        send_unsent(fs);
+    drain(fs, RECS_PER_WAKE);
+    return 0;
+}
+
+/* ---- accept ---- */
+
+static int refuse_leg(struct flows *fs, int fd)
+{
+    fs->refused++;
+    close(fd);
+    errno = ECONNABORTED;
+    return -1;
+}
+
+static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *from, struct sockaddr *sa, socklen_t *len)
+{
+    struct addr leg;
+    struct flow *f;
+    int size = LEG_RCVBUF;
+
+    addr_from_socket(&leg, from);
+    drain(fs, INT32_MAX); /* announced before connected: it is in the socket by now */
+    f = flow_by_leg(fs, &leg);
+    if (!f)
+        return refuse_leg(fs, fd);
+    hash_remove(&fs->by_leg, &f->by_leg);
+    f->in_leg = false;
+    hash_insert(&fs->by_peer, &f->by_peer, addr_hash(&f->peer, f->kind));
+    f->in_peer = true;
+    if (f->dial_id)
+        dial_accepted(fs, f);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (sa && len) {
+        socklen_t n = addr_len(&f->peer);
+
+        memcpy(sa, &f->peer, TD_MIN(n, *len));
+        *len = n;
+    }
+    return fd;
+}
+
+/* Sofia's listeners call this one instead of libc's: default visibility makes the executable export it. */
+__attribute__((visibility("default"))) int accept(int listener, struct sockaddr *sa, socklen_t *len)
+{
+    struct sockaddr_storage from;
+    socklen_t n = sizeof from;
+    int fd;
+
+    if (!accepting)
+        return accept4(listener, sa, len, SOCK_CLOEXEC);
+    fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_CLOEXEC);
+    return fd < 0 ? fd : accept_leg(accepting, fd, &from, sa, len);
+}
+
+bool flows_self_test(struct flows *fs, const struct addr *listener)
+{
+    uint64_t before = fs->refused;
+    int fd = socket(listener->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, &listener->sa, addr_len(listener)) < 0) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    for (int i = 0; i < SELF_TEST_STEPS && fs->refused == before; i++)
+        su_root_step(fs->root, SELF_TEST_STEP_MS);
+    close(fd);
+    return fs->refused > before;
+}
+
+void flows_ready(struct flows *fs, const uint16_t ports[PUMP_KIND_N][2])
+{
+    struct pump_rec r = { .type = PUMP_READY };
+
+    memcpy(r.ports, ports, sizeof r.ports);
+    tell(fs, &r);
+}
+
+void flows_fault(struct flows *fs, const char *text)
+{
+    struct pump_rec r = { .type = PUMP_FAULT };
+
+    snprintf(r.text, sizeof r.text, "%s", text);
+    if (send(fs->fd, &r, pump_rec_size(&r), MSG_NOSIGNAL) < 0)
+        log_error("flow", 0, "%s", text);
+}
+
+struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done, void *arg)
+{
+    struct flow_dial *d = calloc(1, sizeof *d);
+    struct pump_rec r = { .type = PUMP_DIAL, .kind = (uint8_t)kind };
+
+    if (!d || strlen(host) >= sizeof r.text) {
+        free(d);
+        return NULL;
+    }
+    d->id = ++fs->next_dial ? fs->next_dial : ++fs->next_dial;
+    d->done = done;
+    d->arg = arg;
+    list_append(&fs->dials, &d->node);
+    r.dial_id = d->id;
+    r.ports[0][0] = port;
+    snprintf(r.text, sizeof r.text, "%s", host);
+    tell(fs, &r);
+    return d;
+}
+
+void flow_dial_cancel(struct flow_dial *d)
+{
+    list_remove(&d->node);
+    free(d);
+}
+
+/* ---- life ---- */
+
+/* The edge's first record brings the memory in which the request in work is noted. */
+static int read_hello(int fd, struct pump_rec *hello, char **box)
+{
+    struct iovec iov = { .iov_base = hello, .iov_len = sizeof *hello };
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    int box_fd;
+    void *at;
+
+    if (!c || c->cmsg_type != SCM_RIGHTS || !pump_rec_check(hello, (size_t)n) || hello->type != PUMP_HELLO)
+        return TD_EPROTO;
+    memcpy(&box_fd, CMSG_DATA(c), sizeof box_fd);
+    at = mmap(NULL, PUMP_BOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, box_fd, 0);
+    close(box_fd);
+    if (at == MAP_FAILED)
+        return td_err_from_errno(errno);
+    *box = at;
+    return TD_OK;
+}
+
+int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box)
+{
+    struct flows *fs = calloc(1, sizeof *fs);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    *box = NULL;
+    if (!fs) {
+        close(control_fd);
+        return err;
+    }
+    fs->fd = control_fd;
+    fs->wait_index = -1;
+    list_init(&fs->dials);
+    err = hash_init(&fs->by_id, 8);
+    if (!err)
+        err = hash_init(&fs->by_leg, 8);
+    if (!err)
+        err = hash_init(&fs->by_peer, 8);
+    if (!err)
+        err = read_hello(control_fd, hello, box);
+    if (err)
+        flows_free(&fs);
+    *out = fs;
+    return err;
+}
+
+int flows_start(struct flows *fs, su_root_t *root, tport_t *master)
+{
+    fs->root = root;
+    fs->master = master;
+    accepting = fs;
+    if (su_wait_create(fs->wait, fs->fd, SU_WAIT_IN) < 0)
+        return TD_ENOMEM;
+    fs->wait_index = su_root_register(root, fs->wait, on_control, fs, 0);
+    return fs->wait_index < 0 ? TD_ENOMEM : TD_OK;
+}
+
+static void free_node(struct hash_node *n, void *arg)
+{
+    flow_free(TD_CONTAINER_OF(n, struct flow, by_id));
+}
+
+void flows_free(struct flows **fsp)
+{
+    struct flows *fs = *fsp;
+
+    if (!fs)
+        return;
+    *fsp = NULL;
+    if (accepting == fs)
+        accepting = NULL;
+    if (fs->wait_index >= 0)
+        su_root_deregister(fs->root, fs->wait_index);
+    if (fs->by_id.slots && fs->by_leg.slots && fs->by_peer.slots)
+        hash_each(&fs->by_id, free_node, NULL);
+    while (!list_is_empty(&fs->dials))
+        flow_dial_cancel(list_item(fs->dials.next, struct flow_dial, node));
+    hash_fini(&fs->by_id);
+    hash_fini(&fs->by_leg);
+    hash_fini(&fs->by_peer);
+    buf_fini(&fs->unsent);
+    close(fs->fd);
+    free(fs);
+}
+
+size_t flows_count(const struct flows *fs)
+{
+    return fs->by_id.n;
+}

@@ -1,0 +1,63 @@
+/* Flows: the SIP process's side of the seam to the edge.
+ *
+ * The edge announces every SIP stream on the control socket and connects a leg to one of Sofia's internal
+ * listeners; accept() is interposed here and gives Sofia the real peer's address instead of the leg's. A flow is named by
+ * its connection id, which is the same in the next SIP process, so a binding can name the flow it came on (RFC 5626).
+ * One thread: that of the Sofia loop. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/hash.h"
+#include "common/list.h"
+#include "net/pump_proto.h"
+#include "sip/sofia.h"
+
+struct flows;
+
+struct flow {
+    struct flows *flows;      /* back */
+    struct hash_node by_id, by_leg, by_peer;
+    bool in_leg, in_peer;     /* announced and not yet accepted; accepted */
+    uint64_t id;              /* the connection id of the client's connection */
+    enum pump_kind kind;
+    uint16_t worker;
+    uint32_t dial_id;         /* 0: the client connected to us */
+    struct addr leg, peer, local;
+    char *identity;           /* owned: name in the peer's verified certificate; NULL: none */
+    tport_t *tport;           /* counted; NULL: not looked up yet */
+};
+
+const char *flow_kind_text(enum pump_kind kind); /* "tcp", "tls", "ws", "wss": also the ident of the internal listeners */
+
+/* control_fd is owned. *hello gets the first record; *box (PUMP_BOX_SIZE bytes, mapped) is where the request in work is noted. */
+int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box);
+void flows_free(struct flows **f);
+
+/* Serve the control socket in this root; when it closes, the root's loop is broken. Connections to the internal
+ * listeners are refused from now on unless announced. */
+int flows_start(struct flows *f, su_root_t *root, tport_t *master);
+
+/* Is our accept() the one that Sofia calls? Connects to an internal listener and expects to be refused. */
+bool flows_self_test(struct flows *f, const struct addr *listener);
+
+/* Tell the edge: the internal listeners are there / why we stop. */
+void flows_ready(struct flows *f, const uint16_t ports[PUMP_KIND_N][2]);
+void flows_fault(struct flows *f, const char *text);
+
+/* NULL: no such flow any more. */
+struct flow *flow_by_id(struct flows *f, uint64_t id);
+struct flow *flow_of_tport(struct flows *f, const tport_t *tp);
+/* The open flow to that peer, if any, for reuse. */
+struct flow *flow_to_peer(struct flows *f, enum pump_kind kind, const struct addr *peer);
+
+/* Sofia's transport of the flow, to send down; borrowed. NULL: the leg is not accepted yet, or shut down. */
+tport_t *flow_tport(struct flow *f);
+
+/* Ask the edge to open a connection. done is called once, with NULL when that failed; the handle may be
+ * cancelled until then. host is a name or an IP literal. */
+struct flow_dial;
+typedef void flow_dialled(void *arg, struct flow *f);
+struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done, void *arg);
+void flow_dial_cancel(struct flow_dial *d);
+
+size_t flows_count(const struct flows *f);

@@ -1,0 +1,416 @@
+/* Sofia's agent and its transports. */
+#include "sip/stack.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sofia-sip/su_log.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "net/sipframe.h"
+#include "sip/flow.h"
+
+enum {
+    LEG_BACKLOG = 1000,          /* TPTAG_QUEUESIZE is the listen backlog, too, and the bound of a flow's send queue */
+    NEVER_MS = 24 * 3600 * 1000, /* Timer C is ours: one sweep for all */
+    PRELOAD = 1536,
+    PROCEEDING_MAX = 1000000,
+    LOCALS_MAX = 64,
+};
+
+struct local {
+    struct addr at;
+    bool is_any; /* listens on all addresses: at holds one of them */
+    bool has_udp;
+    uint8_t kinds; /* bits of enum pump_kind */
+};
+
+/* A transport of Sofia's. */
+struct primary {
+    char ident[8];
+    enum pump_kind kind; /* of internal ones */
+    bool is_udp;
+    struct addr at;      /* where Sofia listens */
+    struct addr public;  /* what others know */
+    char host[ADDR_TEXT_MAX], port[8]; /* of its Via */
+    tport_t *tp;         /* borrowed */
+};
+
+struct stack {
+    const struct conf *conf; /* borrowed */
+    su_root_t *root;         /* owned */
+    nta_agent_t *nta;        /* owned */
+    struct local locals[LOCALS_MAX];
+    size_t n_locals;
+    struct addr own[LOCALS_MAX]; /* every address of the machine, port 0, when listening on all */
+    size_t n_own;
+    struct primary *primaries; /* owned */
+    size_t n_primaries;
+};
+
+/* ---- Sofia's log becomes ours ---- */
+
+static void on_sofia_log(void *stream, char const *fmt, va_list ap)
+{
+    char text[512];
+    struct buf line = BUF_INIT;
+    int n;
+
+    if (!log_enabled(LOG_LEVEL_DEBUG))
+        return;
+    n = vsnprintf(text, sizeof text, fmt, ap);
+    if (n <= 0)
+        return;
+    if (text[TD_MIN((size_t)n, sizeof text - 1) - 1] == '\n')
+        n--;
+    buf_add_escaped(&line, sv_make(text, TD_MIN((size_t)n, sizeof text - 1)), sizeof text);
+    log_debug("sofia", 0, "%s", line.p ? line.p : "");
+    buf_fini(&line);
+}
+
+/* ---- the configuration's addresses ---- */
+
+static bool is_any(const struct addr *a)
+{
+    return a->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) : a->in.sin_addr.s_addr == INADDR_ANY;
+}
+
+static void find_own(struct stack *s)
+{
+    struct ifaddrs *all, *i;
+
+    if (getifaddrs(&all) < 0)
+        return;
+    for (i = all; i && s->n_own < LOCALS_MAX; i = i->ifa_next) {
+        struct addr a = { 0 };
+
+        if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memcpy(&a, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof a.in : sizeof a.in6);
+        addr_set_port(&a, 0);
+        if (addr_kind(&a) != ADDR_NEVER)
+            s->own[s->n_own++] = a;
+    }
+    freeifaddrs(all);
+}
+
+/* The address that peers should use for a socket that listens on all: not loopback if there is another. */
+static void choose_public(const struct stack *s, struct addr *at)
+{
+    const struct addr *best = NULL;
+
+    for (size_t i = 0; i < s->n_own; i++)
+        if (s->own[i].sa.sa_family == at->sa.sa_family && (!best || addr_kind(best) == ADDR_LOOPBACK))
+            best = &s->own[i];
+    if (best) {
+        uint16_t port = addr_port(at);
+
+        *at = *best;
+        addr_set_port(at, port);
+    }
+}
+
+static int read_listen(struct stack *s, const struct conf_listen *l, struct buf *fault)
+{
+    if (!conf_list_has(&l->protocols, "sip"))
+        return TD_OK;
+    for (size_t i = 0; i < l->address.n; i++) {
+        struct local *local = &s->locals[s->n_locals];
+
+        if (s->n_locals == LOCALS_MAX) {
+            buf_printf(fault, "more than %d listening addresses", LOCALS_MAX);
+            return TD_ELIMIT;
+        }
+        if (!addr_from_text(&local->at, sv_of(l->address.v[i]))) {
+            buf_printf(fault, "bad address %s", l->address.v[i]);
+            return TD_EINVAL;
+        }
+        local->is_any = is_any(&local->at);
+        local->has_udp = conf_list_has(&l->transports, "udp");
+        for (int k = 0; k < PUMP_KIND_N; k++)
+            if (conf_list_has(&l->transports, flow_kind_text((enum pump_kind)k)))
+                local->kinds |= (uint8_t)(1u << k);
+        s->n_locals++;
+    }
+    return TD_OK;
+}
+
+/* ---- transports ---- */
+
+static struct primary *primary_new(struct stack *s, const struct local *l)
+{
+    struct primary *grown = realloc(s->primaries, (s->n_primaries + 1) * sizeof *grown), *p;
+    char host[ADDR_TEXT_MAX];
+
+    if (!grown)
+        return NULL;
+    s->primaries = grown;
+    p = &grown[s->n_primaries++];
+    *p = (struct primary){ .public = l->at };
+    if (l->is_any)
+        choose_public(s, &p->public);
+    addr_host_text(&p->public, host);
+    snprintf(p->host, sizeof p->host, p->public.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", host);
+    snprintf(p->port, sizeof p->port, "%u", addr_port(&p->public));
+    return p;
+}
+
+static int add_udp(struct stack *s, const struct local *l, struct buf *fault)
+{
+    struct primary *p = primary_new(s, l);
+    char url[128], at[ADDR_TEXT_MAX];
+
+    if (!p)
+        return TD_ENOMEM;
+    p->is_udp = true;
+    p->at = l->at;
+    snprintf(p->ident, sizeof p->ident, "udp%zu", s->n_primaries);
+    snprintf(url, sizeof url, "sip:%s;transport=udp", addr_text(&l->at, at));
+    if (nta_agent_add_tport(s->nta, (url_string_t *)url, TPTAG_IDENT(p->ident), TPTAG_STUN_SERVER(0), TAG_END()) < 0) {
+        buf_printf(fault, "cannot listen on udp %s: %s", at, strerror(errno));
+        return errno == EADDRINUSE ? TD_EINUSE : TD_EIO;
+    }
+    return TD_OK;
+}
+
+static int add_internal(struct stack *s, const struct local *l, enum pump_kind kind, struct buf *fault)
+{
+    bool is_v6 = l->at.sa.sa_family == AF_INET6;
+    struct primary *p;
+
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (!s->primaries[i].is_udp && s->primaries[i].kind == kind &&
+            s->primaries[i].public.sa.sa_family == l->at.sa.sa_family)
+            return TD_OK;
+    p = primary_new(s, l);
+    if (!p)
+        return TD_ENOMEM;
+    p->kind = kind;
+    snprintf(p->ident, sizeof p->ident, "%s", flow_kind_text(kind));
+    if (nta_agent_add_tport(s->nta, is_v6 ? URL_STRING_MAKE("sip:[::1]:*;transport=tcp") : URL_STRING_MAKE("sip:127.0.0.1:*;transport=tcp"),
+                            TPTAG_IDENT(p->ident), TPTAG_SDWN_ERROR(1), TPTAG_QUEUESIZE(LEG_BACKLOG), TPTAG_IDLE(UINT_MAX),
+                            TPTAG_TIMEOUT(UINT_MAX), TAG_END()) < 0) {
+        buf_printf(fault, "cannot make the internal listener for %s: %s", p->ident, strerror(errno));
+        return TD_EIO;
+    }
+    return TD_OK;
+}
+
+/* After the last nta_agent_add_tport(), which makes all Vias anew: find our primaries, set what their Via says. */
+static int fix_vias(struct stack *s, struct buf *fault)
+{
+    static const char *const protocols[PUMP_KIND_N] = { "SIP/2.0/TCP", "SIP/2.0/TLS", "SIP/2.0/WS", "SIP/2.0/WSS" };
+
+    for (tport_t *tp = tport_primaries(nta_agent_tports(s->nta)); tp; tp = tport_next(tp)) {
+        const su_addrinfo_t *ai = tport_get_address(tp);
+        sip_via_t *via = (sip_via_t *)tport_magic(tp);
+
+        for (size_t i = 0; i < s->n_primaries; i++) {
+            struct primary *p = &s->primaries[i];
+
+            if (p->tp || strcmp(tport_ident(tp), p->ident) != 0 || ai->ai_family != p->public.sa.sa_family)
+                continue;
+            p->tp = tp;
+            memcpy(&p->at, ai->ai_addr, TD_MIN((size_t)ai->ai_addrlen, sizeof p->at));
+            if (p->is_udp && addr_port(&p->public) == 0) {
+                addr_set_port(&p->public, addr_port(&p->at));
+                snprintf(p->port, sizeof p->port, "%u", addr_port(&p->public));
+            }
+            via->v_host = p->host;
+            via->v_port = p->port;
+            if (!p->is_udp)
+                via->v_protocol = protocols[p->kind];
+            break;
+        }
+    }
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (!s->primaries[i].tp) {
+            buf_printf(fault, "the transport %s did not come up", s->primaries[i].ident);
+            return TD_EIO;
+        }
+    return TD_OK;
+}
+
+static int add_transports(struct stack *s, struct buf *fault)
+{
+    int err = TD_OK;
+
+    for (size_t i = 0; i < s->n_locals && !err; i++) {
+        if (s->locals[i].has_udp)
+            err = add_udp(s, &s->locals[i], fault);
+        for (int k = 0; k < PUMP_KIND_N && !err; k++)
+            if (s->locals[i].kinds & 1u << k)
+                err = add_internal(s, &s->locals[i], (enum pump_kind)k, fault);
+    }
+    return err ? err : fix_vias(s, fault);
+}
+
+/* ---- life ---- */
+
+int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_message_f *on_message, struct buf *fault)
+{
+    struct stack *s = calloc(1, sizeof *s);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!s)
+        return err;
+    s->conf = conf;
+    su_log_redirect(NULL, on_sofia_log, NULL);
+    find_own(s);
+    err = TD_OK;
+    for (size_t i = 0; i < conf->n_listen && !err; i++)
+        err = read_listen(s, &conf->listen[i], fault);
+    if (err)
+        goto out;
+    err = TD_ENOMEM;
+    s->root = su_root_create(NULL);
+    if (!s->root)
+        goto out;
+    s->nta = nta_agent_create(s->root, (url_string_t *)-1, on_message, d,
+        NTATAG_UA(0), NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
+        NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(1), NTATAG_USE_SRV(1), NTATAG_PRELOAD(PRELOAD),
+        NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(SIPFRAME_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_TIMER_C(NEVER_MS),
+        NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());
+    if (!s->nta)
+        goto out;
+    err = add_transports(s, fault);
+    if (err)
+        goto out;
+    *out = s;
+    return TD_OK;
+out:
+    stack_free(&s);
+    return err;
+}
+
+void stack_free(struct stack **sp)
+{
+    struct stack *s = *sp;
+
+    if (!s)
+        return;
+    *sp = NULL;
+    if (s->nta)
+        nta_agent_destroy(s->nta);
+    if (s->root)
+        su_root_destroy(s->root);
+    free(s->primaries);
+    free(s);
+}
+
+su_root_t *stack_root(struct stack *s)
+{
+    return s->root;
+}
+
+nta_agent_t *stack_agent(struct stack *s)
+{
+    return s->nta;
+}
+
+void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2])
+{
+    memset(ports, 0, sizeof(uint16_t) * PUMP_KIND_N * 2);
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (!s->primaries[i].is_udp)
+            ports[s->primaries[i].kind][s->primaries[i].at.sa.sa_family == AF_INET6] = addr_port(&s->primaries[i].at);
+}
+
+bool stack_listener(const struct stack *s, struct addr *out)
+{
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (!s->primaries[i].is_udp) {
+            *out = s->primaries[i].at;
+            return true;
+        }
+    return false;
+}
+
+/* ---- who are we? ---- */
+
+static bool has_domain(const struct stack *s, const char *host)
+{
+    for (size_t i = 0; i < s->conf->sip.domains.n; i++)
+        if (sv_eq_nocase(sv_of(host), sv_of(s->conf->sip.domains.v[i])))
+            return true;
+    return false;
+}
+
+static bool is_our_port(const struct stack *s, const char *port, bool is_sips)
+{
+    unsigned number = port && *port ? (unsigned)atoi(port) : is_sips ? 5061 : 5060;
+
+    for (size_t i = 0; i < s->n_locals; i++)
+        if (addr_port(&s->locals[i].at) == number)
+            return true;
+    return false;
+}
+
+static bool is_our_host(const struct stack *s, const char *host)
+{
+    struct addr a;
+
+    if (!addr_from_host(&a, sv_of(host), 0))
+        return false;
+    for (size_t i = 0; i < s->n_locals; i++) {
+        if (addr_host_eq(&a, &s->locals[i].at))
+            return true;
+        for (size_t k = 0; s->locals[i].is_any && k < s->n_own; k++)
+            if (addr_host_eq(&a, &s->own[k]))
+                return true;
+    }
+    return false;
+}
+
+bool stack_is_us(const struct stack *s, const url_t *url)
+{
+    if (!url->url_host)
+        return false;
+    if (has_domain(s, url->url_host) && (!url->url_port || !*url->url_port))
+        return true;
+    return (has_domain(s, url->url_host) || is_our_host(s, url->url_host)) &&
+           is_our_port(s, url->url_port, url->url_type == url_sips);
+}
+
+bool stack_is_domain(const struct stack *s, const url_t *url)
+{
+    if (!url->url_host)
+        return false;
+    return has_domain(s, url->url_host) || (s->conf->sip.domains.n == 0 && stack_is_us(s, url));
+}
+
+static const struct primary *primary_of(const struct stack *s, const tport_t *tp)
+{
+    const tport_t *parent = tport_parent(tp);
+
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (s->primaries[i].tp == parent)
+            return &s->primaries[i];
+    return NULL;
+}
+
+tport_t *stack_udp(const struct stack *s, const char *ident)
+{
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (s->primaries[i].is_udp && strcmp(s->primaries[i].ident, ident) == 0)
+            return s->primaries[i].tp;
+    return NULL;
+}
+
+const char *stack_host(const struct stack *s, const tport_t *tp)
+{
+    const struct primary *p = primary_of(s, tp);
+
+    return p ? p->host : "127.0.0.1";
+}
+
+uint16_t stack_port(const struct stack *s, const tport_t *tp)
+{
+    const struct primary *p = primary_of(s, tp);
+
+    return p ? addr_port(&p->public) : 0;
+}

@@ -1,0 +1,34 @@
+/* The Sofia stack: its event loop's transports, and what this server is called.
+ *
+ * UDP sockets are Sofia's own, one for each listening address with udp; streams come through internal listeners on loopback, one
+ * for each kind and address family in use, whose Via is set to the public address. */
+#pragma once
+
+#include "common/conf.h"
+#include "net/pump_proto.h"
+#include "sip/sofia.h"
+
+struct stack;
+
+/* The message callback gets every request without a transaction and every response without one. On failure the
+ * reason is appended to fault; TD_EINUSE when a UDP port is taken. */
+int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_message_f *on_message, struct buf *fault);
+void stack_free(struct stack **s);
+
+su_root_t *stack_root(struct stack *s);
+nta_agent_t *stack_agent(struct stack *s);
+
+/* The internal listeners' ports, and the address of one of them for the self-test (false: there is none). */
+void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2]);
+bool stack_listener(const struct stack *s, struct addr *out);
+
+/* Is this host (and port) this server: a domain it serves, or one of its addresses with one of its ports? */
+bool stack_is_us(const struct stack *s, const url_t *url);
+/* Is the host a domain served here? Without configured domains our addresses are. */
+bool stack_is_domain(const struct stack *s, const url_t *url);
+
+/* The UDP primary that a datagram came in on, by Sofia's ident; NULL: no such. */
+tport_t *stack_udp(const struct stack *s, const char *ident);
+/* The address that others reach this primary at: for Record-Route. */
+const char *stack_host(const struct stack *s, const tport_t *tp);
+uint16_t stack_port(const struct stack *s, const tport_t *tp);
