@@ -649,17 +649,12 @@ void pump_link_down(struct pump *p)
     send_letter(p, on_link, NULL, NULL);
 }
 
-static bool may_dial(void *arg, const struct addr *a)
-{
-    return addr_kind(a) != ADDR_NEVER;
-}
-
 static void dial_out(struct pump *p, const struct pump_rec *r)
 {
     struct pump_rec failed = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = r->dial_id };
-    char host[ADDR_TEXT_MAX];
-    struct dial_target to = { .host = addr_host_text(&r->peer, host), .port = addr_port(&r->peer), .timeout_ms = p->limits.dial_ms,
-                              .tls = r->kind == PUMP_TLS, .verify = r->text[0] != '\0', .allow = may_dial };
+    bool is_tls = r->kind == PUMP_TLS;
+    struct dial_target to = { .host = r->text, .port = r->ports[0][0], .timeout_ms = p->limits.dial_ms, .tls = is_tls,
+                              .verify = is_tls, .allow = p->limits.may_dial, .allow_arg = p->limits.may_dial_arg };
     struct flow *f = flow_new(p);
 
     if (!f) {

@@ -20,6 +20,8 @@ struct pump_limits {
     int64_t idle_ms;    /* a flow without traffic is closed after this */
     int64_t message_ms; /* a message begun must be complete by then */
     int64_t dial_ms;    /* for each address of an outgoing connection, TLS included */
+    bool (*may_dial)(void *arg, const struct addr *a); /* is this a place to connect to? NULL: any (S-SEC-05) */
+    void *may_dial_arg; /* borrowed */
 };
 
 int pump_new(struct pump **out, struct worker *w, const struct pump_limits *limits);

@@ -12,7 +12,7 @@ enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
 
 enum pump_type {
     /* edge to SIP process */
-    PUMP_HELLO = 1, /* first record; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the last request in */
+    PUMP_HELLO = 1, /* first record; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the request in work in; text: the secret */
     PUMP_ANNOUNCE,  /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
     PUMP_CLOSED,    /* conn_id: the client has gone, or the announced leg will not come */
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */
@@ -22,7 +22,7 @@ enum pump_type {
     PUMP_READY,     /* kind_port[][]: the internal listeners; 0: none */
     PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */
     PUMP_PONG,
-    PUMP_DIAL,      /* dial_id, kind, peer: open a connection there; text: name its certificate must have */
+    PUMP_DIAL,      /* dial_id, kind, ports[0][0], text: open a connection to that port of the host named in text */
     PUMP_FAULT,     /* text: why the SIP process cannot start; it exits after that */
 };
 

@@ -3,8 +3,6 @@
 #pragma once
 
 #include "common/defs.h"
-
-#include "common/defs.h"
 #include "sip/sofia.h"
 
 /* arg is borrowed and must live until then. False: out of memory, the call will not happen. */

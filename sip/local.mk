@@ -1,0 +1,15 @@
+noinst_LIBRARIES += libsip.a
+libsip_a_SOURCES = \
+	sip/flow.c sip/flow.h \
+	sip/fork.c sip/fork.h \
+	sip/forward.c sip/forward.h \
+	sip/later.c sip/later.h \
+	sip/location.c sip/location.h \
+	sip/mark.c sip/mark.h \
+	sip/process.c sip/process.h \
+	sip/registrar.c sip/registrar.h \
+	sip/request.c sip/request.h \
+	sip/sipd.h sip/sofia.h \
+	sip/stack.c sip/stack.h \
+	sip/step_auth.c sip/step_forward.c sip/step_locate.c sip/step_route.c sip/step_sanity.c
+SIP_LIBS = libsip.a $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS) $(SOFIA_LIBS)

@@ -401,6 +401,33 @@ tport_t *stack_udp(const struct stack *s, const char *ident)
     return NULL;
 }
 
+void stack_udp_text(const struct stack *s, const tport_t *tp, char *out, size_t size)
+{
+    const struct primary *p = primary_of(s, tp);
+    char at[ADDR_TEXT_MAX];
+
+    snprintf(out, size, "udp:%s", p ? addr_text(&p->at, at) : "");
+}
+
+tport_t *stack_udp_for(const struct stack *s, const char *socket, int family)
+{
+    tport_t *first = NULL;
+
+    for (size_t i = 0; i < s->n_primaries; i++) {
+        const struct primary *p = &s->primaries[i];
+        char text[ADDR_TEXT_MAX + 4];
+
+        if (!p->is_udp || (p->at.sa.sa_family != AF_INET6) != (family != AF_INET6))
+            continue;
+        stack_udp_text(s, p->tp, text, sizeof text);
+        if (strcmp(text, socket) == 0)
+            return p->tp;
+        if (!first)
+            first = p->tp;
+    }
+    return first;
+}
+
 const char *stack_host(const struct stack *s, const tport_t *tp)
 {
     const struct primary *p = primary_of(s, tp);

@@ -29,6 +29,10 @@ bool stack_is_domain(const struct stack *s, const url_t *url);
 
 /* The UDP primary that a datagram came in on, by Sofia's ident; NULL: no such. */
 tport_t *stack_udp(const struct stack *s, const char *ident);
+/* The UDP primary that a binding came on ("udp:HOST:PORT"), or else the first of the family; NULL: there is none. */
+tport_t *stack_udp_for(const struct stack *s, const char *socket, int family);
+/* "udp:HOST:PORT" of a UDP primary. */
+void stack_udp_text(const struct stack *s, const tport_t *tp, char *out, size_t size);
 /* The address that others reach this primary at: for Record-Route. */
 const char *stack_host(const struct stack *s, const tport_t *tp);
 uint16_t stack_port(const struct stack *s, const tport_t *tp);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/crypto.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -45,6 +46,7 @@ struct sipproc {
     bool is_ready;
     bool fault_told;
     uint64_t started_ms, heard_ms, backoff_ms;
+    char secret[33];              /* for the marks in Record-Route: dialogs outlive a SIP process */
     char *box;                    /* owned mapping: the request the process works on */
     int box_fd;                   /* owned */
 };
@@ -235,7 +237,7 @@ static int memfd_with(const char *name, const char *text, size_t n)
 static int send_hello(struct sipproc *p, int fd)
 {
     struct pump_rec r = { .type = PUMP_HELLO };
-    struct iovec iov = { .iov_base = &r, .iov_len = pump_rec_size(&r) };
+    struct iovec iov = { .iov_base = &r, .iov_len = 0 };
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
@@ -243,6 +245,8 @@ static int send_hello(struct sipproc *p, int fd)
     struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
+    memcpy(r.text, p->secret, sizeof p->secret);
+    iov.iov_len = pump_rec_size(&r);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
@@ -368,6 +372,7 @@ int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf,
     p->box_fd = -1;
     p->control.fd = -1;
     wheel_timer_init(&p->timer, on_timer);
+    crypto_random_name(p->secret, sizeof p->secret - 1);
     conf_dump(conf, &dump);
     p->dump = dump.p;
     p->dump_n = dump.n;

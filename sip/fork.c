@@ -1,0 +1,614 @@
+/* Proxied transactions. */
+#include "sip/fork.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/crypto.h"
+#include "common/log.h"
+#include "db/feed.h"
+#include "sip/forward.h"
+#include "sip/later.h"
+
+enum {
+    TIMER_C_MS = 185000,     /* S-FWD-10 */
+    T1X64_MS = 32000,
+    GROUP_MS = 20000,        /* the next group is tried when nobody has answered so long: S-FWD-09 */
+    SLOW_MS = 3500,          /* a non-INVITE unanswered so long gets a 100: S-TXN-03 */
+    BRANCH_RANDOM = 12,
+};
+
+struct branch {
+    struct list node;
+    struct fork *fork;       /* back */
+    const struct target *target; /* in the request's memory */
+    nta_outgoing_t *orq;     /* owned; NULL: not sent */
+    struct flow_dial *dial;  /* owned; the connection to send on is being opened */
+    msg_t *copy;             /* owned; while dialling */
+    int status;              /* 0: none; as of the last response or failure */
+    msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
+    uint64_t cancelled_ms;   /* 0: not cancelled */
+    uint64_t timer_c_ms;     /* when it is over */
+};
+
+struct fork {
+    struct list node;
+    struct sipd *d;          /* back */
+    struct request origin;   /* message and transport counted here; the rest as it was at fork_start() */
+    struct mark in;          /* the side the request came from */
+    nta_incoming_t *irq;     /* owned */
+    struct list branches;
+    unsigned open;           /* branches without a final response */
+    size_t next_target;
+    uint64_t born_ms, group_ms;
+    bool is_invite, started, launching;
+    bool done;               /* a final response went up */
+    bool no_more;            /* no further targets: 6xx, 2xx or CANCEL */
+    bool cancelled;
+    bool tried;              /* a 100 went up */
+    bool dying;              /* waits to be destroyed */
+};
+
+/* A branch that brought a 2xx to an INVITE: its retransmissions are passed on for a while. */
+struct answered {
+    struct hash_node by_branch;
+    struct list node;
+    uint64_t until_ms, flow_id;
+    char ident[8];           /* UDP: our socket towards the caller */
+};
+
+/* ---- ending ---- */
+
+static void remember_answered(struct branch *b)
+{
+    struct fork *f = b->fork;
+    struct sipd *d = f->d;
+    const char *id = nta_outgoing_branch(b->orq), *ident = f->origin.tport ? tport_ident(tport_parent(f->origin.tport)) : NULL;
+    struct answered *a = id ? calloc(1, sizeof *a) : NULL;
+
+    if (!a)
+        return; /* a lost retransmission is the callee's to repeat */
+    a->until_ms = sipd_now_ms() + T1X64_MS;
+    a->flow_id = f->origin.flow_id;
+    sv_copy(sv_of(ident ? ident : ""), a->ident, sizeof a->ident);
+    hash_insert(&d->answered, &a->by_branch, hash_bytes(id, strlen(id)));
+    list_append(&d->answered_list, &a->node);
+}
+
+static void answered_free(struct sipd *d, struct answered *a)
+{
+    hash_remove(&d->answered, &a->by_branch);
+    list_remove(&a->node);
+    free(a);
+}
+
+static void branch_free(struct branch *b)
+{
+    list_remove(&b->node);
+    if (b->orq) {
+        if (b->fork->is_invite && b->status >= 200 && b->status < 300)
+            remember_answered(b);
+        nta_outgoing_destroy(b->orq);
+    }
+    if (b->dial)
+        flow_dial_cancel(b->dial);
+    if (b->copy)
+        msg_destroy(b->copy);
+    if (b->final)
+        msg_destroy(b->final);
+    free(b);
+}
+
+static void fork_destroy(void *arg)
+{
+    struct fork *f = arg;
+
+    list_remove(&f->node);
+    while (!list_is_empty(&f->branches))
+        branch_free(list_item(f->branches.next, struct branch, node));
+    if (f->irq) {
+        nta_incoming_bind(f->irq, NULL, NULL);
+        nta_incoming_destroy(f->irq);
+    }
+    if (f->origin.tport)
+        tport_unref(f->origin.tport);
+    if (f->origin.msg)
+        msg_destroy(f->origin.msg);
+    free(f);
+}
+
+/* nta goes on using its objects after a callback: they are destroyed from the loop. */
+static void release(struct fork *f)
+{
+    if (f->dying)
+        return;
+    f->dying = true;
+    if (!later(f->d->root, fork_destroy, f))
+        log_error("sip", 0, "out of memory: a transaction cannot be ended"); /* forks_fini() takes it */
+}
+
+static void account(const struct fork *f, int status, const char *phrase, const char *to_tag)
+{
+    const sip_t *sip = f->origin.sip;
+    struct db_acc row = {
+        .method = sv_of(sip->sip_request->rq_method_name), .from_tag = sv_of(sip->sip_from->a_tag),
+        .to_tag = sv_of(to_tag ? to_tag : sip->sip_to->a_tag), .callid = sv_of(sip->sip_call_id->i_id),
+        .sip_code = status, .sip_reason = sv_of(phrase), .time = sipd_time(),
+    };
+    sip_method_t method = sip->sip_request->rq_method;
+
+    if (f->d->feed && (method == sip_method_invite || method == sip_method_bye))
+        db_acc(f->d->feed, &row);
+}
+
+void fork_reply(struct fork *f, int status, const char *phrase, const char *headers)
+{
+    if (!f->done) {
+        f->done = true;
+        nta_incoming_treply(f->irq, status, phrase, TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
+        account(f, status, phrase ? phrase : "", NULL);
+    }
+    if (f->open == 0)
+        release(f);
+}
+
+/* Send a response from below on its way up; takes m. */
+static void pass_up(struct fork *f, msg_t *m)
+{
+    sip_t *sip = sip_object(m);
+
+    drop_errors(m, sip);
+    if (sip->sip_status->st_status >= 200)
+        account(f, sip->sip_status->st_status, sip->sip_status->st_phrase, sip->sip_to ? sip->sip_to->a_tag : NULL);
+    sip_via_remove(m, sip);
+    nta_incoming_mreply(f->irq, m);
+}
+
+/* ---- choosing ---- */
+
+/* Smaller is better: RFC 3261 s.16.7 item 6. */
+static int rank(int status)
+{
+    if (status >= 600)
+        return 0;
+    switch (status) {
+    case 401:
+    case 407:
+    case 415:
+    case 420:
+    case 484:
+        return 4000;
+    default:
+        return status / 100 * 1000 + 500;
+    }
+}
+
+static struct branch *best_branch(struct fork *f)
+{
+    struct branch *best = NULL;
+
+    list_each(node, &f->branches) {
+        struct branch *b = list_item(node, struct branch, node);
+
+        if (b->status >= 300 && (!best || rank(b->status) < rank(best->status) ||
+                                 (rank(b->status) == rank(best->status) && b->final && !best->final)))
+            best = b;
+    }
+    return best;
+}
+
+/* Everybody's challenges go up in one response: S-RSP-08. */
+static void add_challenges(const struct fork *f, const struct branch *best)
+{
+    sip_t *into = sip_object(best->final);
+
+    list_each(node, &f->branches) {
+        const struct branch *b = list_item(node, struct branch, node);
+        const sip_t *from = b->final ? sip_object(b->final) : NULL;
+
+        if (b == best || !from || (b->status != 401 && b->status != 407))
+            continue;
+        if (from->sip_www_authenticate)
+            sip_add_dup(best->final, into, (const sip_header_t *)from->sip_www_authenticate);
+        if (from->sip_proxy_authenticate)
+            sip_add_dup(best->final, into, (const sip_header_t *)from->sip_proxy_authenticate);
+    }
+}
+
+/* All branches are over and nothing has gone up. */
+static void answer_best(struct fork *f)
+{
+    struct branch *best = best_branch(f);
+    int status = best ? best->status : f->cancelled ? 487 : 408;
+
+    f->done = true;
+    if (best && best->final && status != 503) {
+        if (status == 401 || status == 407)
+            add_challenges(f, best);
+        pass_up(f, best->final);
+        best->final = NULL;
+        return;
+    }
+    if (status == 408 && !f->is_invite)
+        return; /* S-TXN-09 */
+    if (status == 503)
+        status = 500; /* S-RSP-07 */
+    nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
+    account(f, status, "", NULL);
+}
+
+static void launch_group(struct fork *f);
+
+static void check_end(struct fork *f)
+{
+    if (f->open || f->launching || f->dying)
+        return;
+    if (!f->done && !f->no_more && f->next_target < f->origin.n_targets) {
+        launch_group(f);
+        return;
+    }
+    if (!f->done)
+        answer_best(f);
+    release(f);
+}
+
+/* ---- branches ---- */
+
+static void branch_over(struct branch *b, int status)
+{
+    if (b->status < 200)
+        b->fork->open--;
+    b->status = status;
+}
+
+static void branch_cancel(struct branch *b, const char *reason)
+{
+    if (b->status >= 200 || b->cancelled_ms || !b->fork->is_invite)
+        return;
+    b->cancelled_ms = sipd_now_ms();
+    if (b->dial) {
+        flow_dial_cancel(b->dial);
+        b->dial = NULL;
+        branch_over(b, 487);
+    } else if (b->orq) { /* nta waits for the first 1xx: S-CAN-05 */
+        nta_outgoing_tcancel(b->orq, NULL, NULL, NTATAG_CANCEL_2543(0), TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END());
+    }
+}
+
+static void cancel_all(struct fork *f, const char *reason)
+{
+    f->no_more = true;
+    list_each_safe(node, &f->branches)
+        branch_cancel(list_item(node, struct branch, node), reason);
+}
+
+static const char elsewhere[] = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
+{
+    struct fork *f = b->fork;
+    int status = sip ? sip->sip_status->st_status : nta_outgoing_status(orq);
+    msg_t *m = nta_outgoing_getresponse(orq);
+    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via;
+
+    if (!b->orq)
+        b->orq = orq; /* failed at once: nta_outgoing_mcreate() has not returned yet */
+    if (f->dying) {
+        if (m)
+            msg_destroy(m);
+        return 0;
+    }
+    if (status < 200) {
+        if (b->status < status)
+            b->status = status;
+        if (status > 100)
+            b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
+        if (status > 100 && !f->done && f->is_invite && !is_internal)
+            pass_up(f, m);
+        else if (m)
+            msg_destroy(m);
+        return 0;
+    }
+    branch_over(b, status);
+    if (status < 300 && !is_internal) {
+        if (f->is_invite || !f->done)
+            pass_up(f, m); /* every 2xx to INVITE: S-RSP-03 */
+        else
+            msg_destroy(m);
+        f->done = true;
+        cancel_all(f, elsewhere);
+    } else {
+        if (!is_internal && !f->done && !b->final)
+            b->final = m;
+        else if (m)
+            msg_destroy(m);
+        if (status >= 600)
+            cancel_all(f, NULL);
+    }
+    check_end(f);
+    return 0;
+}
+
+static void branch_send(struct branch *b, const struct next_hop *hop)
+{
+    struct fork *f = b->fork;
+    struct sipd *d = f->d;
+    sip_t *sip = sip_object(b->copy);
+    char key[64] = "z9hG4bK";
+    size_t n = strlen(key);
+    nta_outgoing_t *orq;
+
+    crypto_random_name(key + n, BRANCH_RANDOM);
+    snprintf(key + n + BRANCH_RANDOM, sizeof key - n - BRANCH_RANDOM, ".%s", f->origin.loop);
+    b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
+    if (!forward_record_route(d, b->copy, sip, &f->in, f->origin.tport, f->origin.flow_id, hop, b->target)) {
+        branch_over(b, 500);
+        return;
+    }
+    orq = nta_outgoing_mcreate(d->nta, on_response, b, (const url_string_t *)hop->route, b->copy, NTATAG_BRANCH_KEY(key),
+                               TAG_IF(hop->tport, NTATAG_TPORT(hop->tport)), TAG_END());
+    if (!orq) {
+        if (b->status < 200)
+            branch_over(b, 500);
+        return;
+    }
+    b->copy = NULL; /* nta's now */
+    b->orq = orq;
+}
+
+static void on_dialled(void *arg, struct flow *flow)
+{
+    struct branch *b = arg;
+    struct next_hop hop = { .tport = flow ? flow_tport(flow) : NULL };
+
+    b->dial = NULL;
+    b->fork->launching = true;
+    if (hop.tport)
+        branch_send(b, &hop);
+    else
+        branch_over(b, 503);
+    b->fork->launching = false;
+    check_end(b->fork);
+}
+
+static void branch_launch(struct fork *f, const struct target *t)
+{
+    struct branch *b = calloc(1, sizeof *b);
+    struct next_hop hop;
+
+    if (!b)
+        return;
+    b->fork = f;
+    b->target = t;
+    list_append(&f->branches, &b->node);
+    f->open++;
+    b->copy = forward_copy(&f->origin, t);
+    if (!b->copy) {
+        branch_over(b, 500);
+        return;
+    }
+    switch (hop_find(f->d, b->copy, sip_object(b->copy), t, &hop)) {
+    case HOP_OK:
+        break;
+    case HOP_GONE:
+        branch_over(b, f->origin.in_dialog ? 430 : 480); /* S-OUT-05, S-OUT-07 */
+        return;
+    case HOP_FORBIDDEN:
+        branch_over(b, 403);
+        return;
+    case HOP_FAILED:
+        branch_over(b, 500);
+        return;
+    }
+    if (!hop.must_dial) {
+        branch_send(b, &hop);
+        return;
+    }
+    b->dial = flow_dial(f->d->flows, hop.dial_kind, hop.dial_host, hop.dial_port, on_dialled, b);
+    if (!b->dial)
+        branch_over(b, 500);
+}
+
+static void launch_group(struct fork *f)
+{
+    do {
+        double q = f->origin.targets[f->next_target].q;
+
+        f->group_ms = sipd_now_ms();
+        f->launching = true;
+        while (f->next_target < f->origin.n_targets && f->origin.targets[f->next_target].q >= q)
+            branch_launch(f, &f->origin.targets[f->next_target++]);
+        f->launching = false;
+    } while (f->open == 0 && !f->done && !f->no_more && f->next_target < f->origin.n_targets);
+    check_end(f);
+}
+
+/* ---- the server side ---- */
+
+static int on_incoming(struct fork *f, nta_incoming_t *irq, sip_t const *sip)
+{
+    msg_t *m;
+    sip_t *cancel;
+    char *reason = NULL;
+
+    if (!sip || !sip->sip_request || sip->sip_request->rq_method != sip_method_cancel || f->done || f->dying)
+        return 0;
+    f->cancelled = true;
+    m = nta_incoming_getrequest_ackcancel(irq);
+    cancel = m ? sip_object(m) : NULL;
+    if (cancel && cancel->sip_reason)
+        reason = sip_header_as_string(msg_home(m), (sip_header_t *)cancel->sip_reason);
+    if (f->started) {
+        cancel_all(f, reason);
+        check_end(f);
+    }
+    if (m)
+        msg_destroy(m);
+    return 0;
+}
+
+struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport)
+{
+    struct fork *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->d = d;
+    list_init(&f->node);
+    list_init(&f->branches);
+    f->origin.msg = msg_ref_create(msg);
+    f->origin.sip = sip;
+    f->origin.tport = tport_ref(tport);
+    f->is_invite = sip->sip_request->rq_method == sip_method_invite;
+    f->born_ms = sipd_now_ms();
+    f->irq = nta_incoming_create(d->nta, NULL, msg_ref_create(msg), sip, NTATAG_TPORT(tport), TAG_END());
+    if (!f->irq) {
+        fork_destroy(f);
+        return NULL;
+    }
+    list_append(&d->forks, &f->node);
+    nta_incoming_bind(f->irq, on_incoming, f);
+    if (f->is_invite) {
+        nta_incoming_treply(f->irq, SIP_100_TRYING, TAG_END());
+        f->tried = true;
+    }
+    return f;
+}
+
+bool fork_is_cancelled(const struct fork *f)
+{
+    return f->cancelled;
+}
+
+/* The side a UDP request came from needs a mark when its sender is not where its Via says. */
+static struct mark mark_of_source(const struct request *r)
+{
+    struct mark m = { .kind = MARK_PLAIN };
+    const sip_via_t *v = r->sip->sip_via;
+    struct addr sent_by;
+
+    if (r->flow_id)
+        return m;
+    if (addr_from_host(&sent_by, sv_of(v->v_host), (uint16_t)(v->v_port && *v->v_port ? atoi(v->v_port) : 5060)) &&
+        addr_eq(&sent_by, &r->source))
+        return m;
+    m.kind = MARK_UDP;
+    m.addr = r->source;
+    sv_copy(sv_of(tport_ident(r->tport)), m.ident, sizeof m.ident);
+    return m;
+}
+
+void fork_start(struct fork *f, const struct request *r)
+{
+    msg_t *msg = f->origin.msg;
+    tport_t *tport = f->origin.tport;
+
+    f->origin = *r;
+    f->origin.msg = msg;
+    f->origin.tport = tport;
+    f->origin.auth = NULL;
+    f->origin.cred = NULL;
+    f->in = mark_of_source(r);
+    f->started = true;
+    if (f->cancelled) {
+        fork_reply(f, SIP_487_REQUEST_CANCELLED, NULL);
+        return;
+    }
+    launch_group(f);
+}
+
+void fork_send_ack(const struct request *r)
+{
+    msg_t *m = forward_copy(r, r->targets);
+    struct next_hop hop;
+
+    if (!m)
+        return;
+    if (hop_find(r->d, m, sip_object(m), r->targets, &hop) != HOP_OK || hop.must_dial) {
+        msg_destroy(m);
+        return;
+    }
+    nta_msg_tsend(r->d->nta, m, (const url_string_t *)hop.route, TAG_IF(hop.tport, NTATAG_TPORT(hop.tport)), TAG_END());
+}
+
+void fork_stray_response(struct sipd *d, msg_t *msg, sip_t *sip)
+{
+    const char *id = sip->sip_via ? sip->sip_via->v_branch : NULL;
+    int status = sip->sip_status->st_status;
+    struct hash_node *n = id ? hash_first(&d->answered, hash_bytes(id, strlen(id))) : NULL;
+    struct answered *a = n ? TD_CONTAINER_OF(n, struct answered, by_branch) : NULL;
+    struct flow *f;
+    tport_t *tp;
+
+    if (!a || status < 200 || status >= 300 || !sip->sip_cseq || sip->sip_cseq->cs_method != sip_method_invite ||
+        !sip->sip_via->v_next) {
+        nta_msg_discard(d->nta, msg); /* S-TXN-06 */
+        return;
+    }
+    drop_errors(msg, sip);
+    f = a->flow_id ? flow_by_id(d->flows, a->flow_id) : NULL;
+    tp = f ? flow_tport(f) : stack_udp(d->stack, a->ident);
+    if (!tp) {
+        nta_msg_discard(d->nta, msg);
+        return;
+    }
+    nta_msg_tsend(d->nta, msg, NULL, NTATAG_TPORT(tp), TAG_END());
+}
+
+/* ---- time ---- */
+
+static void sweep_branch(struct branch *b, uint64_t now)
+{
+    if (b->status >= 200)
+        return;
+    if (b->cancelled_ms && now - b->cancelled_ms >= T1X64_MS) { /* S-RSP-22 */
+        branch_over(b, 487);
+    } else if (!b->cancelled_ms && now >= b->timer_c_ms && b->timer_c_ms) { /* S-RSP-21 */
+        if (b->status > 100)
+            branch_cancel(b, NULL);
+        else
+            branch_over(b, 408);
+    }
+}
+
+static void sweep_fork(struct fork *f, uint64_t now)
+{
+    if (f->dying || !f->started)
+        return;
+    if (!f->is_invite) {
+        if (!f->done && !f->tried && now - f->born_ms >= SLOW_MS) {
+            f->tried = true;
+            nta_incoming_treply(f->irq, SIP_100_TRYING, TAG_END());
+        }
+        return; /* nta's Timer F ends its branches */
+    }
+    list_each_safe(node, &f->branches)
+        sweep_branch(list_item(node, struct branch, node), now);
+    if (!f->done && !f->no_more && f->next_target < f->origin.n_targets && now - f->group_ms >= GROUP_MS)
+        launch_group(f);
+    else
+        check_end(f);
+}
+
+void fork_sweep(struct sipd *d)
+{
+    uint64_t now = sipd_now_ms();
+
+    list_each_safe(node, &d->forks)
+        sweep_fork(list_item(node, struct fork, node), now);
+    while (!list_is_empty(&d->answered_list)) {
+        struct answered *a = list_item(d->answered_list.next, struct answered, node);
+
+        if (a->until_ms > now)
+            break;
+        answered_free(d, a);
+    }
+}
+
+void forks_fini(struct sipd *d)
+{
+    while (!list_is_empty(&d->forks))
+        fork_destroy(list_item(d->forks.next, struct fork, node));
+    while (!list_is_empty(&d->answered_list))
+        answered_free(d, list_item(d->answered_list.next, struct answered, node));
+}

@@ -1,0 +1,31 @@
+/* A proxied transaction: the server side, and a client side for each target.
+ *
+ * RFC 3261 s.16.6 to s.16.10 as changed by RFC 6026 and RFC 4320. Branches run in groups of equal q. The fork ends by itself
+ * when all its transactions have; nothing of nta's is destroyed inside a callback. */
+#pragma once
+
+#include "sip/request.h"
+
+struct fork;
+
+/* Make the server transaction; an INVITE gets its 100 at once. NULL: it could not be made. */
+struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport);
+
+/* End it with an answer of our own. headers: NULL, or lines each with CRLF. */
+void fork_reply(struct fork *f, int status, const char *phrase, const char *headers);
+
+/* Send the request of r to its targets. */
+void fork_start(struct fork *f, const struct request *r);
+
+bool fork_is_cancelled(const struct fork *f);
+
+/* An ACK of a 2xx, to the one target of r: no transaction. */
+void fork_send_ack(const struct request *r);
+
+/* A 2xx to INVITE that nta knows no transaction for: a retransmission goes on, all else is dropped. Takes msg. */
+void fork_stray_response(struct sipd *d, msg_t *msg, sip_t *sip);
+
+/* Timer C, cancelled branches that stay silent, 100 for slow non-INVITEs, the next group. Twice a second. */
+void fork_sweep(struct sipd *d);
+
+void forks_fini(struct sipd *d);

@@ -1,0 +1,232 @@
+/* The SIP process: puts its parts together and runs Sofia's loop. */
+#include "sip/process.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "auth/authn.h"
+#include "auth/nonce.h"
+#include "common/crypto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "db/db.h"
+#include "db/feed.h"
+#include "sip/fork.h"
+#include "sip/location.h"
+#include "sip/request.h"
+#include "sip/sipd.h"
+
+enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8 };
+
+static const rlim_t ADDRESS_SPACE_MAX = (rlim_t)4 << 30;
+
+/* A runaway parser must not take the machine's memory; sanitizers need theirs by the terabyte. */
+static void limit_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit r = { .rlim_cur = ADDRESS_SPACE_MAX, .rlim_max = ADDRESS_SPACE_MAX };
+
+    if (setrlimit(RLIMIT_AS, &r) < 0)
+        log_warn("sip", 0, "cannot limit the address space: %s", strerror(errno));
+#endif
+}
+
+static int on_message(struct sipd *d, nta_agent_t *nta, msg_t *msg, sip_t *sip)
+{
+    if (sip->sip_request)
+        request_start(d, msg, sip);
+    else if (sip->sip_status)
+        fork_stray_response(d, msg, sip);
+    else
+        nta_msg_discard(nta, msg);
+    return 0;
+}
+
+static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
+{
+    struct sipd *d = arg;
+    int64_t now = sipd_time();
+
+    fork_sweep(d);
+    if (now - d->swept_at >= EXPIRY_SWEEP_S) {
+        d->swept_at = now;
+        location_sweep(d->location, now);
+    }
+}
+
+static int on_mail(su_root_magic_t *magic, su_wait_t *w, su_wakeup_arg_t *arg)
+{
+    struct sipd *d = arg;
+
+    mailbox_run(d->mailbox);
+    return 0;
+}
+
+static bool is_host_of(struct sv uri, struct sv *host)
+{
+    size_t colon = sv_find(uri, ':');
+    struct sv rest = sv_from(uri, colon + 1);
+    size_t at = sv_find(rest, '@'), n = 0;
+
+    if (colon == uri.n)
+        return false;
+    if (at < rest.n)
+        rest = sv_from(rest, at + 1);
+    while (n < rest.n && !strchr(":;?>", rest.p[n]))
+        n++;
+    *host = sv_upto(rest, n);
+    return n > 0;
+}
+
+/* The digest's uri may differ from the Request-URI (proxies rewrite that), but must be of the same host: S-AUT-06. */
+static bool uri_ok(struct sv given, struct sv request_uri, struct sv method)
+{
+    struct sv a, b;
+
+    if (sv_eq(given, request_uri))
+        return true;
+    return is_host_of(given, &a) && is_host_of(request_uri, &b) && sv_eq_nocase(a, b);
+}
+
+static int open_database(struct sipd *d, struct buf *fault)
+{
+    int err = db_open(&d->db, d->conf->server.database, fault);
+
+    if (err)
+        return err;
+    err = mailbox_new(&d->mailbox);
+    if (!err)
+        err = location_new(&d->location, d->db, d->mailbox);
+    if (!err)
+        err = location_load(d->location, sipd_time());
+    if (!err)
+        err = db_start(d->db);
+    if (!err && d->conf->accounting.enabled)
+        err = db_feed_new(&d->feed, d->db);
+    return err;
+}
+
+static int make_auth(struct sipd *d)
+{
+    struct authn_opts o = { .db = d->db, .mailbox = d->mailbox, .uri_ok = uri_ok };
+    int err = nonces_new(&d->nonces);
+
+    if (err)
+        return err;
+    o.nonces = d->nonces;
+    return authn_new(&d->authn, &o, d->conf);
+}
+
+static int watch_mailbox(struct sipd *d)
+{
+    su_wait_t w[1];
+
+    if (su_wait_create(w, mailbox_fd(d->mailbox), SU_WAIT_IN) < 0 || su_root_register(d->root, w, on_mail, (su_wakeup_arg_t *)d, 0) < 0)
+        return TD_ENOMEM;
+    return TD_OK;
+}
+
+static int build(struct sipd *d, struct buf *fault)
+{
+    struct addr listener;
+    int err = hash_init(&d->answered, HASH_LOG2);
+
+    if (!err)
+        err = open_database(d, fault);
+    if (!err)
+        err = stack_new(&d->stack, d->conf, d, on_message, fault);
+    if (err)
+        return err;
+    d->root = stack_root(d->stack);
+    d->nta = stack_agent(d->stack);
+    err = watch_mailbox(d);
+    if (!err)
+        err = make_auth(d);
+    if (!err)
+        err = flows_start(d->flows, d->root, nta_agent_tports(d->nta));
+    if (err)
+        return err;
+    if (stack_listener(d->stack, &listener) && !flows_self_test(d->flows, &listener)) {
+        buf_puts(fault, "accept() is not interposed: this executable was linked without exporting it");
+        return TD_EUNSUPP;
+    }
+    return TD_OK;
+}
+
+static void take_down(struct sipd *d)
+{
+    if (d->nta)
+        forks_fini(d);
+    authn_free(&d->authn);
+    if (d->db)
+        db_stop(d->db);
+    if (d->mailbox)
+        mailbox_run(d->mailbox);
+    stack_free(&d->stack);
+    flows_free(&d->flows);
+    location_free(&d->location);
+    nonces_free(&d->nonces);
+    db_feed_free(&d->feed);
+    mailbox_free(&d->mailbox);
+    db_close(&d->db);
+    hash_fini(&d->answered);
+}
+
+static int run(struct sipd *d)
+{
+    su_timer_t *sweep = su_timer_create(su_root_task(d->root), SWEEP_MS);
+    uint16_t ports[PUMP_KIND_N][2];
+
+    if (!sweep || su_timer_set_for_ever(sweep, on_sweep, (su_timer_arg_t *)d) < 0)
+        return EXIT_RESOURCE;
+    stack_ports(d->stack, ports);
+    flows_ready(d->flows, ports);
+    su_root_run(d->root);
+    su_timer_destroy(sweep);
+    return EXIT_GOOD;
+}
+
+int sip_process_main(const struct conf *conf, int control_fd)
+{
+    struct sipd d = { .conf = conf };
+    struct buf fault = BUF_INIT;
+    struct pump_rec hello;
+    int err, status;
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    limit_memory();
+    su_init();
+    list_init(&d.forks);
+    list_init(&d.answered_list);
+    err = flows_new(&d.flows, control_fd, &hello, &d.box);
+    if (err) {
+        log_error("sip", 0, "no edge on descriptor %d: %s", control_fd, td_err_text(err));
+        return EXIT_RESOURCE;
+    }
+    sv_copy(sv_of(hello.text), d.secret, sizeof d.secret);
+    err = build(&d, &fault);
+    if (err) {
+        const char *why = fault.n ? fault.p : td_err_text(err);
+
+        log_error("sip", 0, "%s", why);
+        flows_fault(d.flows, why);
+        status = EXIT_RESOURCE;
+    } else {
+        status = run(&d);
+    }
+    take_down(&d);
+    buf_fini(&fault);
+    su_deinit();
+    return status;
+}

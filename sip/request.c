@@ -1,0 +1,176 @@
+/* Requests: from nta's callback through the steps to an answer or a fork. */
+#include "sip/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/authn.h"
+#include "common/log.h"
+#include "db/cred.h"
+#include "sip/fork.h"
+
+static enum verdict (*const steps[])(struct request *r) = {
+    step_sanity,
+    step_max_forwards,
+    step_require,
+    step_route,
+    step_loop,
+    step_own,
+    step_auth_ask,
+    step_auth_judge,
+    step_locate,
+    step_locate_judge,
+    step_forward,
+};
+
+static void request_free(struct request *r)
+{
+    if (r->auth)
+        authn_cancel(r->auth);
+    if (r->cred)
+        db_cred_cancel(r->cred);
+    if (r->tport)
+        tport_unref(r->tport);
+    msg_destroy(r->msg);
+    free(r);
+}
+
+void request_run(struct request *r)
+{
+    r->is_waiting = false;
+    while (r->step < TD_ARRAY_LEN(steps)) {
+        enum verdict v = steps[r->step++](r);
+
+        if (v == STEP_WAIT) {
+            r->is_waiting = true;
+            return;
+        }
+        if (v == STEP_DONE)
+            break;
+    }
+    request_free(r);
+}
+
+/* Should this request end the process, the edge logs what it was. */
+static void note(const struct request *r)
+{
+    char at[ADDR_TEXT_MAX];
+    const sip_request_t *rq = r->sip->sip_request;
+
+    snprintf(r->d->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name, URL_PRINT_ARGS(rq->rq_url),
+             addr_text(&r->source, at));
+}
+
+void request_start(struct sipd *d, msg_t *msg, sip_t *sip)
+{
+    struct request *r = calloc(1, sizeof *r);
+    struct flow *f;
+
+    if (!r) {
+        nta_msg_discard(d->nta, msg);
+        return;
+    }
+    r->d = d;
+    r->msg = msg;
+    r->sip = sip;
+    r->tport = nta_incoming_transport(d->nta, NULL, msg);
+    if (!r->tport) {
+        request_free(r);
+        return;
+    }
+    memcpy(&r->source, msg_addr(msg), sizeof r->source);
+    f = flow_of_tport(d->flows, r->tport);
+    r->flow_id = f ? f->id : 0;
+    note(r);
+    request_run(r);
+    d->box[0] = '\0';
+}
+
+bool request_hold(struct request *r)
+{
+    if (!r->fork)
+        r->fork = fork_new(r->d, r->msg, r->sip, r->tport);
+    return r->fork != NULL;
+}
+
+/* The To tag of answers without a transaction: the same for every retransmission, and known again in the ACK. */
+static void own_tag(const sip_t *sip, char out[20])
+{
+    struct buf b = BUF_INIT;
+
+    buf_puts(&b, sip->sip_call_id->i_id);
+    buf_putc(&b, '\0');
+    buf_puts(&b, sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
+    buf_printf(&b, "%u", (unsigned)sip->sip_cseq->cs_seq);
+    snprintf(out, 20, "td%016llx", (unsigned long long)hash_bytes(b.p, b.n));
+    buf_fini(&b);
+}
+
+bool request_is_ack_of_ours(const struct request *r)
+{
+    char tag[20];
+
+    own_tag(r->sip, tag);
+    return r->sip->sip_to->a_tag && strcmp(r->sip->sip_to->a_tag, tag) == 0;
+}
+
+enum verdict request_reply(struct request *r, int status, const char *phrase, const char *headers)
+{
+    sip_to_t *to;
+    char tag[20];
+
+    if (r->sip->sip_request->rq_method == sip_method_ack)
+        return STEP_DONE; /* never answered: S-TXN-10 */
+    if (r->fork) {
+        fork_reply(r->fork, status, phrase, headers);
+        return STEP_DONE;
+    }
+    to = sip_to_dup(msg_home(r->msg), r->sip->sip_to);
+    if (!to)
+        return STEP_DONE;
+    own_tag(r->sip, tag);
+    if (!to->a_tag && status > 100)
+        sip_to_tag(msg_home(r->msg), to, tag);
+    nta_msg_treply(r->d->nta, msg_ref_create(r->msg), status, phrase, NTATAG_TPORT(r->tport), SIPTAG_TO(to),
+                   TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
+    return STEP_DONE;
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = sv_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool uri_aor(su_home_t *home, const url_t *url, struct sv *user, struct sv *domain)
+{
+    const char *from = url->url_user;
+    char *u, *d;
+    size_t n = 0;
+
+    if (!from || !*from || !url->url_host)
+        return false;
+    u = su_alloc(home, strlen(from) + 1);
+    d = su_strdup(home, url->url_host);
+    if (!u || !d)
+        return false;
+    for (; *from; from++) {
+        int high = *from == '%' ? hex(from[1]) : -1, low = high >= 0 ? hex(from[2]) : -1;
+
+        if (*from == ';')
+            break; /* user parameters are no part of the name */
+        if (low >= 0 && (high || low)) {
+            u[n++] = (char)(high << 4 | low);
+            from += 2;
+        } else {
+            u[n++] = *from;
+        }
+    }
+    for (char *p = d; *p; p++)
+        *p = sv_lower(*p);
+    *user = sv_make(u, n);
+    *domain = sv_of(d);
+    return n > 0;
+}

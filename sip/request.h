@@ -1,0 +1,101 @@
+/* A request on its way through the proxy: a list of steps, each in a step_*.c.
+ *
+ * A step lets the request go on, ends it (answered or dropped), or waits for the database; then request_run()
+ * is called again when the answer is there. Up to the first wait, or to forwarding, there is no transaction: an answer
+ * before that leaves no state behind. RFC 3261 s.16.3 to s.16.6. */
+#pragma once
+
+#include "sip/mark.h"
+#include "sip/sipd.h"
+
+struct authn_req;
+struct db_cred_req;
+struct db_location;
+
+enum verdict { STEP_NEXT, STEP_DONE, STEP_WAIT };
+
+/* One place to send the request to. Texts live as long as the request's message. */
+struct target {
+    const char *uri;        /* new Request-URI; NULL: as it is */
+    const char *path;       /* Route values to put in front; NULL: none */
+    double q;               /* 0..1 */
+    struct mark hop;        /* FLOW or UDP: where exactly; PLAIN: as the URI or the Route says */
+    const char *instance;   /* "" or the device's name, to which only one binding is tried at a time */
+};
+
+enum { TARGETS_MAX = 32 };
+
+struct request {
+    struct sipd *d;
+    msg_t *msg;             /* counted */
+    sip_t *sip;             /* in it */
+    tport_t *tport;         /* counted: it came on */
+    uint64_t flow_id;       /* the flow it came on; 0: UDP */
+    struct addr source;
+    struct fork *fork;      /* its transaction; NULL: none yet */
+    unsigned step;          /* the next one */
+    bool is_waiting;        /* inside a wait: an answer must call request_run() */
+
+    /* step_route */
+    bool in_dialog;         /* a Route value of ours with a good mark was on top */
+    struct mark hop;        /* what it said */
+    bool for_us;            /* no Route left and the Request-URI's host is ours */
+    char loop[17];          /* digest of all that decides where it goes */
+
+    /* step_auth */
+    struct authn_req *auth;
+    int auth_status;        /* 0: not asked, 200: good, else the answer to give */
+    const char *auth_phrase, *auth_headers, *auth_user;
+    bool must_match_from;
+
+    struct registration *registration; /* registrar.c's */
+
+    /* step_locate */
+    struct db_cred_req *cred;
+    bool user_known;
+    struct target *targets; /* in the message's memory */
+    size_t n_targets;
+};
+
+/* A request from nta's message callback; takes msg. */
+void request_start(struct sipd *d, msg_t *msg, sip_t *sip);
+void request_run(struct request *r);
+
+/* Make the transaction, so that retransmissions and CANCEL find it. False: it could not be made; the request is
+ * finished then. */
+bool request_hold(struct request *r);
+
+/* Is this the ACK of an answer that request_reply() gave without a transaction? */
+bool request_is_ack_of_ours(const struct request *r);
+
+/* Answer, with or without a transaction; headers: NULL or lines each with CRLF. Returns STEP_DONE. */
+enum verdict request_reply(struct request *r, int status, const char *phrase, const char *headers);
+
+/* The steps. */
+enum verdict step_sanity(struct request *r);
+enum verdict step_max_forwards(struct request *r);
+enum verdict step_require(struct request *r);
+enum verdict step_route(struct request *r);
+enum verdict step_loop(struct request *r);
+enum verdict step_own(struct request *r);
+enum verdict step_auth_ask(struct request *r);
+enum verdict step_auth_judge(struct request *r);
+enum verdict step_locate(struct request *r);
+enum verdict step_locate_judge(struct request *r);
+enum verdict step_forward(struct request *r);
+
+/* step_auth.c, for the registrar, too: ask whether the request is from a user of the domain; r->auth_* and then
+ * request_run(). STEP_NEXT: answered at once. */
+enum verdict auth_ask(struct request *r, const char *domain, bool is_proxy);
+/* The answer to give when r->auth_status is not 200. */
+enum verdict auth_refuse(struct request *r);
+
+/* The user and domain of a URI as the tables have them: unescaped (%00 stays), the domain in lower case. In the
+ * message's memory; false: no user. */
+bool uri_aor(su_home_t *home, const url_t *url, struct sv *user, struct sv *domain);
+
+/* Take off what Sofia could not parse; the name of the first such header that matters, or NULL. */
+const char *drop_errors(msg_t *msg, sip_t *sip);
+
+/* What we say we take, in answers of our own. */
+#define OWN_ALLOW "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE\r\nSupported: path\r\nAccept: */*\r\n"

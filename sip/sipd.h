@@ -1,0 +1,49 @@
+/* What the files of the SIP process share: one struct, made and taken down by process.c. One thread. */
+#pragma once
+
+#include "common/conf.h"
+#include "common/hash.h"
+#include "common/list.h"
+#include "common/stats.h"
+#include "sip/flow.h"
+#include "sip/sofia.h"
+#include "sip/stack.h"
+
+struct authn;
+struct db;
+struct db_feed;
+struct location;
+struct nonces;
+
+struct sipd {
+    const struct conf *conf;   /* borrowed */
+    struct stack *stack;       /* owned, as all below */
+    su_root_t *root;           /* borrowed from the stack, as is nta */
+    nta_agent_t *nta;
+    struct flows *flows;
+    struct db *db;
+    struct mailbox *mailbox;   /* answers of the database */
+    struct nonces *nonces;
+    struct authn *authn;
+    struct location *location;
+    struct db_feed *feed;      /* accounting */
+    struct list forks;         /* transactions under way */
+    struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in fork.c */
+    struct list answered_list; /* the same, oldest first */
+    char *box;                 /* mapping: the request in work, for the edge to log should we die of it */
+    char secret[65];           /* of this server run: for the marks in Record-Route */
+    int64_t swept_at;
+};
+
+static inline uint64_t sipd_now_ms(void)
+{
+    su_time_t now = su_now();
+
+    return (uint64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+/* UNIX time in seconds. */
+static inline int64_t sipd_time(void)
+{
+    return (int64_t)su_now().tv_sec - 2208988800; /* Sofia counts from 1900 */
+}

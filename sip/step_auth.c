@@ -1,0 +1,77 @@
+/* Steps: who is asking, and may he? RFC 3261 s.22, s.26; S-VAL-09, S-AUT-12. */
+#include <stdlib.h>
+
+#include "auth/authn.h"
+#include "common/log.h"
+#include "sip/request.h"
+
+static void on_verdict(const struct authn_result *v, void *arg)
+{
+    struct request *r = arg;
+    su_home_t *home = msg_home(r->msg);
+
+    r->auth = NULL;
+    r->auth_status = v->verdict == AUTHN_OK ? 200 : v->status;
+    r->auth_phrase = v->phrase;
+    r->auth_headers = su_strndup(home, v->headers.p ? v->headers.p : "", (isize_t)v->headers.n);
+    r->auth_user = su_strndup(home, v->username.p ? v->username.p : "", (isize_t)v->username.n);
+    if (v->had_credentials && v->verdict != AUTHN_OK && !v->stale) {
+        struct buf user = BUF_INIT;
+
+        buf_add_escaped(&user, v->username, 64);
+        log_notice("sip", r->flow_id, "authentication failed: user=%s status=%d", user.p ? user.p : "", v->status);
+        buf_fini(&user);
+    }
+    if (r->is_waiting)
+        request_run(r);
+}
+
+enum verdict auth_ask(struct request *r, const char *domain, bool is_proxy)
+{
+    r->auth_status = 0;
+    r->auth = authn_sip(r->d->authn, r->sip, sv_of(domain), is_proxy, on_verdict, r);
+    if (r->auth_status)
+        return STEP_NEXT;
+    if (!r->auth || !request_hold(r)) {
+        r->auth_status = 500;
+        r->auth_phrase = "Server Internal Error";
+        r->auth_headers = "";
+        return STEP_NEXT;
+    }
+    return STEP_WAIT;
+}
+
+enum verdict auth_refuse(struct request *r)
+{
+    return request_reply(r, r->auth_status, r->auth_phrase, r->auth_headers);
+}
+
+enum verdict step_auth_ask(struct request *r)
+{
+    const url_t *from = r->sip->sip_from->a_url;
+    sip_method_t method = r->sip->sip_request->rq_method;
+    bool is_local = stack_is_domain(r->d->stack, from);
+
+    r->auth_status = 200;
+    if (method == sip_method_ack || r->in_dialog)
+        return STEP_NEXT;
+    if (is_local && conf_list_has(&r->d->conf->sip.authenticate, "request")) {
+        r->must_match_from = true;
+        return auth_ask(r, from->url_host, true);
+    }
+    if (!r->for_us)
+        return request_reply(r, 403, "Relaying Denied", NULL);
+    return STEP_NEXT;
+}
+
+enum verdict step_auth_judge(struct request *r)
+{
+    struct sv user, domain;
+
+    if (r->auth_status != 200)
+        return auth_refuse(r);
+    if (r->must_match_from && (!uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ||
+                               !sv_eq(user, sv_of(r->auth_user))))
+        return request_reply(r, 403, "From Is Not Yours", NULL);
+    return STEP_NEXT;
+}

@@ -1,0 +1,146 @@
+/* Steps: where is the user? RFC 3261 s.16.5. */
+#include <stdlib.h>
+
+#include "db/cred.h"
+#include "sip/location.h"
+#include "sip/registrar.h"
+#include "sip/request.h"
+
+/* "sip:HOST:PORT" */
+static bool parse_received(const char *text, struct addr *a)
+{
+    return strncmp(text, "sip:", 4) == 0 && addr_from_text(a, sv_of(text + 4));
+}
+
+/* False: the binding cannot be reached now. */
+static bool to_target(struct request *r, const struct binding *b, struct target *t)
+{
+    su_home_t *home = msg_home(r->msg);
+    struct flow *f;
+
+    *t = (struct target){ .uri = su_strdup(home, b->contact), .path = *b->path ? su_strdup(home, b->path) : NULL,
+                          .q = b->q < 0 ? 1.0 : b->q, .instance = su_strdup(home, b->instance) };
+    if (b->conn_id) {
+        f = flow_by_id(r->d->flows, b->conn_id);
+        if (!f || !flow_tport(f)) /* S-OUT-05 */
+            return false;
+        t->hop.kind = MARK_FLOW;
+        t->hop.conn_id = b->conn_id;
+    } else if (*b->received && parse_received(b->received, &t->hop.addr)) {
+        tport_t *udp = stack_udp_for(r->d->stack, b->socket, t->hop.addr.sa.sa_family);
+
+        if (!udp)
+            return false;
+        t->hop.kind = MARK_UDP;
+        sv_copy(sv_of(tport_ident(udp)), t->hop.ident, sizeof t->hop.ident);
+    }
+    return t->uri != NULL;
+}
+
+static int by_q(const void *a, const void *b)
+{
+    double qa = ((const struct target *)a)->q, qb = ((const struct target *)b)->q;
+
+    return qa > qb ? -1 : qa < qb;
+}
+
+/* Of one device only the newest binding is tried: S-OUT-06. */
+static bool is_superseded(const struct aor *a, const struct binding *b)
+{
+    if (!*b->instance)
+        return false;
+    list_each(node, &a->bindings) {
+        const struct binding *other = list_item(node, struct binding, node);
+
+        if (other != b && other->modified > b->modified && strcmp(other->instance, b->instance) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void collect(struct request *r, const struct aor *a)
+{
+    int64_t now = sipd_time();
+
+    r->targets = su_alloc(msg_home(r->msg), (isize_t)(sizeof *r->targets * TD_MIN(a->n, (size_t)TARGETS_MAX)));
+    if (!r->targets)
+        return;
+    list_each(node, &a->bindings) {
+        const struct binding *b = list_item(node, struct binding, node);
+
+        if (r->n_targets == TARGETS_MAX)
+            break;
+        if (b->expires && b->expires <= now)
+            continue;
+        if (!is_superseded(a, b) && to_target(r, b, &r->targets[r->n_targets]))
+            r->n_targets++;
+    }
+    qsort(r->targets, r->n_targets, sizeof *r->targets, by_q);
+}
+
+static void on_cred(int err, const struct db_cred *cred, void *arg)
+{
+    struct request *r = arg;
+
+    r->cred = NULL;
+    r->user_known = !err && cred->found;
+    if (r->is_waiting)
+        request_run(r);
+}
+
+static enum verdict one_target(struct request *r)
+{
+    r->targets = su_zalloc(msg_home(r->msg), sizeof *r->targets);
+    if (!r->targets)
+        return request_reply(r, SIP_500_INTERNAL_SERVER_ERROR, NULL);
+    r->targets->hop = r->hop;
+    r->targets->q = 1;
+    r->targets->instance = "";
+    r->n_targets = 1;
+    return STEP_NEXT;
+}
+
+enum verdict step_locate(struct request *r)
+{
+    struct sv user, domain;
+    struct db_cred cred;
+    struct aor *a;
+    int got;
+
+    if (!r->for_us || r->hop.kind != MARK_PLAIN) /* S-RT-05; in a dialog the mark has said it */
+        return one_target(r);
+    if (!uri_aor(msg_home(r->msg), r->sip->sip_request->rq_url, &user, &domain))
+        return request_reply(r, SIP_404_NOT_FOUND, NULL);
+    a = location_find(r->d->location, user, domain);
+    if (a)
+        collect(r, a);
+    if (r->n_targets)
+        return STEP_NEXT;
+    if (a)
+        return request_reply(r, SIP_480_TEMPORARILY_UNAVAILABLE, NULL);
+    if (r->sip->sip_request->rq_method == sip_method_ack)
+        return STEP_DONE;
+    r->user_known = false;
+    got = db_cred_get(r->d->db, user, domain, &cred, r->d->mailbox, on_cred, r, &r->cred);
+    if (got < 0)
+        return request_reply(r, SIP_500_INTERNAL_SERVER_ERROR, NULL);
+    if (got == 1) {
+        r->user_known = cred.found;
+        return STEP_NEXT;
+    }
+    if (!request_hold(r)) {
+        db_cred_cancel(r->cred);
+        r->cred = NULL;
+        return STEP_DONE;
+    }
+    return STEP_WAIT;
+}
+
+enum verdict step_locate_judge(struct request *r)
+{
+    if (r->n_targets)
+        return STEP_NEXT;
+    if (r->user_known)
+        return request_reply(r, SIP_480_TEMPORARILY_UNAVAILABLE, NULL);
+    return request_reply(r, SIP_404_NOT_FOUND, NULL);
+}

@@ -1,0 +1,96 @@
+/* Steps: what do the Route headers and the Request-URI say? RFC 3261 s.16.4, RFC 5393 s.4. */
+#include <stdio.h>
+
+#include "sip/request.h"
+#include "sip/registrar.h"
+
+static void set_uri(struct request *r, const url_t *url)
+{
+    const sip_request_t *rq = r->sip->sip_request;
+    sip_request_t *changed =
+        sip_request_create(msg_home(r->msg), rq->rq_method, rq->rq_method_name, (const url_string_t *)url, NULL);
+
+    if (changed)
+        msg_header_insert(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)changed);
+}
+
+/* A strict router before us has put our Record-Route value where the target belongs: S-RT-03. */
+static void undo_strict_router(struct request *r)
+{
+    const url_t *uri = r->sip->sip_request->rq_url;
+    sip_route_t *last = r->sip->sip_route;
+
+    if (!last || !url_has_param(uri, "lr") || !stack_is_us(r->d->stack, uri))
+        return;
+    while (last->r_next)
+        last = last->r_next;
+    set_uri(r, last->r_url);
+    msg_header_remove(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)last);
+}
+
+enum verdict step_route(struct request *r)
+{
+    const char *callid = r->sip->sip_call_id->i_id;
+    bool marked = false, own = false;
+
+    undo_strict_router(r);
+    while (r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_route->r_url)) {
+        char text[MARK_TEXT_MAX];
+
+        /* With two values of ours the second names the side to send to: S-RT-02. */
+        marked = url_param(r->sip->sip_route->r_url->url_params, "td", text, sizeof text) > 0 &&
+                 mark_parse(r->d, text, callid, &r->hop);
+        own = true;
+        sip_route_remove(r->msg, r->sip);
+    }
+    r->in_dialog = marked && r->sip->sip_to->a_tag;
+    if (!r->in_dialog)
+        r->hop = (struct mark){ .kind = MARK_PLAIN };
+    r->for_us = !r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_request->rq_url);
+    if (r->sip->sip_request->rq_method == sip_method_ack && !own)
+        return STEP_DONE; /* of no dialog that went through here: S-TXN-10 */
+    return STEP_NEXT;
+}
+
+/* The digest is the second part of the branch of what goes out; a request that comes back with everything that
+ * decides its way unchanged has it in one of our Vias. */
+enum verdict step_loop(struct request *r)
+{
+    struct buf b = BUF_INIT;
+    char *uri = url_as_string(msg_home(r->msg), r->sip->sip_request->rq_url);
+
+    buf_puts(&b, uri ? uri : "");
+    for (const sip_route_t *route = r->sip->sip_route; route; route = route->r_next) {
+        char *one = url_as_string(msg_home(r->msg), route->r_url);
+
+        buf_printf(&b, "|%s", one ? one : "");
+    }
+    buf_printf(&b, "|%s|%s|%u", r->sip->sip_call_id->i_id, r->sip->sip_from->a_tag ? r->sip->sip_from->a_tag : "",
+               (unsigned)r->sip->sip_cseq->cs_seq);
+    snprintf(r->loop, sizeof r->loop, "%016llx", (unsigned long long)hash_bytes(b.p, b.n));
+    buf_fini(&b);
+    for (const sip_via_t *v = r->sip->sip_via; v; v = v->v_next) {
+        struct sv branch = sv_of(v->v_branch), tail = branch.n > 17 ? sv_from(branch, branch.n - 17) : SV("");
+
+        if (tail.n && tail.p[0] == '.' && sv_eq(sv_from(tail, 1), sv_of(r->loop)))
+            return request_reply(r, SIP_482_LOOP_DETECTED, NULL);
+    }
+    return STEP_NEXT;
+}
+
+/* Requests for this server itself: REGISTER, OPTIONS. */
+enum verdict step_own(struct request *r)
+{
+    const url_t *uri = r->sip->sip_request->rq_url;
+    bool has_user = uri->url_user && *uri->url_user;
+
+    if (!r->for_us)
+        return STEP_NEXT;
+    if (r->sip->sip_request->rq_method == sip_method_register)
+        return registrar_request(r);
+    if (has_user)
+        return STEP_NEXT;
+    if (r->sip->sip_request->rq_method == sip_method_options)
+        return request_reply(r, SIP_200_OK, OWN_ALLOW);
+    return request_reply(r, SIP_404_NOT_FOUND, NULL);
+}

@@ -1,0 +1,111 @@
+/* Steps: is the message fit to be handled? RFC 3261 s.16.3 items 1 to 5. */
+#include <stdlib.h>
+
+#include "sip/fork.h"
+#include "sip/request.h"
+
+enum { VIAS_MAX = 70, FORWARDS_MAX = 255 };
+
+static bool is_mandatory(const msg_hclass_t *c)
+{
+    return c == sip_request_class || c == sip_from_class || c == sip_to_class || c == sip_call_id_class || c == sip_cseq_class ||
+           c == sip_via_class || c == sip_route_class || c == sip_record_route_class || c == sip_content_length_class ||
+           c == sip_contact_class;
+}
+
+/* Headers that Sofia could not use hang on sip_error; a copy with one of them would trip an assert when it is
+ * printed. The list head first: msg_header_remove() alone looks in the slot of the header's own class. Returns the name of
+ * the first one that the proxy needs, or NULL. */
+const char *drop_errors(msg_t *msg, sip_t *sip)
+{
+    const char *bad = NULL;
+
+    for (msg_header_t *h; (h = (msg_header_t *)sip->sip_error) != NULL;) {
+        const msg_hclass_t *c = h->sh_class;
+
+        if (!bad && is_mandatory(c))
+            bad = c->hc_name ? c->hc_name : "Request Line";
+        sip->sip_error = (msg_error_t *)h->sh_next;
+        h->sh_next = NULL;
+        msg_header_remove(msg, (msg_pub_t *)sip, h);
+    }
+    return bad;
+}
+
+static bool has_escaped_headers(const url_t *u)
+{
+    return u->url_headers && *u->url_headers;
+}
+
+enum verdict step_sanity(struct request *r)
+{
+    sip_t *sip = r->sip;
+    const url_t *uri = sip->sip_request->rq_url;
+    const char *bad = drop_errors(r->msg, sip);
+    unsigned vias = 0;
+
+    /* A name in maddr would be resolved in nta_incoming_create(), blocking everybody. */
+    if (sip->sip_via && sip->sip_via->v_maddr) {
+        msg_header_remove_param(sip->sip_via->v_common, "maddr");
+        sip->sip_via->v_maddr = NULL;
+    }
+    if (!sip->sip_via || !sip->sip_from || !sip->sip_to || !sip->sip_call_id || !sip->sip_cseq)
+        return STEP_DONE;
+    for (const sip_via_t *v = sip->sip_via; v; v = v->v_next)
+        vias++;
+    if (vias > VIAS_MAX)
+        return request_reply(r, 513, "Message Too Large", NULL);
+    if (bad) {
+        char *phrase = su_sprintf(msg_home(r->msg), "Bad %s", bad);
+
+        return request_reply(r, 400, phrase ? phrase : "Bad Request", NULL);
+    }
+    if (sip->sip_request->rq_method == sip_method_cancel)
+        return request_reply(r, SIP_481_NO_TRANSACTION, NULL); /* nta knows no such INVITE: S-CAN-02 */
+    if (uri->url_type != url_sip && uri->url_type != url_sips)
+        return request_reply(r, SIP_416_UNSUPPORTED_URI, NULL);
+    if (!uri->url_host || !*uri->url_host || has_escaped_headers(uri))
+        return request_reply(r, SIP_400_BAD_REQUEST, NULL);
+    if (uri->url_type == url_sips && url_has_param(uri, "transport")) {
+        char transport[16];
+
+        if (url_param(uri->url_params, "transport", transport, sizeof transport) && su_casematch(transport, "udp"))
+            return request_reply(r, 400, "SIPS over UDP", NULL);
+    }
+    if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
+        return STEP_DONE;
+    return STEP_NEXT;
+}
+
+enum verdict step_max_forwards(struct request *r)
+{
+    sip_max_forwards_t *mf = r->sip->sip_max_forwards;
+
+    if (!mf)
+        return STEP_NEXT;
+    if (mf->mf_count > FORWARDS_MAX) {
+        mf->mf_count = 70;
+        msg_fragment_clear(mf->mf_common);
+    }
+    if (mf->mf_count > 0)
+        return STEP_NEXT;
+    if (r->sip->sip_request->rq_method == sip_method_options)
+        return request_reply(r, SIP_200_OK, OWN_ALLOW);
+    return request_reply(r, SIP_483_TOO_MANY_HOPS, NULL);
+}
+
+enum verdict step_require(struct request *r)
+{
+    struct buf line = BUF_INIT;
+    enum verdict v;
+
+    if (!r->sip->sip_proxy_require || !r->sip->sip_proxy_require->k_items || r->sip->sip_request->rq_method == sip_method_ack)
+        return STEP_NEXT;
+    buf_puts(&line, "Unsupported: ");
+    for (const msg_param_t *item = r->sip->sip_proxy_require->k_items; *item; item++)
+        buf_printf(&line, "%s%s", item == r->sip->sip_proxy_require->k_items ? "" : ", ", *item);
+    buf_puts(&line, "\r\n");
+    v = request_reply(r, SIP_420_BAD_EXTENSION, line.p);
+    buf_fini(&line);
+    return v;
+}
