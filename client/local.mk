@@ -15,3 +15,7 @@ bin_PROGRAMS += bin/msrpcat
 bin_msrpcat_SOURCES = client/msrpcat.c client/cat_in.c client/cat_in.h client/cat_out.c client/cat_out.h \
 	client/sip_auth.c client/sip_auth.h client/sip_call.c client/sip_call.h
 bin_msrpcat_LDADD = $(CLIENT_LIBS) $(SOFIA_LIBS)
+
+bin_PROGRAMS += bin/msrpbench
+bin_msrpbench_SOURCES = client/msrpbench.c client/procstat.c client/procstat.h
+bin_msrpbench_LDADD = $(CLIENT_LIBS)

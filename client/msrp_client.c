@@ -602,6 +602,30 @@ out:
     return err;
 }
 
+int mc_session_new_beside(struct mc_session **out, struct mc_session *other, void *ctx)
+{
+    struct mc_session *s;
+
+    *out = NULL;
+    if (!other->link || !mc_link_is_up(other->link) || !other->relay_uri)
+        return TD_ECLOSED;
+    s = session_alloc(other->mc, ctx);
+    if (!s)
+        return TD_ENOMEM;
+    s->auth_user = sv_dup(sv_of(other->auth_user));
+    s->auth_password = sv_dup(sv_of(other->auth_password));
+    s->relay_uri = sv_dup(sv_of(other->relay_uri));
+    if (!s->auth_user || !s->auth_password || !s->relay_uri) {
+        mc_session_free(&s);
+        return TD_ENOMEM;
+    }
+    s->link = other->link;
+    mc_session_bind(s, s->link);
+    mc_auth_start(s);
+    *out = s;
+    return TD_OK;
+}
+
 int mc_session_new_direct(struct mc_session **out, struct mc *mc, const struct addr *listen, bool tls, void *ctx)
 {
     struct mc_session *s = session_alloc(mc, ctx);

@@ -152,6 +152,9 @@ struct mc_session {
 int mc_session_new_relay(struct mc_session **out, struct mc *mc, const char *relay, const char *user,
                          const char *password, void *ctx);
 
+/* One more session over the connection of another that authenticated with a relay (RFC 4975 s.5.4): it sends an AUTH of its own. */
+int mc_session_new_beside(struct mc_session **out, struct mc_session *other, void *ctx);
+
 /* Without a relay. listen: where a listener of this mc takes connections, becomes the session's URI. ready() is not called: it is ready. */
 int mc_session_new_direct(struct mc_session **out, struct mc *mc, const struct addr *listen, bool tls, void *ctx);
 

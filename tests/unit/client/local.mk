@@ -1,0 +1,4 @@
+check_PROGRAMS += unit-client
+unit_client_SOURCES = tests/unit/client/main.c tests/unit/client/test_wire.c tests/unit/client/test_digest.c \
+	tests/unit/client/test_sdp.c tests/unit/client/test_span.c tests/unit/client/test_session.c
+unit_client_LDADD = $(UNIT_LIBS) $(CLIENT_LIBS)
