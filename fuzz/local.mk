@@ -25,6 +25,11 @@ fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
 fuzz_frame_LDFLAGS = $(TD_FUZZ_LDFLAGS)
 fuzz_frame_LDADD = $(MSRP_LIBS)
 
+fuzz_targets += fuzz-rpc
+fuzz_rpc_SOURCES = fuzz/fuzz_rpc.c $(TD_FUZZ_MAIN)
+fuzz_rpc_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_rpc_LDADD = $(CTL_LIBS)
+
 fuzz_targets += fuzz-sipframe
 fuzz_sipframe_SOURCES = fuzz/fuzz_sipframe.c $(TD_FUZZ_MAIN)
 fuzz_sipframe_LDFLAGS = $(TD_FUZZ_LDFLAGS)
