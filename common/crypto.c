@@ -14,6 +14,11 @@ static void must(int ret, const char *what)
     }
 }
 
+const char *crypto_library_version(void)
+{
+    return gnutls_check_version(NULL);
+}
+
 void crypto_random(void *out, size_t n)
 {
     must(gnutls_rnd(GNUTLS_RND_KEY, out, n), "random generator");

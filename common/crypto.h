@@ -10,6 +10,9 @@ enum crypto_hash { CRYPTO_MD5, CRYPTO_SHA256 };
 
 enum { CRYPTO_HEX_MAX = 65 }; /* hex digits of the longest digest, and NUL */
 
+/* Of GnuTLS. */
+const char *crypto_library_version(void);
+
 void crypto_random(void *out, size_t n);
 
 /* n random characters of [A-Za-z0-9], 5.95 bits each, and a NUL. */

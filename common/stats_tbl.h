@@ -24,6 +24,7 @@ STAT(msrp_dropped, COUNTER, "MSRP responses and REPORTs dropped as nobody waited
 STAT(msrp_paused, COUNTER, "times a sender was paused because its receiver was slow")
 STAT(msrp_crossed, COUNTER, "frames passed from one worker to another")
 STAT(msrp_transactions, GAUGE, "MSRP transactions waiting for an answer")
+STAT(msrp_chunks, GAUGE, "MSRP chunks under way that arrive in pieces")
 STAT(auth_ok, COUNTER, "AUTHs accepted")
 STAT(auth_challenged, COUNTER, "AUTHs challenged without credentials")
 STAT(auth_failed, COUNTER, "AUTHs with wrong or stale credentials")

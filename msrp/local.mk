@@ -1,5 +1,14 @@
 noinst_LIBRARIES += libmsrp.a
 libmsrp_a_SOURCES = \
+	msrp/auth.c \
+	msrp/cross.c \
 	msrp/frame.c msrp/frame.h \
+	msrp/hop.c \
+	msrp/private.h \
+	msrp/relay.c msrp/relay.h \
+	msrp/report.c msrp/status_tbl.h \
+	msrp/route.c \
+	msrp/session.c msrp/session.h \
+	msrp/txn.c msrp/txn.h \
 	msrp/uri.c msrp/uri.h
 MSRP_LIBS = libmsrp.a $(AUTH_LIBS) $(NET_LIBS)

@@ -244,6 +244,12 @@ static bool can_encrypt(const struct conn *c)
     return tlsio_state(c->tls) == TLSIO_UP || tlsio_state(c->tls) == TLSIO_CLOSED;
 }
 
+void conn_close_all(struct worker *w, enum close_reason reason)
+{
+    list_each_safe(node, &w->conns)
+        conn_close(list_item(node, struct conn, all_node), reason);
+}
+
 void conn_finish(struct conn *c, enum close_reason reason)
 {
     if (c->ended)
@@ -477,6 +483,11 @@ void conn_flush(struct conn *c)
     }
     if (c->doomed)
         return;
+    if (c->cipher.n == 0 && c->sent_pos != c->bytes_out - c->out.n) {
+        c->sent_pos = c->bytes_out - c->out.n;
+        if (!c->ended && c->proto->sent)
+            c->proto->sent(c);
+    }
     if (!all) {
         loop_want(c->worker->loop, &c->io, c->io.want | LOOP_WRITE);
         if (c->timer_use == TIMER_NONE) {
@@ -537,12 +548,20 @@ static void keep(struct conn *c, const char *p, size_t n)
 
 static void tls_feed(struct conn *c, size_t n);
 
+static void offer_later(struct conn *c)
+{
+    if (!list_is_empty(&c->again_node))
+        return;
+    list_append(&c->worker->again, &c->again_node);
+    loop_soon(c->worker->loop);
+}
+
 /* Offer the bytes at the front of the worker's buffer to the protocol. */
 static void offer(struct conn *c, size_t n)
 {
     struct worker *w = c->worker;
     size_t taken = 0;
-    bool had_tls = c->tls != NULL;
+    bool had_tls = c->tls != NULL, paused;
 
     c->in_data = 1;
     while (taken < n && !c->pauses) {
@@ -553,8 +572,9 @@ static void offer(struct conn *c, size_t n)
             break;
     }
     c->in_data = 0;
+    paused = c->pauses != 0;
     if (!list_is_empty(&w->borrowers))
-        worker_settle(w);
+        worker_settle(w); /* may drain a queue and so resume us before the rest is kept */
     if (c->ended)
         return;
     if (c->tls && !had_tls) { /* these bytes were a ClientHello */
@@ -567,6 +587,8 @@ static void offer(struct conn *c, size_t n)
         return;
     }
     keep(c, w->read_buf + taken, n - taken);
+    if (paused && !c->pauses && !c->ended && c->kept_n)
+        offer_later(c);
 }
 
 /* Put what was kept in front, with room for n more; the place for those, or NULL. */
@@ -763,10 +785,8 @@ void conn_resume(struct conn *c, enum conn_pause why)
     if (c->pauses)
         return;
     want_read(c);
-    if (c->kept_n && list_is_empty(&c->again_node)) {
-        list_append(&c->worker->again, &c->again_node);
-        loop_soon(c->worker->loop);
-    }
+    if (c->kept_n)
+        offer_later(c);
 }
 
 /* ---- TLS and coming up ---- */

@@ -46,6 +46,9 @@ struct conn_proto {
     /* A dialled connection is up, TLS verified. May be NULL. */
     void (*up)(struct conn *c);
 
+    /* All that was queued up to c->sent_pos has been passed to the system. May be NULL. Not for writing. */
+    void (*sent)(struct conn *c);
+
     /* The queue fell below the low mark after it had been above the high mark. May be NULL. */
     void (*drained)(struct conn *c);
 
@@ -92,7 +95,8 @@ struct conn {
     struct dial *dial;       /* owned; while connecting */
     struct addr peer, local;
     uint64_t opened_at;      /* UNIX time, seconds */
-    uint64_t bytes_in, bytes_out; /* after/before TLS */
+    uint64_t bytes_in, bytes_out; /* after/before TLS; out counts what was queued */
+    uint64_t sent_pos;       /* of bytes_out: passed to the system */
 
     struct txq out;          /* what the protocol wrote; plaintext under TLS */
     struct txq cipher;       /* TLS records for the socket */
@@ -110,7 +114,7 @@ struct conn {
     struct loop_defer defer_free;
 };
 
-enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_FINISH = 8, CONN_PAUSE_PUMP = 16 };
+enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_FINISH = 8, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
 
 /* Make a connection of a connected non-blocking socket, which it then owns (closed on failure, too). fd -1: a connection
  * that net/dial will give its socket. peer and local may be NULL. */
@@ -151,6 +155,8 @@ void conn_resume(struct conn *c, enum conn_pause why);
 
 /* End it now: what is queued is lost. */
 void conn_close(struct conn *c, enum close_reason reason);
+/* All connections of a worker. */
+void conn_close_all(struct worker *w, enum close_reason reason);
 /* down() now, nothing more is read; what is queued still goes out (for 10 s at most), then it is closed. A dialled
  * connection that is not up yet is closed at once. */
 void conn_finish(struct conn *c, enum close_reason reason);

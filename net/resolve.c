@@ -478,3 +478,8 @@ void resolver_free(struct resolver **rp)
     hash_fini(&r->names);
     free(r);
 }
+
+const char *resolver_library_version(void)
+{
+    return ares_version(NULL);
+}

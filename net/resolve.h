@@ -26,5 +26,8 @@ typedef void resolve_done(void *arg, const struct addr *addrs, size_t n, const c
 struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg);
 void resolve_cancel(struct resolve_query *q);
 
+/* Of c-ares. */
+const char *resolver_library_version(void);
+
 /* Most addresses handed out for one name; names in the cache; bounds on how long an answer is believed. */
 enum { RESOLVE_ADDRS_MAX = 16, RESOLVE_CACHE_MAX = 4096, RESOLVE_TTL_MAX_S = 3600, RESOLVE_TTL_NEGATIVE_S = 30 };

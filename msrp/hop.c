@@ -1,0 +1,449 @@
+/* The next hop: writing requests to a connection, chunk by chunk, and matching the responses.
+ *
+ * Whole frames are written in one go. A chunk that is still arriving is written as a stream of pieces: between its
+ * start line and end-line nothing else may stand on the wire (M-FAIR-04), so whoever wants to write in between ends the
+ * piece with `+` first, and the chunk goes on under a new transaction identifier with the right Byte-Range (M-FAIR-01). A piece is
+ * begun only with CHUNK_MIN octets, or all the rest, in hand (M-CHK-07). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "msrp/private.h"
+#include "msrp/txn.h"
+
+struct stream {
+    struct list node;          /* dest->streams */
+    struct relay *relay;       /* back */
+    struct msrp_conn *dest;    /* back; NULL: the next hop has ended */
+    struct outgoing f;         /* route is an owned reference; headers and message_id point into text */
+    uint64_t start;            /* position of the chunk's first octet */
+    uint64_t octets;           /* written so far */
+    uint64_t piece_from;       /* octets when the open piece began */
+    bool open;                 /* a piece is on the wire */
+    struct txn *txn;           /* of that piece; NULL: nobody wants to know */
+    char tid[TID_LEN];         /* of that piece */
+    struct buf pending;        /* fewer than CHUNK_MIN octets that wait for more */
+    char text[];
+};
+
+/* Writes into a room that was made, or, when the frame is large, through the queue. */
+struct writer {
+    struct conn *c;
+    char *room, *at; /* NULL: through the queue */
+};
+
+static void put(struct writer *w, struct sv s)
+{
+    if (!w->at) {
+        conn_write(w->c, s.p, s.n);
+    } else {
+        memcpy(w->at, s.p, s.n);
+        w->at += s.n;
+    }
+}
+
+static bool writer_begin(struct writer *w, struct conn *c, size_t n)
+{
+    w->c = c;
+    w->room = w->at = NULL;
+    if (n <= TX_ROOM_MAX) {
+        w->room = w->at = conn_write_room(c, n);
+        return w->room != NULL;
+    }
+    return !c->ended;
+}
+
+static void writer_end(struct writer *w)
+{
+    if (w->room)
+        conn_wrote(w->c, (size_t)(w->at - w->room));
+}
+
+/* The CRLF in front belongs to the framing of a body; without one the last header's has been written. */
+static void put_end_line(struct writer *w, const char *tid, char flag, bool after_body)
+{
+    char line[9 + TID_LEN + 3] = "\r\n-------";
+
+    memcpy(line + 9, tid, TID_LEN);
+    line[9 + TID_LEN] = flag;
+    line[9 + TID_LEN + 1] = '\r';
+    line[9 + TID_LEN + 2] = '\n';
+    put(w, sv_from(sv_make(line, sizeof line), after_body ? 0 : 2));
+}
+
+/* Start line, paths, headers; with range its text replaces the value of Byte-Range or is put first. */
+static void put_head(struct writer *w, const char *tid, const struct outgoing *f, struct sv range)
+{
+    put(w, SV("MSRP "));
+    put(w, sv_make(tid, TID_LEN));
+    put(w, SV(" "));
+    put(w, f->method_text);
+    put(w, SV("\r\n"));
+    put(w, f->route->out);
+    if (!range.n) {
+        put(w, f->headers);
+    } else if (f->range_value.n) {
+        put(w, sv_make(f->headers.p, (size_t)(f->range_value.p - f->headers.p)));
+        put(w, range);
+        put(w, sv_from(f->headers, (size_t)(f->range_value.p - f->headers.p) + f->range_value.n));
+    } else {
+        put(w, SV("Byte-Range: "));
+        put(w, range);
+        put(w, SV("\r\n"));
+        put(w, f->headers);
+    }
+}
+
+static struct sv range_text(char *out, size_t size, uint64_t start, const struct msrp_range *r)
+{
+    int n = r->total_known ? snprintf(out, size, "%" PRIu64 "-*/%" PRIu64, start, r->total) : snprintf(out, size, "%" PRIu64 "-*/*", start);
+
+    return sv_make(out, (size_t)n);
+}
+
+/* ---- whole frames ---- */
+
+static bool is_answered(const struct outgoing *f)
+{
+    return f->method == MSRP_SEND ? f->fr != MSRP_FR_NO : f->method != MSRP_REPORT;
+}
+
+static void count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole)
+{
+    struct session *s = route->u2 ? route->u2 : route->outward ? NULL : route->u1;
+
+    if (whole)
+        stats_inc(&relay->worker->stats, STAT_msrp_forwarded);
+    stats_add(&relay->worker->stats, STAT_msrp_bytes, (int64_t)octets);
+    if (s && s->owner.id == dest->id) {
+        __atomic_store_n(&s->frames_out, s->frames_out + whole, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->bytes_out, s->bytes_out + octets, __ATOMIC_RELAXED);
+        relay_session_changed(relay, s);
+    }
+}
+
+enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f)
+{
+    struct msrp_conn *m = msrp_of(dest);
+    char tid_buf[TID_LEN], range_buf[48];
+    const char *tid = tid_buf;
+    struct txn *txn = NULL;
+    struct sv range = { 0 };
+    struct writer w;
+    size_t head, inline_body = 0; /* of the body, what is copied behind the head */
+
+    hop_interrupt(m);
+    if (is_answered(f)) {
+        txn = txn_new(relay, m, f);
+        if (!txn)
+            return HOP_GONE;
+        while (f->hyphen_lines && msrp_body_clash(f->body.p, f->body.n, sv_make(txn->tid, TID_LEN), true) != SIZE_MAX)
+            txn_redraw(txn);
+        tid = txn->tid;
+    } else {
+        do
+            tid_make(relay, tid_buf);
+        while (f->hyphen_lines && msrp_body_clash(f->body.p, f->body.n, sv_make(tid_buf, TID_LEN), true) != SIZE_MAX);
+    }
+    if (f->body.n > CHUNK_MIN && f->method == MSRP_SEND && f->range.end_known) /* M-CHK-05 */
+        range = range_text(range_buf, sizeof range_buf, f->range.start, &f->range);
+
+    head = 5 + TID_LEN + 1 + f->method_text.n + 2 + f->route->out.n + f->headers.n + sizeof range_buf + 2 + 9 + TID_LEN + 3;
+    if (head + f->body.n <= TX_ROOM_MAX && f->body.n <= 4096)
+        inline_body = f->body.n;
+    if (!writer_begin(&w, dest, head + inline_body)) {
+        txn_free(&txn);
+        return HOP_GONE;
+    }
+    put_head(&w, tid, f, range);
+    if (f->has_body)
+        put(&w, SV("\r\n"));
+    if (inline_body == f->body.n) {
+        put(&w, f->body);
+    } else {
+        writer_end(&w);
+        conn_write_ref(dest, f->body.p, f->body.n);
+        w.room = w.at = NULL;
+    }
+    put_end_line(&w, tid, f->flag, f->has_body);
+    writer_end(&w);
+    if (txn)
+        txn_queued(txn);
+    count_out(relay, f->route, dest, f->body.n, true);
+    if (!txn && f->method == MSRP_SEND && f->flag != '+')
+        relay_account(relay, f->route, f->message_id, (f->range.present ? f->range.start - 1 : 0) + f->body.n, 0, f->started_at);
+    return HOP_TAKEN;
+}
+
+/* ---- chunks in pieces ---- */
+
+struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f)
+{
+    struct msrp_conn *m = msrp_of(dest);
+    struct stream *s = calloc(1, sizeof *s + f->headers.n + f->message_id.n);
+
+    if (!s)
+        return NULL;
+    s->relay = relay;
+    s->dest = m;
+    s->f = *f;
+    route_ref(s->f.route);
+    memcpy(s->text, f->headers.p, f->headers.n);
+    s->f.headers.p = s->text;
+    if (f->range_value.n)
+        s->f.range_value.p = s->text + (f->range_value.p - f->headers.p);
+    memcpy(s->text + f->headers.n, f->message_id.p, f->message_id.n);
+    s->f.message_id.p = s->text + f->headers.n;
+    s->f.method_text = SV("SEND");
+    s->f.tid_in = sv_make(NULL, 0);
+    s->f.body = sv_make(NULL, 0);
+    s->f.flag = '+';
+    s->start = f->range.present ? f->range.start : 1;
+    list_append(&m->streams, &s->node);
+    return s;
+}
+
+static void piece_open(struct stream *s)
+{
+    struct conn *c = s->dest->conn;
+    char range_buf[48];
+    struct sv range = { 0 };
+    struct writer w;
+    size_t head = 5 + TID_LEN + 1 + 4 + 2 + s->f.route->out.n + 16 + sizeof range_buf + s->f.headers.n + 2;
+
+    hop_interrupt(s->dest);
+    s->txn = is_answered(&s->f) ? txn_new(s->relay, s->dest, &s->f) : NULL;
+    if (s->txn) {
+        s->txn->start = s->start + s->octets;
+        memcpy(s->tid, s->txn->tid, TID_LEN);
+    } else {
+        tid_make(s->relay, s->tid);
+    }
+    if (s->f.range.present || s->octets)
+        range = range_text(range_buf, sizeof range_buf, s->start + s->octets, &s->f.range);
+    if (writer_begin(&w, c, head)) {
+        put_head(&w, s->tid, &s->f, range);
+        put(&w, SV("\r\n"));
+        writer_end(&w);
+    }
+    s->open = true;
+    s->piece_from = s->octets;
+    s->dest->tx_stream = s;
+}
+
+static void piece_close(struct stream *s, char flag)
+{
+    struct writer w = { .c = s->dest->conn };
+
+    put_end_line(&w, s->tid, flag, true);
+    if (s->txn) {
+        s->txn->octets = s->octets - s->piece_from;
+        s->txn->last = flag != '+';
+        txn_queued(s->txn);
+        s->txn = NULL;
+    }
+    s->open = false;
+    s->dest->tx_stream = NULL;
+}
+
+void hop_interrupt(struct msrp_conn *dest)
+{
+    if (dest->tx_stream)
+        piece_close(dest->tx_stream, '+');
+}
+
+static void piece_write(struct stream *s, const char *p, size_t n)
+{
+    if (n >= CHUNK_MIN)
+        conn_write_ref(s->dest->conn, p, n);
+    else
+        conn_write(s->dest->conn, p, n);
+    s->octets += n;
+    count_out(s->relay, s->f.route, s->dest->conn, n, false);
+}
+
+static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen_lines)
+{
+    if (!s->open)
+        piece_open(s);
+    while (hyphen_lines) { /* our identifier must not end the body early (M-FRM-18) */
+        size_t at = msrp_body_clash(p, n, sv_make(s->tid, TID_LEN), s->octets == s->piece_from);
+
+        if (at == SIZE_MAX)
+            break;
+        piece_write(s, p, at);
+        piece_close(s, '+');
+        piece_open(s);
+        p += at;
+        n -= at;
+    }
+    if (n)
+        piece_write(s, p, n);
+}
+
+void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines)
+{
+    if (!s->dest)
+        return;
+    if (!s->open && s->pending.n + n < CHUNK_MIN) {
+        buf_add(&s->pending, p, n);
+        return;
+    }
+    if (s->pending.n) { /* it may hold a line that clashes: be careful with both */
+        write_checked(s, s->pending.p, s->pending.n, true);
+        buf_fini(&s->pending);
+    }
+    write_checked(s, p, n, hyphen_lines);
+}
+
+struct conn *hop_stream_dest(const struct stream *s)
+{
+    return s->dest ? s->dest->conn : NULL;
+}
+
+static void stream_free(struct stream *s)
+{
+    list_remove(&s->node);
+    route_unref(&s->f.route);
+    buf_fini(&s->pending);
+    free(s);
+}
+
+void hop_stream_end(struct stream *s, char flag)
+{
+    if (s->dest) {
+        if (!s->open)
+            write_checked(s, s->pending.p, s->pending.n, true);
+        if (!s->open)
+            piece_open(s);
+        if (!s->txn && flag != '+' && s->f.fr == MSRP_FR_NO)
+            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, 0, s->f.started_at);
+        piece_close(s, flag);
+        count_out(s->relay, s->f.route, s->dest->conn, 0, true);
+    }
+    stream_free(s);
+}
+
+/* ---- responses, timeouts, ends ---- */
+
+static void fail(struct txn *t, unsigned status, struct sv comment)
+{
+    struct sv message_id = sv_make(t->message_id, t->message_id_n);
+
+    if (t->is_send && t->fr != MSRP_FR_NO)
+        report_failure(t->relay, t->route, message_id, &t->range, t->start, t->has_body ? t->octets : UINT64_MAX, status, comment);
+}
+
+static void account(struct txn *t, unsigned status)
+{
+    if (t->is_send && (t->last || status != 200))
+        relay_account(t->relay, t->route, sv_make(t->message_id, t->message_id_n), t->start - 1 + t->octets, status, t->started_at);
+}
+
+/* The far end answered a request that is not SEND: pass it back, under the identifier and paths it came with (M-RSP-05). */
+static void pass_back(struct txn *t, const struct msrp_head *h)
+{
+    struct buf frame = BUF_INIT;
+
+    buf_printf(&frame, "MSRP %.*s %03u", t->tid_in_n, t->tid_in, h->status);
+    if (h->comment.n)
+        buf_printf(&frame, " " SV_FMT, SV_ARG(h->comment));
+    buf_puts(&frame, "\r\n");
+    buf_add_sv(&frame, t->route->end_to_end);
+    buf_add_sv(&frame, h->headers);
+    buf_printf(&frame, "-------%.*s$\r\n", t->tid_in_n, t->tid_in);
+    if (!buf_failed(&frame))
+        relay_deliver(t->relay, t->route->origin, buf_sv(&frame));
+    buf_fini(&frame);
+}
+
+static bool is_for_us(const struct txn *t, struct sv to_path)
+{
+    struct sv first;
+    struct msrp_uri a, b;
+
+    if (!msrp_path_next(&to_path, &first))
+        return false;
+    if (sv_eq(first, t->route->ours))
+        return true;
+    return msrp_uri_parse(&a, first) && msrp_uri_parse(&b, t->route->ours) && msrp_uri_eq(&a, &b);
+}
+
+void hop_response(struct msrp_conn *from, const struct msrp_head *h)
+{
+    struct txn *t = txn_find(from, h->tid);
+
+    if (!t || t->open || h->fault || h->has_body || !is_for_us(t, h->to_path)) {
+        stats_inc(&from->relay->worker->stats, STAT_msrp_dropped);
+        return;
+    }
+    if (!t->is_send) {
+        pass_back(t, h);
+    } else {
+        if (h->status < 200 || h->status > 299)
+            fail(t, h->status, h->comment);
+        account(t, h->status);
+    }
+    txn_free(&t);
+}
+
+static void answer_auth_timeout(struct txn *t)
+{
+    struct buf frame = BUF_INIT;
+
+    buf_printf(&frame, "MSRP %.*s 408 %s\r\n", t->tid_in_n, t->tid_in, status_phrase(408));
+    buf_add_sv(&frame, t->route->full_answer);
+    buf_printf(&frame, "-------%.*s$\r\n", t->tid_in_n, t->tid_in);
+    if (!buf_failed(&frame))
+        relay_deliver(t->relay, t->route->origin, buf_sv(&frame));
+    buf_fini(&frame);
+}
+
+void hop_timed_out(struct txn *t)
+{
+    stats_inc(&t->relay->worker->stats, STAT_msrp_timeouts);
+    if (t->is_auth)
+        answer_auth_timeout(t);
+    else if (t->fr == MSRP_FR_YES)
+        fail(t, 408, sv_make(NULL, 0));
+    account(t, t->fr == MSRP_FR_PARTIAL ? 0 : 408);
+    txn_free(&t);
+}
+
+void hop_down(struct msrp_conn *dest)
+{
+    uint64_t sent = dest->conn->sent_pos;
+
+    list_each_safe(node, &dest->streams) {
+        struct stream *s = list_item(node, struct stream, node);
+
+        if (s->open && s->txn) {
+            s->txn->octets = s->octets - s->piece_from;
+            s->txn = NULL; /* reported below, with the others */
+        } else if (s->f.fr != MSRP_FR_NO) {
+            report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n, 408,
+                           sv_make(NULL, 0));
+        }
+        list_remove(&s->node);
+        s->dest = NULL;
+        s->open = false;
+    }
+    dest->tx_stream = NULL;
+    while (!list_is_empty(&dest->txns)) {
+        struct txn *t = list_item(dest->txns.next, struct txn, conn_node);
+        bool written = !t->open && t->end_pos <= sent;
+
+        if (t->is_auth)
+            answer_auth_timeout(t);
+        else if (t->fr == MSRP_FR_YES || !written)
+            fail(t, 408, sv_make(NULL, 0));
+        account(t, 408);
+        txn_free(&t);
+    }
+}
+
+void hop_progress(struct msrp_conn *dest)
+{
+    if (!list_is_empty(&dest->unsent))
+        txn_sent(dest, dest->conn->sent_pos);
+}

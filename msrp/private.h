@@ -1,0 +1,210 @@
+/* What the files of msrp/ share among themselves: the state of a worker's relay and of a connection. */
+#pragma once
+
+#include <time.h>
+
+#include "common/hash.h"
+#include "msrp/frame.h"
+#include "msrp/relay.h"
+#include "msrp/session.h"
+#include "net/conn.h"
+
+struct auth_wait;
+struct msrp_conn;
+struct stream;
+struct txn;
+
+enum {
+    TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
+    CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
+    ROUTES_PER_CONN = 4096,   /* cached; the oldest goes */
+    STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
+};
+
+/* Where frames with these two path lines go, and the lines that go with them. Found once, then matched byte for
+ * byte. Lines and references never change, so a transaction on another worker may hold on to one (atomic count). */
+struct route {
+    int refs;                /* atomic */
+    struct hash_node node;   /* relay->routes: by raw and origin */
+    struct list conn_node;   /* on the origin's list, oldest first */
+    struct conn_ref origin;  /* where the frames come from */
+    struct conn_ref dest;    /* where they go */
+    struct session *u1;      /* owned reference: To-Path[0] */
+    struct session *u2;      /* owned reference: To-Path[1], when both clients are ours; else NULL */
+    bool outward;            /* origin is u1's owner */
+    struct sv raw;           /* as received: the lines To-Path and From-Path */
+    struct sv out;           /* the two lines to send */
+    struct sv answer;        /* the two lines of our response to a SEND: To-Path is From-Path[0] */
+    struct sv full_answer;   /* ... to other methods: To-Path is the whole From-Path */
+    struct sv end_to_end;    /* ... of the far end to other methods: From-Path is the whole To-Path */
+    struct sv ours;          /* our URI next to the far end: first of the From-Path sent */
+    struct sv report;        /* the two lines of a failure REPORT by us */
+    struct sv from_uri, to_uri; /* the two ends, for accounting */
+    char text[];
+};
+
+struct route *route_ref(struct route *r);
+void route_unref(struct route **r);
+/* The route, made for frames from m, is no longer used for new ones. */
+void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
+
+/* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us). */
+struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
+
+/* A request on its way to the next hop. Views live for the call. */
+struct outgoing {
+    struct route *route;
+    enum msrp_method method;
+    struct sv method_text;
+    struct sv tid_in;
+    enum msrp_failure_report fr;
+    struct sv message_id;
+    struct msrp_range range;
+    struct sv headers;       /* lines, CRLFs included */
+    struct sv range_value;   /* of Byte-Range, within headers; empty: there is none */
+    bool has_body;
+    bool hyphen_lines;       /* look for clashes of the body with our tid */
+    struct sv body;
+    char flag;
+    uint64_t started_at;
+};
+
+/* ---- relay.c ---- */
+
+struct relay {
+    struct relay_shared *shared;  /* borrowed */
+    struct worker *worker;        /* borrowed */
+    struct authn *authn;          /* borrowed */
+    struct cross *cross;          /* owned */
+    struct hash routes;
+    struct hash streams;          /* that come from other workers, by their number */
+    uint64_t next_stream;
+    struct txn **txns;            /* owned: by index */
+    uint32_t n_txns, free_txn;    /* free_txn: first free index, UINT32_MAX: none */
+    uint32_t now_s;               /* UNIX time of this turn; for accounting */
+    struct list changed;          /* sessions with traffic the database does not know of yet, by changed_node */
+    struct wheel_timer changed_timer;
+    struct loop_hook hook;
+    bool draining;                /* no new sessions */
+};
+
+enum rx_state { RX_HEAD, RX_STREAM, RX_SKIP };
+
+/* The MSRP state of a connection: conn->user. */
+struct msrp_conn {
+    struct conn *conn;            /* back */
+    struct relay *relay;          /* back */
+    struct wheel_timer timer;     /* probation, then idleness */
+    struct wheel_timer head_timer; /* an unfinished head */
+    uint64_t last_used_ms;
+    struct list sessions;         /* owned here, by conn_node */
+    struct list bindings;         /* by conn_node */
+    struct list routes;           /* frames that come from here, by conn_node */
+    unsigned n_routes, n_sessions;
+    struct route *last_route;     /* borrowed: on the list above */
+    uint16_t auth_failures;
+    bool proven;                  /* has had an accepted request */
+
+    /* the frame being received */
+    enum rx_state rx;
+    char rx_tid[MSRP_TID_MAX];
+    uint8_t rx_tid_n;
+    bool rx_at_start;             /* no body byte was taken yet */
+    bool rx_answer;               /* 200 when it is complete */
+    bool rx_big_counts;           /* a body of something that is not SEND: rx_octets is limited */
+    uint64_t rx_octets;
+    struct route *rx_route;       /* owned reference; RX_STREAM */
+    struct stream *rx_stream;     /* owned: next hop on this worker; else NULL */
+    uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
+    unsigned rx_stream_worker;
+    struct auth_wait *auth;       /* an AUTH that waits for credentials */
+
+    /* as a next hop */
+    struct peer_entry *peer;      /* owned: a dialled connection */
+    struct stream *tx_stream;     /* the chunk that is open on the wire, if any */
+    struct list streams;          /* all chunks on their way to here */
+    struct list txns;             /* open transactions, by conn_node, oldest first */
+    struct list unsent;           /* of them: not wholly written yet, by sent_node */
+    struct list waiters;          /* local connections paused for us, by wait_node */
+    struct list wait_node;        /* on somebody's waiters */
+    struct conn_ref *remote_waiters; /* owned array: connections of other workers paused for us */
+    unsigned n_remote_waiters, cap_remote_waiters;
+};
+
+static inline struct msrp_conn *msrp_of(struct conn *c)
+{
+    return c->user;
+}
+
+extern const struct conn_proto msrp_proto;
+
+struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c);
+
+/* Write a response made by us. */
+void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more_headers);
+/* A request was accepted on it: probation is over. */
+void relay_proven(struct msrp_conn *m);
+/* The session's counters or lifetime have changed: its row is written again soon. Owner's worker. */
+void relay_session_changed(struct relay *relay, struct session *s);
+/* The next hop of an accepted request is gone: tell its sender, if he wants to know. */
+void relay_undeliverable(struct relay *relay, const struct outgoing *f);
+/* Write a whole frame to a connection of any worker; REPORTs and end-to-end responses. Dropped if it has ended. */
+void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
+void relay_account(struct relay *relay, const struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
+                   uint64_t started_at);
+
+/* ---- hop.c: the next hop, on its own worker ---- */
+
+enum hop_result { HOP_TAKEN, HOP_GONE /* the connection has ended */ };
+
+enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f);
+/* A chunk that comes in pieces. NULL: out of memory. It outlives the connection: then its pieces go nowhere. */
+struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f);
+/* n may be any number; the first piece of it has CHUNK_MIN octets or more, or is all there is. */
+void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
+void hop_stream_end(struct stream *s, char flag); /* frees it */
+/* The connection a stream goes to, NULL when it has ended. */
+struct conn *hop_stream_dest(const struct stream *s);
+/* The next hop has ended: fail what is open towards it and forget the chunks on their way. */
+void hop_down(struct msrp_conn *dest);
+void hop_response(struct msrp_conn *from, const struct msrp_head *h);
+/* Bytes were written: start the timers of what is out. */
+void hop_progress(struct msrp_conn *dest);
+void hop_timed_out(struct txn *t);
+/* About to write a whole frame: end the chunk that is open on the wire, if any. */
+void hop_interrupt(struct msrp_conn *dest);
+
+/* ---- report.c ---- */
+
+/* Tell the sender of a SEND that octets from..to failed. to_octets: UINT64_MAX for a frame without body (range as received). */
+void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
+                    uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+const char *status_phrase(unsigned status);
+
+/* ---- txn.c ---- */
+
+void txn_pool_free(struct relay *relay);
+
+/* ---- cross.c: between workers ---- */
+
+enum { CROSS_BODY_MAX = 32 * 1024 /* octets of one record */ };
+
+int cross_new(struct cross **out, struct relay *relay, unsigned n_workers);
+void cross_free(struct cross **c);
+/* These three: false when there is no room now; then the source is on the list of those to be resumed when there is. The body
+ * has at most CROSS_BODY_MAX octets. */
+bool cross_frame(struct relay *relay, struct msrp_conn *source, const struct outgoing *f);
+bool cross_stream_begin(struct relay *relay, struct msrp_conn *source, const struct outgoing *f, uint64_t id);
+bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned worker, uint64_t id, const char *p, size_t n,
+                       bool hyphen_lines);
+/* These always get through, in order with the others. */
+void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag);
+void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
+void cross_pause(struct relay *relay, struct conn_ref source, bool pause);
+
+/* ---- auth.c ---- */
+
+/* An AUTH addressed to us alone. Answers now or later; then the connection is paused meanwhile. */
+void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from);
+void relay_auth_cancel(struct msrp_conn *m);
+bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth);

@@ -1,0 +1,922 @@
+/* The relay: reading frames, refusing or forwarding them, answering the previous hop (RFC 4976 s.6).
+ *
+ * The order of checks for a request (M-FWD-*): framing and values, our authority, a live token, direction; then the 200
+ * to the previous hop when the chunk is complete, and the frame on its way. */
+#include "msrp/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "msrp/private.h"
+#include "net/conn.h"
+
+enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
+
+/* ---- answers and deliveries ---- */
+
+void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more)
+{
+    char start[64];
+    int n = snprintf(start, sizeof start, "MSRP " SV_FMT " %03u %.40s\r\n", SV_ARG(tid), status, status_phrase(status));
+    size_t total = (size_t)n + lines.n + more.n + 7 + tid.n + 3;
+
+    hop_interrupt(msrp_of(c));
+    if (total <= TX_ROOM_MAX) {
+        char *at = conn_write_room(c, total);
+
+        if (!at)
+            return;
+        memcpy(at, start, (size_t)n);
+        at += n;
+        memcpy(at, lines.p, lines.n);
+        at += lines.n;
+        if (more.n)
+            memcpy(at, more.p, more.n);
+        at += more.n;
+        memcpy(at, "-------", 7);
+        memcpy(at + 7, tid.p, tid.n);
+        memcpy(at + 7 + tid.n, "$\r\n", 3);
+        conn_wrote(c, total);
+    } else {
+        conn_write(c, start, (size_t)n);
+        conn_write(c, lines.p, lines.n);
+        conn_write(c, more.p, more.n);
+        conn_write(c, "-------", 7);
+        conn_write(c, tid.p, tid.n);
+        conn_write(c, "$\r\n", 3);
+    }
+}
+
+void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
+{
+    struct conn *c;
+
+    if (to.worker != relay->worker->index) {
+        cross_deliver(relay, to, frame);
+        return;
+    }
+    c = conn_deref(relay->worker, to);
+    if (!c) {
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+        return;
+    }
+    hop_interrupt(msrp_of(c));
+    conn_write(c, frame.p, frame.n);
+}
+
+void relay_undeliverable(struct relay *relay, const struct outgoing *f)
+{
+    if (f->method == MSRP_SEND && f->fr != MSRP_FR_NO) {
+        report_failure(relay, f->route, f->message_id, &f->range, f->range.present ? f->range.start : 1,
+                       f->has_body ? f->body.n : UINT64_MAX, session_is_active(f->route->u1) ? 408 : 481, sv_make(NULL, 0));
+        relay_account(relay, f->route, f->message_id, 0, 408, f->started_at);
+    }
+    stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+}
+
+void relay_account(struct relay *relay, const struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
+                   uint64_t started_at)
+{
+    const struct relay_observer *o = relay->shared->observer;
+    struct relay_message m = {
+        .session = route->u1,
+        .from_uri = route->from_uri,
+        .to_uri = route->to_uri,
+        .message_id = message_id,
+        .bytes = bytes,
+        .status = status,
+        .started_at = started_at,
+        .finished_at = relay->now_s,
+    };
+
+    if (o && o->message && relay_conf(relay->shared)->accounting.enabled)
+        o->message(relay->worker, &m);
+}
+
+/* Path lines for an answer to a frame that has no route: From-Path is To-Path[0]; To-Path is From-Path[0], or all of it
+ * for other methods than SEND. */
+static struct sv answer_lines(struct buf *b, const struct msrp_head *h)
+{
+    struct sv to = h->to_path, from = h->from_path, to0, from0;
+
+    if (!msrp_path_next(&to, &to0) || !msrp_path_next(&from, &from0))
+        return sv_make(NULL, 0);
+    buf_puts(b, "To-Path: ");
+    buf_add_sv(b, h->method == MSRP_SEND ? from0 : h->from_path);
+    buf_puts(b, "\r\nFrom-Path: ");
+    buf_add_sv(b, to0);
+    buf_puts(b, "\r\n");
+    return buf_failed(b) ? sv_make(NULL, 0) : buf_sv(b);
+}
+
+/* Refuse a request, if its sender wants to know (never for a REPORT, M-REP-05). */
+static void refuse(struct conn *c, const struct msrp_head *h, unsigned status)
+{
+    struct buf b = BUF_INIT;
+    struct sv lines;
+
+    stats_inc(&c->worker->stats, STAT_msrp_refused);
+    if (h->method == MSRP_REPORT || (h->method == MSRP_SEND && h->failure_report == MSRP_FR_NO))
+        return;
+    lines = answer_lines(&b, h);
+    if (lines.n)
+        relay_answer(c, h->tid, status, lines, sv_make(NULL, 0));
+    buf_fini(&b);
+}
+
+void relay_proven(struct msrp_conn *m)
+{
+    if (m->proven)
+        return;
+    m->proven = true;
+    loop_timer_start(m->relay->worker->loop, &m->timer, (uint64_t)relay_conf(m->relay->shared)->msrp.idle_timeout * 1000);
+}
+
+void relay_session_changed(struct relay *relay, struct session *s)
+{
+    __atomic_store_n(&s->last_activity_at, relay->now_s, __ATOMIC_RELAXED);
+    if (!list_is_empty(&s->changed_node) || !session_is_active(s))
+        return;
+    list_append(&relay->changed, &s->changed_node);
+    if (!wheel_timer_is_running(&relay->changed_timer))
+        loop_timer_start(relay->worker->loop, &relay->changed_timer, CHANGED_MS);
+}
+
+static void on_changed_timer(struct wheel_timer *t)
+{
+    struct relay *relay = TD_CONTAINER_OF(t, struct relay, changed_timer);
+    const struct relay_observer *o = relay->shared->observer;
+
+    while (!list_is_empty(&relay->changed)) {
+        struct session *s = list_item(relay->changed.next, struct session, changed_node);
+
+        list_remove(&s->changed_node);
+        if (o && o->session_changed)
+            o->session_changed(relay->worker, s);
+    }
+}
+
+/* ---- who are we ---- */
+
+bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth)
+{
+    const struct relay_shared *s = relay->shared;
+    char local[ADDR_TEXT_MAX + 2];
+    struct addr literal;
+
+    for (size_t i = 0; i < s->n_authorities; i++) {
+        const struct authority *a = &s->authorities[i];
+
+        if (a->port ? a->port == u->port_number || (auth && u->port_number == 0) : auth)
+            if (msrp_host_eq(a->host, u->host))
+                return true;
+    }
+    if (s->use_path.n)
+        return false;
+    addr_host_text(&c->local, local);
+    return addr_from_host(&literal, u->host, u->port_number) && addr_eq(&literal, &c->local);
+}
+
+/* ---- one request ---- */
+
+static void fill_outgoing(struct outgoing *f, struct route *route, const struct msrp_head *h, const struct relay *relay)
+{
+    *f = (struct outgoing){
+        .route = route,
+        .method = h->method,
+        .method_text = h->method_text,
+        .tid_in = h->tid,
+        .fr = h->failure_report,
+        .message_id = h->message_id,
+        .range = h->range,
+        .headers = h->headers,
+        .range_value = h->byte_range,
+        .has_body = h->has_body,
+        .flag = h->flag,
+        .started_at = relay->now_s,
+    };
+    /* A Byte-Range before the paths is not among the headers kept; such a frame was refused. */
+}
+
+/* Is the next hop able to take more? If not, the source waits for it. */
+static bool has_room(struct msrp_conn *m, const struct route *route)
+{
+    struct conn *dest;
+
+    if (route->dest.worker != m->relay->worker->index)
+        return true; /* cross.c says */
+    dest = conn_deref(m->relay->worker, route->dest);
+    if (!dest || !conn_is_full(dest))
+        return true;
+    list_remove(&m->wait_node);
+    list_append(&msrp_of(dest)->waiters, &m->wait_node);
+    conn_pause(m->conn, CONN_PAUSE_FLOW);
+    stats_inc(&m->relay->worker->stats, STAT_msrp_paused);
+    return false;
+}
+
+/* A whole frame goes to its next hop. False: no room, the source is paused, try again. */
+static bool forward(struct msrp_conn *m, const struct outgoing *f)
+{
+    struct relay *relay = m->relay;
+    struct conn *dest;
+
+    if (f->route->dest.worker != relay->worker->index)
+        return cross_frame(relay, m, f);
+    dest = conn_deref(relay->worker, f->route->dest);
+    if (!dest || hop_frame(relay, dest, f) == HOP_GONE)
+        relay_undeliverable(relay, f);
+    return true;
+}
+
+static void answer_ok(struct msrp_conn *m, struct sv tid, const struct route *route)
+{
+    relay_answer(m->conn, tid, 200, route->answer, sv_make(NULL, 0));
+}
+
+static void count_in(struct msrp_conn *m, const struct route *route, size_t octets, bool frame)
+{
+    struct session *s = route->outward ? route->u1 : NULL;
+
+    if (!s)
+        return;
+    __atomic_store_n(&s->frames_in, s->frames_in + frame, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->bytes_in, s->bytes_in + octets, __ATOMIC_RELAXED);
+    relay_session_changed(m->relay, s);
+}
+
+/* Skip the rest of a frame that was refused or is dropped. */
+static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
+{
+    if (!h->has_body)
+        return;
+    m->rx = RX_SKIP;
+    m->rx_tid_n = (uint8_t)h->tid.n;
+    memcpy(m->rx_tid, h->tid.p, h->tid.n);
+    m->rx_at_start = true;
+    m->rx_answer = false;
+    m->rx_octets = 0;
+    m->rx_big_counts = h->is_response || h->method != MSRP_SEND;
+}
+
+/* Begin a chunk that arrives in pieces. False: no room, try again. */
+static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const struct outgoing *f)
+{
+    struct relay *relay = m->relay;
+
+    m->rx_stream = NULL;
+    m->rx_stream_id = 0;
+    if (f->route->dest.worker != relay->worker->index) {
+        uint64_t id = ++relay->next_stream | (uint64_t)relay->worker->index << 48;
+
+        if (!cross_stream_begin(relay, m, f, id))
+            return false;
+        m->rx_stream_id = id;
+        m->rx_stream_worker = f->route->dest.worker;
+    } else {
+        struct conn *dest = conn_deref(relay->worker, f->route->dest);
+
+        if (dest)
+            m->rx_stream = hop_stream_begin(relay, dest, f);
+        if (!m->rx_stream)
+            relay_undeliverable(relay, f);
+    }
+    stats_add(&relay->worker->stats, STAT_msrp_chunks, 1);
+    m->rx = RX_STREAM;
+    m->rx_route = route_ref(f->route);
+    m->rx_tid_n = (uint8_t)h->tid.n;
+    memcpy(m->rx_tid, h->tid.p, h->tid.n);
+    m->rx_at_start = true;
+    m->rx_answer = h->failure_report == MSRP_FR_YES;
+    m->rx_octets = 0;
+    m->rx_big_counts = false;
+    return true;
+}
+
+/* Pass on body octets of the chunk that streams; how many were taken. */
+static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool hyphen_lines)
+{
+    size_t taken = 0;
+
+    if (m->rx_stream) {
+        hop_stream_body(m->rx_stream, p, n, hyphen_lines);
+        taken = n;
+    } else if (m->rx_stream_id) {
+        while (taken < n) {
+            size_t piece = TD_MIN(n - taken, (size_t)CROSS_BODY_MAX);
+
+            if (hyphen_lines && taken + piece < n && piece > MSRP_END_LINE_MAX) {
+                /* do not cut a line that looks like an end-line */
+                struct sv tail = sv_make(p + taken + piece - MSRP_END_LINE_MAX, MSRP_END_LINE_MAX);
+                size_t cr = sv_find(tail, '\r');
+
+                if (cr < tail.n)
+                    piece -= tail.n - cr;
+            }
+            if (!cross_stream_body(m->relay, m, m->rx_stream_worker, m->rx_stream_id, p + taken, piece, hyphen_lines))
+                break;
+            taken += piece;
+        }
+    } else {
+        taken = n; /* the next hop is gone and its sender knows */
+    }
+    m->rx_octets += taken;
+    count_in(m, m->rx_route, taken, false);
+    return taken;
+}
+
+static void end_stream(struct msrp_conn *m, char flag)
+{
+    if (m->rx_stream)
+        hop_stream_end(m->rx_stream, flag);
+    else if (m->rx_stream_id)
+        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag);
+    m->rx_stream = NULL;
+    m->rx_stream_id = 0;
+    m->rx = RX_HEAD;
+    stats_add(&m->relay->worker->stats, STAT_msrp_chunks, -1);
+}
+
+/* More of the chunk or of what is skipped. Returns the bytes taken; fewer than all: wait. */
+static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
+{
+    struct msrp_body b = msrp_body_scan(p, n, sv_make(m->rx_tid, m->rx_tid_n), m->rx_at_start);
+
+    if (m->rx == RX_SKIP) {
+        m->rx_octets += b.n;
+        if (m->rx_big_counts && m->rx_octets > MSRP_OTHER_BODY_MAX) {
+            conn_finish(m->conn, CLOSE_FRAMING);
+            return n;
+        }
+        if (b.used)
+            m->rx_at_start = false;
+        if (b.ended)
+            m->rx = RX_HEAD;
+        return b.used;
+    }
+    if (m->rx_stream && hop_stream_dest(m->rx_stream) && !has_room(m, m->rx_route))
+        return 0;
+    if (b.n) {
+        size_t taken = stream_octets(m, p, b.n, b.hyphen_lines);
+
+        if (taken)
+            m->rx_at_start = false;
+        if (taken < b.n)
+            return taken;
+    }
+    if (b.ended) {
+        struct route *route = m->rx_route;
+
+        end_stream(m, b.flag);
+        count_in(m, route, 0, true);
+        if (m->rx_answer)
+            answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route);
+        route_unref(&m->rx_route);
+    }
+    return b.used;
+}
+
+/* What to do with a frame of which the head is there. Returns the bytes taken; 0: wait for more, or paused. */
+static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
+{
+    struct relay *relay = m->relay;
+    struct conn *c = m->conn;
+    struct msrp_body b = { .ended = true };
+    struct outgoing f;
+    struct route *route;
+    unsigned status = 0;
+
+    route = route_of(relay, c, h, &status);
+    if (!route) {
+        if (status == 0) {
+            conn_close(c, CLOSE_NOT_FOR_US);
+            return n;
+        }
+        refuse(c, h, status);
+        skip_body(m, h);
+        return h->n;
+    }
+    if (h->method != MSRP_SEND && h->flag != '$' && !h->has_body) { /* M-FRM-19 */
+        refuse(c, h, 400);
+        return h->n;
+    }
+    if (!has_room(m, route))
+        return 0;
+    fill_outgoing(&f, route, h, relay);
+    if (h->has_body) {
+        b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
+        if (!b.ended || (route->dest.worker != relay->worker->index && b.n > CROSS_BODY_MAX)) {
+            if (h->method != MSRP_SEND) { /* never interrupted: whole or not at all */
+                if (n - h->n <= MSRP_OTHER_BODY_MAX + MSRP_END_LINE_MAX)
+                    return 0;
+                refuse(c, h, 400);
+                skip_body(m, h);
+                return h->n;
+            }
+            if (b.n < CHUNK_MIN || (h->range.end_known && h->range.end - (h->range.start - 1) <= CHUNK_MIN && b.n <= CHUNK_MIN))
+                return 0;
+            if (!begin_stream(m, h, &f))
+                return 0;
+            relay_proven(m);
+            return h->n;
+        }
+        if (h->method != MSRP_SEND && (b.n > MSRP_OTHER_BODY_MAX || b.flag != '$')) {
+            refuse(c, h, 400);
+            return h->n + b.used;
+        }
+        f.body = sv_make(p + h->n, b.n);
+        f.hyphen_lines = b.hyphen_lines;
+        f.flag = b.flag;
+    }
+    if (!forward(m, &f))
+        return 0;
+    relay_proven(m);
+    count_in(m, route, b.n, true);
+    if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
+        answer_ok(m, h->tid, route);
+    return h->n + b.used;
+}
+
+/* To-Path names only us (M-FWD-11), or it is an AUTH to us. */
+static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
+{
+    struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
+    size_t n_to = msrp_path_parse(h->to_path, to, MSRP_PATH_MAX), n_from = msrp_path_parse(h->from_path, from, MSRP_PATH_MAX);
+    struct session *s;
+    bool owner;
+
+    if (n_to != 1)
+        return false;
+    if (n_from == 0) {
+        refuse(m->conn, h, 400);
+        skip_body(m, h);
+        return true;
+    }
+    if (!relay_is_us(m->relay, m->conn, &to[0], h->method == MSRP_AUTH)) {
+        conn_close(m->conn, CLOSE_NOT_FOR_US);
+        return true;
+    }
+    if (h->method == MSRP_AUTH) {
+        skip_body(m, h);
+        relay_auth(m, h, to, from, n_from);
+        return true;
+    }
+    s = to[0].session.n ? session_find(m->relay->shared->sessions, to[0].session) : NULL;
+    owner = s && s->owner.id == m->conn->id && msrp_uri_eq(&s->uri, &to[0]);
+    session_unref(&s);
+    if (h->method == MSRP_SEND && owner && !h->has_body) { /* keep-alive */
+        struct buf lines = BUF_INIT;
+
+        relay_proven(m);
+        if (h->failure_report == MSRP_FR_YES && answer_lines(&lines, h).n)
+            relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
+        buf_fini(&lines);
+        return true;
+    }
+    refuse(m->conn, h, h->method == MSRP_OTHER_METHOD ? 501 : 481);
+    skip_body(m, h);
+    return true;
+}
+
+/* ---- the protocol of a connection ---- */
+
+/* The framing is lost: say so if the sender can be told, and end the connection (M-FRM-20). */
+static void broken(struct msrp_conn *m, const struct msrp_head *h)
+{
+    struct conn *c = m->conn;
+    char peer[ADDR_TEXT_MAX];
+
+    stats_inc(&c->worker->stats, STAT_msrp_malformed);
+    log_info("msrp", c->id, "malformed frame: peer=%s reason=%s", addr_text(&c->peer, peer), h->fault);
+    if (h->tid.n && h->to_path.n && h->from_path.n && !h->is_response)
+        refuse(c, h, 400);
+    conn_finish(c, CLOSE_FRAMING);
+}
+
+/* A frame whose head is there. Returns the bytes taken; 0: wait for more, or paused. */
+static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
+{
+    struct worker *w = m->relay->worker;
+
+    if (h->is_response) {
+        stats_inc(&w->stats, STAT_msrp_responses);
+        hop_response(m, h);
+        skip_body(m, h); /* a response has no body; one that has is read over (M-FRM-22) */
+        return h->n;
+    }
+    if (h->fault) {
+        stats_inc(&w->stats, STAT_msrp_requests);
+        log_debug("msrp", m->conn->id, "bad request: reason=%s", h->fault);
+        if (h->to_path.p && h->from_path.p)
+            refuse(m->conn, h, 400);
+        skip_body(m, h);
+        return h->n;
+    }
+    if (sv_find(h->to_path, ' ') == h->to_path.n || h->method == MSRP_AUTH)
+        if (request_to_us(m, h)) {
+            stats_inc(&w->stats, STAT_msrp_requests);
+            return h->n;
+        }
+    n = request(m, h, p, n);
+    if (n)
+        stats_inc(&w->stats, STAT_msrp_requests);
+    return n;
+}
+
+static size_t msrp_data(struct conn *c, const char *p, size_t n)
+{
+    struct msrp_conn *m = msrp_of(c);
+    size_t max_header = (size_t)relay_conf(m->relay->shared)->msrp.max_header, at = 0;
+
+    m->last_used_ms = loop_now_ms(c->worker->loop);
+    while (at < n && !c->pauses) {
+        struct msrp_head h;
+        size_t taken;
+
+        if (conn_queued(c) > c->tx_max / 2) { /* it asks and does not read: no more questions until it has read */
+            c->above = 1;
+            conn_pause(c, CONN_PAUSE_ANSWERS);
+            break;
+        }
+        if (m->rx != RX_HEAD) {
+            taken = more_body(m, p + at, n - at);
+            if (c->ended)
+                return n;
+            if (taken == 0)
+                break;
+            at += taken;
+            continue;
+        }
+        switch (msrp_head_read(&h, p + at, n - at, max_header)) {
+        case MSRP_MORE:
+            if (!wheel_timer_is_running(&m->head_timer))
+                loop_timer_start(c->worker->loop, &m->head_timer, (uint64_t)c->worker->first_line_ms);
+            return at;
+        case MSRP_BROKEN:
+            broken(m, &h);
+            return n;
+        case MSRP_DONE:
+            break;
+        }
+        if (wheel_timer_is_running(&m->head_timer))
+            loop_timer_stop(c->worker->loop, &m->head_timer);
+        taken = frame(m, &h, p + at, n - at);
+        if (c->ended)
+            return n;
+        if (taken == 0)
+            break;
+        at += taken;
+    }
+    return at;
+}
+
+static void on_head_timer(struct wheel_timer *t)
+{
+    conn_close(TD_CONTAINER_OF(t, struct msrp_conn, head_timer)->conn, CLOSE_HEADER_TIMEOUT);
+}
+
+/* Probation is over without an accepted request, or it is time to look whether the connection is idle. */
+static void on_timer(struct wheel_timer *t)
+{
+    struct msrp_conn *m = TD_CONTAINER_OF(t, struct msrp_conn, timer);
+    uint64_t idle_ms = (uint64_t)relay_conf(m->relay->shared)->msrp.idle_timeout * 1000;
+    uint64_t quiet_ms = loop_now_ms(m->relay->worker->loop) - m->last_used_ms;
+
+    if (!m->proven) {
+        conn_close(m->conn, CLOSE_PROBATION);
+        return;
+    }
+    session_unbind_all(&m->bindings, true);
+    if (quiet_ms >= idle_ms && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && list_is_empty(&m->txns)) {
+        conn_finish(m->conn, CLOSE_IDLE);
+        return;
+    }
+    loop_timer_start(m->relay->worker->loop, &m->timer, quiet_ms < idle_ms ? idle_ms - quiet_ms : idle_ms);
+}
+
+struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
+{
+    struct msrp_conn *m = calloc(1, sizeof *m);
+    int64_t buffer = relay_conf(relay->shared)->msrp.buffer;
+
+    if (!m)
+        return NULL;
+    m->conn = c;
+    m->relay = relay;
+    wheel_timer_init(&m->timer, on_timer);
+    wheel_timer_init(&m->head_timer, on_head_timer);
+    list_init(&m->sessions);
+    list_init(&m->bindings);
+    list_init(&m->routes);
+    list_init(&m->streams);
+    list_init(&m->txns);
+    list_init(&m->unsent);
+    list_init(&m->waiters);
+    list_init(&m->wait_node);
+    m->proven = !c->accepted;
+    m->last_used_ms = loop_now_ms(relay->worker->loop);
+    c->tx_high = (size_t)TD_MIN(buffer, (int64_t)CONN_TX_HIGH);
+    c->tx_max = (size_t)buffer + CONN_TX_MAX;
+    c->user = m;
+    loop_timer_start(relay->worker->loop, &m->timer,
+                     (uint64_t)(m->proven ? relay_conf(relay->shared)->msrp.idle_timeout : relay_conf(relay->shared)->msrp.probation) * 1000);
+    return m;
+}
+
+static void msrp_up(struct conn *c)
+{
+    if (!c->user && !msrp_conn_new(c->proto_ctx, c)) {
+        c->proto = NULL;
+        conn_close(c, CLOSE_NO_MEMORY);
+    }
+}
+
+static void msrp_sent(struct conn *c)
+{
+    hop_progress(msrp_of(c));
+}
+
+/* Our queue has drained, or we have ended: those who waited may go on. */
+static void release_waiters(struct msrp_conn *m)
+{
+    while (!list_is_empty(&m->waiters)) {
+        struct msrp_conn *w = list_item(m->waiters.next, struct msrp_conn, wait_node);
+
+        list_remove(&w->wait_node);
+        conn_resume(w->conn, CONN_PAUSE_FLOW);
+    }
+    for (unsigned i = 0; i < m->n_remote_waiters; i++)
+        cross_pause(m->relay, m->remote_waiters[i], false);
+    m->n_remote_waiters = 0;
+}
+
+static void msrp_drained(struct conn *c)
+{
+    release_waiters(msrp_of(c));
+    conn_resume(c, CONN_PAUSE_ANSWERS);
+}
+
+static void msrp_down(struct conn *c, enum close_reason reason)
+{
+    struct msrp_conn *m = msrp_of(c);
+    struct relay *relay = m->relay;
+
+    loop_timer_stop(relay->worker->loop, &m->timer);
+    loop_timer_stop(relay->worker->loop, &m->head_timer);
+    relay_auth_cancel(m);
+    list_remove(&m->wait_node);
+    if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
+        end_stream(m, '#');
+        route_unref(&m->rx_route);
+    }
+    while (!list_is_empty(&m->sessions))
+        session_end(list_item(m->sessions.next, struct session, conn_node), SESSION_CLOSED);
+    session_unbind_all(&m->bindings, false);
+    if (m->peer)
+        peer_leave(relay->shared->sessions, m->peer);
+    hop_down(m);
+    while (!list_is_empty(&m->routes))
+        route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
+    release_waiters(m);
+    free(m->remote_waiters);
+    free(m->peer);
+    free(m);
+    c->user = NULL;
+}
+
+const struct conn_proto msrp_proto = {
+    .name = "msrp",
+    .data = msrp_data,
+    .up = msrp_up,
+    .sent = msrp_sent,
+    .drained = msrp_drained,
+    .down = msrp_down,
+};
+
+/* ---- making and ending ---- */
+
+static int add_authority(struct relay_shared *s, struct sv host, uint16_t port)
+{
+    struct authority *grown = realloc(s->authorities, (s->n_authorities + 1) * sizeof *grown);
+
+    if (!grown)
+        return TD_ENOMEM;
+    s->authorities = grown;
+    grown[s->n_authorities++] = (struct authority){ host, port };
+    return TD_OK;
+}
+
+static int split_authority(struct sv text, struct sv *host, uint16_t *port)
+{
+    size_t colon = text.n;
+    uint64_t n;
+
+    while (colon && text.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || !sv_to_u64(sv_from(text, colon), &n, NULL) || n == 0 || n > 65535)
+        return TD_EINVAL;
+    *host = sv_upto(text, colon - 1);
+    *port = (uint16_t)n;
+    return TD_OK;
+}
+
+static int read_authorities(struct relay_shared *s, struct buf *fault)
+{
+    const struct conf *conf = relay_conf(s);
+    struct sv host;
+    uint16_t port;
+    int err;
+
+    s->use_path = sv_of(conf->msrp.use_path_addr);
+    if (s->use_path.n) {
+        if (split_authority(s->use_path, &host, &port)) {
+            buf_printf(fault, "msrp.use_path_addr: '%s' is not HOST:PORT", conf->msrp.use_path_addr);
+            return TD_EINVAL;
+        }
+        err = add_authority(s, host, port);
+        if (err)
+            return err;
+    }
+    for (size_t i = 0; i < conf->n_listen; i++)
+        for (size_t k = 0; k < conf->listen[i].address.n; k++)
+            if (split_authority(sv_of(conf->listen[i].address.v[k]), &host, &port) == TD_OK && (err = add_authority(s, host, port)))
+                return err;
+    for (size_t i = 0; i < conf->sip.domains.n; i++)
+        if ((err = add_authority(s, sv_of(conf->sip.domains.v[i]), 0)))
+            return err;
+    return TD_OK;
+}
+
+static int read_forward_to(struct relay_shared *s, struct buf *fault)
+{
+    const struct conf_list *l = &relay_conf(s)->msrp.forward_to;
+
+    s->forward_cidrs = calloc(l->n + 1, sizeof *s->forward_cidrs);
+    if (!s->forward_cidrs)
+        return TD_ENOMEM;
+    for (size_t i = 0; i < l->n; i++) {
+        struct sv word = sv_of(l->v[i]);
+
+        if (sv_eq(word, SV("public"))) {
+            s->forward_public = true;
+        } else if (sv_eq(word, SV("private"))) {
+            s->forward_private = true;
+        } else if (sv_eq(word, SV("loopback"))) {
+            s->forward_loopback = true;
+        } else if (cidr_parse(&s->forward_cidrs[s->n_forward_cidrs], word)) {
+            s->n_forward_cidrs++;
+        } else {
+            buf_printf(fault, "msrp.forward_to: '%s' is neither public, private, loopback nor a CIDR", l->v[i]);
+            return TD_EINVAL;
+        }
+    }
+    return TD_OK;
+}
+
+int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigned n_workers, const struct relay_observer *observer,
+                     struct buf *fault)
+{
+    struct relay_shared *s = calloc(1, sizeof *s);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!s)
+        return err;
+    relay_configure(s, conf);
+    s->observer = observer;
+    s->n_relays = n_workers;
+    s->relays = calloc(n_workers, sizeof *s->relays);
+    if (!s->relays)
+        goto out;
+    err = session_table_new(&s->sessions, (unsigned)conf->msrp.cmap_size);
+    if (!err)
+        err = read_authorities(s, fault);
+    if (!err)
+        err = read_forward_to(s, fault);
+    if (err)
+        goto out;
+    *out = s;
+    s = NULL;
+out:
+    relay_shared_free(&s);
+    return err;
+}
+
+void relay_configure(struct relay_shared *s, const struct conf *conf)
+{
+    __atomic_store_n(&s->conf, conf, __ATOMIC_RELEASE);
+}
+
+bool relay_uri_ok(struct sv given, struct sv request_uri, struct sv method)
+{
+    struct msrp_uri a, b;
+
+    return msrp_uri_parse(&a, given) && msrp_uri_parse(&b, request_uri) && msrp_uri_eq(&a, &b);
+}
+
+struct kick {
+    struct post post;
+    struct relay *relay;
+    struct session *session; /* owned reference */
+};
+
+static void on_kick(struct post *p)
+{
+    struct kick *k = TD_CONTAINER_OF(p, struct kick, post);
+    struct conn *c = conn_deref(k->relay->worker, k->session->owner);
+
+    session_end(k->session, SESSION_CLOSED);
+    if (c && list_is_empty(&msrp_of(c)->sessions))
+        conn_finish(c, CLOSE_KICKED);
+    session_unref(&k->session);
+    free(k);
+}
+
+bool relay_kick(struct relay_shared *s, struct sv session_id)
+{
+    struct session *session = session_find(s->sessions, session_id);
+    struct kick *k = session ? calloc(1, sizeof *k) : NULL;
+
+    if (!k) {
+        session_unref(&session);
+        return false;
+    }
+    k->post.fn = on_kick;
+    k->relay = s->relays[session->owner.worker];
+    k->session = session;
+    mailbox_post(loop_mailbox(k->relay->worker->loop), &k->post);
+    return true;
+}
+
+void relay_drain(struct relay *r)
+{
+    r->draining = true;
+}
+
+void relay_shared_free(struct relay_shared **sp)
+{
+    struct relay_shared *s = *sp;
+
+    if (!s)
+        return;
+    *sp = NULL;
+    session_table_free(&s->sessions);
+    free(s->authorities);
+    free(s->forward_cidrs);
+    free(s->relays);
+    free(s);
+}
+
+static void on_turn_end(struct loop_hook *h)
+{
+    TD_CONTAINER_OF(h, struct relay, hook)->now_s = (uint32_t)time(NULL);
+}
+
+int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w, struct authn *authn)
+{
+    struct relay *r = calloc(1, sizeof *r);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!r)
+        return err;
+    r->shared = shared;
+    r->worker = w;
+    r->authn = authn;
+    r->free_txn = UINT32_MAX;
+    r->now_s = (uint32_t)time(NULL);
+    r->hook.run = on_turn_end;
+    list_init(&r->hook.node);
+    list_init(&r->changed);
+    wheel_timer_init(&r->changed_timer, on_changed_timer);
+    if (hash_init(&r->routes, ROUTE_TABLE_LOG2) || hash_init(&r->streams, STREAM_TABLE_LOG2))
+        goto out;
+    err = cross_new(&r->cross, r, shared->n_relays);
+    if (err)
+        goto out;
+    loop_hook_add(w->loop, &r->hook);
+    shared->relays[w->index] = r;
+    w->protos[PROTO_MSRP] = (struct proto_slot){ &msrp_proto, r };
+    *out = r;
+    return TD_OK;
+out:
+    relay_free(&r);
+    return err;
+}
+
+void relay_free(struct relay **rp)
+{
+    struct relay *r = *rp;
+
+    if (!r)
+        return;
+    *rp = NULL;
+    cross_free(&r->cross);
+    txn_pool_free(r);
+    hash_fini(&r->routes);
+    hash_fini(&r->streams);
+    free(r);
+}

@@ -1,0 +1,61 @@
+/* Status phrases, and the failure REPORTs this relay makes (RFC 4975 s.7.1.4, RFC 4976 s.6.4.1). */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "msrp/private.h"
+#include "msrp/txn.h"
+
+const char *status_phrase(unsigned status)
+{
+    switch (status) {
+#define STATUS(code, text) \
+    case code:             \
+        return text;
+#include "msrp/status_tbl.h"
+#undef STATUS
+    default:
+        return "";
+    }
+}
+
+/* What a peer wrote as comment goes on only as printable text (M-SEC-09); UTF-8 passes. */
+static struct sv safe_comment(struct sv in, char out[STATUS_COMMENT_MAX])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < in.n && n < STATUS_COMMENT_MAX; i++)
+        if ((unsigned char)in.p[i] >= ' ' && in.p[i] != 0x7f)
+            out[n++] = in.p[i];
+    return sv_make(out, n);
+}
+
+void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
+                    uint64_t start, uint64_t octets, unsigned status, struct sv comment)
+{
+    char comment_buf[STATUS_COMMENT_MAX], fields[256], tid[TID_LEN];
+    struct buf frame = BUF_INIT;
+    char total[24] = "*";
+
+    if (range->total_known)
+        snprintf(total, sizeof total, "%" PRIu64, range->total);
+    comment = comment.n ? safe_comment(comment, comment_buf) : sv_of(status_phrase(status));
+    if (octets != UINT64_MAX)
+        snprintf(fields, sizeof fields, "Byte-Range: %" PRIu64 "-%" PRIu64 "/%s\r\n", start, start + octets - 1, total);
+    else if (range->present && range->end_known)
+        snprintf(fields, sizeof fields, "Byte-Range: %" PRIu64 "-%" PRIu64 "/%s\r\n", range->start, range->end, total);
+    else
+        snprintf(fields, sizeof fields, "Byte-Range: 1-0/0\r\n");
+
+    tid_make(relay, tid);
+    buf_printf(&frame, "MSRP %.*s REPORT\r\n", TID_LEN, tid);
+    buf_add_sv(&frame, route->report);
+    buf_printf(&frame, "Message-ID: " SV_FMT "\r\n%sStatus: 000 %03u%s" SV_FMT "\r\n-------%.*s$\r\n", SV_ARG(message_id), fields,
+               status, comment.n ? " " : "", SV_ARG(comment), TID_LEN, tid);
+    if (buf_failed(&frame)) {
+        buf_fini(&frame);
+        return;
+    }
+    stats_inc(&relay->worker->stats, STAT_msrp_reports_made);
+    relay_deliver(relay, route->origin, buf_sv(&frame));
+    buf_fini(&frame);
+}

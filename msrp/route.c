@@ -1,0 +1,368 @@
+/* Routes: may a request with these paths be forwarded, where to, and with which paths? (RFC 4976 s.6.4)
+ *
+ * The order of checks is that of M-FWD-*: our authority, a live token, then the direction. A request goes outward when it
+ * comes on the connection of the token's owner, inward when its next URI is the owner's own; anything else would make an open relay. */
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "msrp/private.h"
+#include "net/dial.h"
+#include "net/tls.h"
+
+struct route *route_ref(struct route *r)
+{
+    __atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED);
+    return r;
+}
+
+void route_unref(struct route **rp)
+{
+    struct route *r = *rp;
+
+    *rp = NULL;
+    if (!r || __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    session_unref(&r->u1);
+    session_unref(&r->u2);
+    free(r);
+}
+
+void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
+{
+    m->n_routes--;
+    if (m->last_route == r)
+        m->last_route = NULL;
+    list_remove(&r->conn_node);
+    hash_remove(&relay->routes, &r->node);
+    route_unref(&r);
+}
+
+/* Still good for new frames? */
+static bool is_good(const struct relay *relay, const struct route *r)
+{
+    return session_is_active(r->u1) && (!r->u2 || session_is_active(r->u2)) &&
+           (r->dest.worker != relay->worker->index || conn_deref(relay->worker, r->dest));
+}
+
+static struct route *cached(struct relay *relay, struct conn *c, struct sv raw)
+{
+    struct msrp_conn *m = msrp_of(c);
+    struct route *r = m->last_route;
+    struct hash_node *n;
+    uint64_t hash;
+
+    if (r && sv_eq(r->raw, raw))
+        return r;
+    if (list_is_empty(&m->routes))
+        return NULL;
+    hash = hash_bytes(raw.p, raw.n) ^ c->id;
+    for (n = hash_first(&relay->routes, hash); n; n = hash_next(n)) {
+        r = TD_CONTAINER_OF(n, struct route, node);
+        if (r->origin.id == c->id && sv_eq(r->raw, raw))
+            return r;
+    }
+    return NULL;
+}
+
+/* ---- making one ---- */
+
+struct making {
+    struct relay *relay;
+    struct conn *c;
+    const struct msrp_head *h;
+    struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
+    size_t n_to, n_from;
+    struct session *u1, *u2; /* owned references until the route is made */
+    bool outward;
+    struct conn_ref dest;
+};
+
+/* The connection on which a relay has proven to be the host of this URI (M-TLS-02, M-TLS-07). */
+static bool is_relay(const struct conn *c, const struct msrp_uri *u)
+{
+    return c->tls && tlsio_peer_is(c->tls, u->host, TLSIO_VERIFY_HOST);
+}
+
+/* A live session whose Use-Path URI is u. */
+static struct session *token(struct relay *relay, const struct msrp_uri *u)
+{
+    struct session *s = u->session.n ? session_find(relay->shared->sessions, u->session) : NULL;
+
+    if (s && (!session_is_active(s) || !msrp_uri_eq(&s->uri, u)))
+        session_unref(&s);
+    return s;
+}
+
+static bool may_dial(void *arg, const struct addr *a)
+{
+    const struct relay_shared *s = arg;
+
+    for (size_t i = 0; i < s->n_forward_cidrs; i++)
+        if (cidr_has(&s->forward_cidrs[i], a))
+            return true;
+    switch (addr_kind(a)) {
+    case ADDR_PUBLIC:
+        return s->forward_public;
+    case ADDR_PRIVATE:
+        return s->forward_private;
+    case ADDR_LOOPBACK:
+        return s->forward_loopback;
+    case ADDR_NEVER:
+        break;
+    }
+    return false;
+}
+
+static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool to_relay, const char *key)
+{
+    const struct conf *conf = relay_conf(k->relay->shared);
+    char host[MSRP_URI_MAX + 1];
+    struct sv bare = next->host;
+    struct dial_target target = {
+        .host = host,
+        .port = next->port_number,
+        .tls = next->secure,
+        .verify = to_relay || conf->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY,
+        .timeout_ms = conf->msrp.connect_timeout * 1000,
+        .allow = may_dial,
+        .allow_arg = k->relay->shared,
+    };
+    struct peer_entry *entry;
+    struct msrp_conn *m;
+    struct conn *c;
+
+    if (bare.n > 2 && bare.p[0] == '[')
+        bare = sv_make(bare.p + 1, bare.n - 2);
+    if (!sv_copy(bare, host, sizeof host))
+        return 400;
+    entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return 408;
+    if (dial(&c, k->relay->worker, &target, &msrp_proto, k->relay, NULL) != 0) {
+        free(entry);
+        return 408;
+    }
+    m = msrp_conn_new(k->relay, c);
+    if (!m) {
+        c->proto = NULL;
+        free(entry);
+        conn_close(c, CLOSE_NO_MEMORY);
+        return 408;
+    }
+    m->peer = entry;
+    memcpy(entry->key, key, strlen(key) + 1);
+    entry->conn = conn_ref(c);
+    /* Somebody else may have been faster; then this one closes for idleness, which costs little and happens rarely. */
+    k->dest = peer_enter(k->relay->shared->sessions, entry);
+    return 200;
+}
+
+/* Outward, to something that is not one of our clients: a bound connection, one dialled before, a new one. */
+static unsigned find_peer(struct making *k)
+{
+    const struct msrp_uri *next = &k->to[1];
+    bool to_relay = k->n_to > 2;
+    char key[sizeof((struct peer_entry *)0)->key];
+    struct conn *c;
+
+    if (!to_relay) {
+        k->dest = session_bound(k->u1, next);
+        if (k->dest.id && (k->dest.worker != k->relay->worker->index || conn_deref(k->relay->worker, k->dest)))
+            return 200;
+    } else if (!next->secure) {
+        return 403; /* M-TLS-06 */
+    }
+    if (next->port_number == 0)
+        return 400; /* M-DNS-02 */
+    if (!sv_eq_nocase(next->transport, SV("tcp")))
+        return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
+    peer_key(key, sizeof key, next);
+    k->dest = peer_find(k->relay->shared->sessions, key);
+    if (k->dest.id && k->dest.worker == k->relay->worker->index) {
+        c = conn_deref(k->relay->worker, k->dest);
+        if (!c)
+            k->dest.id = 0;
+        else if (to_relay && !c->connecting && !is_relay(c, next))
+            return 403;
+    }
+    if (k->dest.id)
+        return 200;
+    return dial_peer(k, next, to_relay, key);
+}
+
+static unsigned outward(struct making *k)
+{
+    if (k->n_from != 1)
+        return 403;
+    if (!relay_is_us(k->relay, k->c, &k->to[1], false))
+        return find_peer(k);
+    k->u2 = token(k->relay, &k->to[1]);
+    if (!k->u2)
+        return 481;
+    if (k->u2 == k->u1 || k->n_to != 3 || !msrp_uri_eq(&k->to[2], &k->u2->client)) /* M-FWD-12, M-FWD-13 */
+        return 403;
+    k->dest = k->u2->owner;
+    return 200;
+}
+
+static unsigned inward(struct making *k)
+{
+    bool relay_link = is_relay(k->c, &k->from[0]);
+
+    if (k->n_to != 2 || !msrp_uri_eq(&k->to[1], &k->u1->client))
+        return 403;
+    if (k->n_from > 1 && !relay_link)
+        return 403; /* M-TLS-02 */
+    if (k->u1->uri.secure && !k->c->tls && relay_conf(k->relay->shared)->msrp.require_tls) {
+        char key[sizeof((struct peer_entry *)0)->key];
+        const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint */
+
+        peer_key(key, sizeof key, &k->from[0]);
+        if (!peer || strcmp(peer->key, key) != 0)
+            return 403;
+    }
+    if (!relay_link) {
+        struct msrp_conn *m = msrp_of(k->c);
+
+        switch (session_bind(k->u1, &k->from[0], conn_ref(k->c), &m->bindings)) {
+        case BIND_NEW:
+        case BIND_SAME:
+            break;
+        case BIND_OTHER:
+            return 506; /* M-CON-09 */
+        case BIND_NO_MEMORY:
+            return 408;
+        }
+    }
+    k->dest = k->u1->owner;
+    return 200;
+}
+
+/* 200 or how to refuse; 0: close the connection. */
+static unsigned judge(struct making *k)
+{
+    if (!relay_is_us(k->relay, k->c, &k->to[0], false))
+        return 0;
+    k->u1 = token(k->relay, &k->to[0]);
+    if (!k->u1)
+        return 481;
+    k->outward = k->u1->owner.id == k->c->id;
+    if (k->outward && !(k->n_to == 2 && msrp_uri_eq(&k->to[1], &k->u1->client)))
+        return outward(k);
+    k->outward = false;
+    return inward(k);
+}
+
+static char *add(char *at, struct sv s)
+{
+    memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+
+static char *add_lines(struct sv *out, char *at, struct sv to, struct sv from1, struct sv from2, struct sv from3)
+{
+    char *begin = at;
+
+    at = add(at, SV("To-Path: "));
+    at = add(at, to);
+    at = add(at, SV("\r\nFrom-Path: "));
+    at = add(at, from1);
+    if (from2.n) {
+        at = add(at, SV(" "));
+        at = add(at, from2);
+    }
+    if (from3.n) {
+        at = add(at, SV(" "));
+        at = add(at, from3);
+    }
+    at = add(at, SV("\r\n"));
+    *out = sv_make(begin, (size_t)(at - begin));
+    return at;
+}
+
+static struct route *build(struct making *k)
+{
+    const struct msrp_head *h = k->h;
+    const struct sv none = { 0 };
+    size_t text = 6 * (h->paths.n + 64);
+    struct route *r = calloc(1, sizeof *r + text);
+    size_t skip = k->u2 ? 2 : 1;
+    struct sv rest, u1 = k->to[0].text, u2 = k->u2 ? k->to[1].text : none;
+    char *at;
+
+    if (!r)
+        return NULL;
+    r->refs = 1;
+    r->origin = conn_ref(k->c);
+    r->dest = k->dest;
+    r->u1 = k->u1;
+    r->u2 = k->u2;
+    k->u1 = k->u2 = NULL;
+    r->outward = k->outward;
+    list_init(&r->conn_node);
+
+    at = r->text;
+    r->raw = sv_make(at, h->paths.n);
+    at = add(at, h->paths);
+    rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));
+    at = add_lines(&r->out, at, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
+    r->ours = sv_make(r->out.p + 9 + rest.n + 2 + 11, u2.n ? u2.n : u1.n);
+    at = add_lines(&r->answer, at, k->from[0].text, u1, none, none);
+    at = add_lines(&r->full_answer, at, h->from_path, u1, none, none);
+    at = add_lines(&r->end_to_end, at, h->from_path, h->to_path, none, none);
+    add_lines(&r->report, at, h->from_path, u1, u2, none);
+    /* the two ends, found in the lines above so that they live as long */
+    r->to_uri = sv_make(r->out.p + 9 + rest.n - k->to[k->n_to - 1].text.n, k->to[k->n_to - 1].text.n);
+    r->from_uri = sv_make(r->full_answer.p + 9 + h->from_path.n - k->from[k->n_from - 1].text.n, k->from[k->n_from - 1].text.n);
+    return r;
+}
+
+static void remember(struct relay *relay, struct conn *c, struct route *r)
+{
+    struct msrp_conn *m = msrp_of(c);
+
+    if (m->n_routes >= ROUTES_PER_CONN)
+        route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
+    m->n_routes++;
+    list_append(&m->routes, &r->conn_node);
+    hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.p, r->raw.n) ^ c->id);
+}
+
+struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status)
+{
+    struct msrp_conn *m = msrp_of(c);
+    struct route *r = cached(relay, c, h->paths);
+    struct making k;
+
+    if (TD_LIKELY(r != NULL)) {
+        if (TD_LIKELY(is_good(relay, r))) {
+            m->last_route = r;
+            return r;
+        }
+        route_drop(relay, m, r);
+    }
+    memset(&k, 0, sizeof k);
+    k.relay = relay;
+    k.c = c;
+    k.h = h;
+    k.n_to = msrp_path_parse(h->to_path, k.to, MSRP_PATH_MAX);
+    k.n_from = msrp_path_parse(h->from_path, k.from, MSRP_PATH_MAX);
+    r = NULL;
+    if (k.n_to < 2 || k.n_from == 0) {
+        *status = 400;
+    } else {
+        *status = judge(&k);
+        if (*status == 200) {
+            r = build(&k);
+            if (!r)
+                *status = 408;
+        }
+    }
+    session_unref(&k.u1);
+    session_unref(&k.u2);
+    if (r) {
+        remember(relay, c, r);
+        m->last_route = r;
+    }
+    return r;
+}

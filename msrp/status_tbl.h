@@ -1,0 +1,12 @@
+/* The status codes this relay sends by itself, with their phrases (RFC 4975 s.10, RFC 4976 s.10). */
+STATUS(200, "OK")
+STATUS(400, "Bad Request")
+STATUS(401, "Unauthorized")
+STATUS(403, "Forbidden")
+STATUS(408, "Downstream transaction timed out")
+STATUS(413, "Stop")
+STATUS(415, "Unsupported Media Type")
+STATUS(423, "Interval Out-of-Bounds")
+STATUS(481, "No such session")
+STATUS(501, "Not implemented")
+STATUS(506, "Session bound to another connection")

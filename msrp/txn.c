@@ -1,0 +1,187 @@
+/* Open transactions: identifiers, the table, hop timers. */
+#include "msrp/txn.h"
+
+#include <stdlib.h>
+
+enum { INDEX_CHARS = 5, INDEX_BITS = 5, INDEX_NONE = (1 << (INDEX_CHARS * INDEX_BITS)) - 1, FIRST_BLOCK = 256 };
+
+static const char index_digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+static const char random_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.+";
+
+static void tid_fill(struct relay *relay, uint32_t index, char out[TID_LEN])
+{
+    uint8_t raw[TID_LEN - INDEX_CHARS];
+
+    rng_bytes(&relay->worker->rng, raw, sizeof raw);
+    for (int i = 0; i < INDEX_CHARS; i++)
+        out[i] = index_digits[index >> (INDEX_BITS * i) & 31];
+    for (size_t i = 0; i < sizeof raw; i++)
+        out[INDEX_CHARS + i] = random_digits[raw[i] & 63];
+}
+
+void tid_make(struct relay *relay, char out[TID_LEN])
+{
+    tid_fill(relay, INDEX_NONE, out);
+}
+
+static bool index_of(struct sv tid, uint32_t *index)
+{
+    uint32_t v = 0;
+
+    if (tid.n != TID_LEN)
+        return false;
+    for (int i = 0; i < INDEX_CHARS; i++) {
+        char c = tid.p[i];
+
+        if (c >= 'a' && c <= 'z')
+            v |= (uint32_t)(c - 'a') << (INDEX_BITS * i);
+        else if (c >= '2' && c <= '7')
+            v |= (uint32_t)(c - '2' + 26) << (INDEX_BITS * i);
+        else
+            return false;
+    }
+    *index = v;
+    return true;
+}
+
+/* Free transactions are chained through their index: relay->txns[i]->index is the next free one while it is not in use. */
+static struct txn *take(struct relay *relay)
+{
+    struct txn *t;
+    uint32_t index;
+
+    if (relay->free_txn == UINT32_MAX) {
+        uint32_t n = relay->n_txns ? relay->n_txns * 2 : FIRST_BLOCK;
+        struct txn **grown, *block;
+
+        if (n >= INDEX_NONE)
+            return NULL;
+        grown = realloc(relay->txns, n * sizeof *grown);
+        if (!grown)
+            return NULL;
+        relay->txns = grown;
+        block = calloc(n - relay->n_txns, sizeof *block);
+        if (!block)
+            return NULL;
+        for (uint32_t i = relay->n_txns; i < n; i++) {
+            relay->txns[i] = &block[i - relay->n_txns];
+            relay->txns[i]->index = i + 1 < n ? i + 1 : UINT32_MAX;
+        }
+        relay->free_txn = relay->n_txns;
+        relay->n_txns = n;
+    }
+    index = relay->free_txn;
+    t = relay->txns[index];
+    relay->free_txn = t->index;
+    t->index = index;
+    return t;
+}
+
+static void on_timeout(struct wheel_timer *timer);
+
+/* Blocks double in size, so their first elements are those at 0 and at the powers of two. */
+void txn_pool_free(struct relay *relay)
+{
+    for (uint32_t i = 0; i < relay->n_txns; i = i ? i * 2 : FIRST_BLOCK)
+        free(relay->txns[i]);
+    free(relay->txns);
+}
+
+struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f)
+{
+    struct txn *t = take(relay);
+
+    if (!t)
+        return NULL;
+    t->relay = relay;
+    t->to = to;
+    t->route = route_ref(f->route);
+    t->is_send = f->method == MSRP_SEND;
+    t->is_auth = f->method == MSRP_AUTH;
+    t->open = true;
+    t->last = f->flag != '+';
+    t->has_body = f->has_body;
+    t->fr = f->fr;
+    t->range = f->range;
+    t->start = f->range.present ? f->range.start : 1;
+    t->octets = f->body.n;
+    t->end_pos = 0;
+    t->started_at = f->started_at;
+    t->message_id_n = (uint8_t)TD_MIN(f->message_id.n, sizeof t->message_id);
+    if (t->message_id_n)
+        memcpy(t->message_id, f->message_id.p, t->message_id_n);
+    t->tid_in_n = (uint8_t)TD_MIN(f->tid_in.n, sizeof t->tid_in);
+    if (t->tid_in_n)
+        memcpy(t->tid_in, f->tid_in.p, t->tid_in_n);
+    tid_fill(relay, t->index, t->tid);
+    list_append(&to->txns, &t->conn_node);
+    list_init(&t->sent_node);
+    wheel_timer_init(&t->timer, on_timeout);
+    stats_add(&relay->worker->stats, STAT_msrp_transactions, 1);
+    return t;
+}
+
+void txn_redraw(struct txn *t)
+{
+    tid_fill(t->relay, t->index, t->tid);
+}
+
+void txn_queued(struct txn *t)
+{
+    t->open = false;
+    t->end_pos = t->to->conn->doomed ? UINT64_MAX : t->to->conn->bytes_out;
+    list_append(&t->to->unsent, &t->sent_node);
+}
+
+struct txn *txn_find(struct msrp_conn *from, struct sv tid)
+{
+    struct relay *relay = from->relay;
+    uint32_t index;
+    struct txn *t;
+
+    if (!index_of(tid, &index) || index >= relay->n_txns)
+        return NULL;
+    t = relay->txns[index];
+    return t->route && t->to == from && memcmp(t->tid, tid.p, TID_LEN) == 0 ? t : NULL;
+}
+
+void txn_free(struct txn **tp)
+{
+    struct txn *t = *tp;
+    struct relay *relay;
+    uint32_t index;
+
+    *tp = NULL;
+    if (!t)
+        return;
+    relay = t->relay;
+    index = t->index;
+    list_remove(&t->conn_node);
+    list_remove(&t->sent_node);
+    loop_timer_stop(relay->worker->loop, &t->timer);
+    route_unref(&t->route);
+    t->index = relay->free_txn;
+    relay->free_txn = index;
+    stats_add(&relay->worker->stats, STAT_msrp_transactions, -1);
+}
+
+void txn_sent(struct msrp_conn *to, uint64_t pos)
+{
+    uint64_t ms = (uint64_t)relay_conf(to->relay->shared)->msrp.response_timeout * 1000;
+
+    while (!list_is_empty(&to->unsent)) {
+        struct txn *t = list_item(to->unsent.next, struct txn, sent_node);
+
+        if (t->end_pos > pos)
+            break;
+        list_remove(&t->sent_node);
+        loop_timer_start(to->relay->worker->loop, &t->timer, ms);
+    }
+}
+
+static void on_timeout(struct wheel_timer *timer)
+{
+    struct txn *t = TD_CONTAINER_OF(timer, struct txn, timer);
+
+    hop_timed_out(t);
+}

@@ -1,0 +1,45 @@
+/* Open transactions: requests that were forwarded and await a response (RFC 4976 s.6.4.3).
+ *
+ * The transaction identifier we send is an index into the relay's table and 66 random bits, so a response is matched in O(1)
+ * and cannot be guessed (M-FRM-24). One worker. */
+#pragma once
+
+#include "msrp/private.h"
+
+struct txn {
+    struct list conn_node;     /* msrp_conn.txns */
+    struct list sent_node;     /* msrp_conn.unsent, until all octets are written */
+    struct wheel_timer timer;  /* runs from then on */
+    struct relay *relay;       /* back */
+    struct msrp_conn *to;      /* back: the next hop */
+    struct route *route;       /* owned reference */
+    uint32_t index;
+    char tid[TID_LEN];
+    bool is_auth, is_send;
+    bool open;                 /* the frame is still being written: a chunk in pieces */
+    bool last;                 /* the last chunk of its message, for accounting */
+    bool has_body;
+    enum msrp_failure_report fr;
+    struct msrp_range range;   /* as received */
+    uint64_t start, octets;    /* of this piece; start is 1 for the first octet of the message */
+    uint64_t end_pos;          /* conn->bytes_out when its last octet was queued */
+    uint64_t started_at;
+    uint8_t message_id_n, tid_in_n;
+    char message_id[MSRP_TID_MAX], tid_in[MSRP_TID_MAX];
+};
+
+/* A fresh identifier without a transaction, for what nobody answers. */
+void tid_make(struct relay *relay, char out[TID_LEN]);
+
+/* NULL: out of memory. It is on the connection's list and holds a reference to f->route. */
+struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f);
+/* A new identifier for it: the old one stands in the body. */
+void txn_redraw(struct txn *t);
+/* All its octets are queued. */
+void txn_queued(struct txn *t);
+/* The transaction with this identifier on this connection, or NULL. */
+struct txn *txn_find(struct msrp_conn *from, struct sv tid);
+void txn_free(struct txn **t);
+
+/* All octets queued up to pos are written: their timers start. */
+void txn_sent(struct msrp_conn *to, uint64_t pos);
