@@ -582,3 +582,8 @@ void rpc_answer(const struct rpc_options *o, unsigned uid, struct sv line, struc
     json_decref(c.data);
     json_decref(request);
 }
+
+const char *rpc_library_version(void)
+{
+    return JANSSON_VERSION;
+}

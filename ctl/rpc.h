@@ -106,6 +106,9 @@ enum {
     RPC_ERR_NO_TABLE = 500,         /* msrp.cmaplist without a session table */
 };
 
+/* Of jansson. */
+const char *rpc_library_version(void);
+
 /* One line of request to one line of answer, as the thread does it: appends the answer (with its newline) to out,
  * nothing for a notification. uid: who asks, for the log. For tests and for fuzzing. */
 void rpc_answer(const struct rpc_options *o, unsigned uid, struct sv line, struct buf *out);

@@ -26,3 +26,6 @@ void db_stop(struct db *db);
 
 /* into += the counters of the database threads and of all feeds. Any thread. */
 void db_stats_add(struct db *db, struct stats *into);
+
+/* Of the engine. */
+const char *db_library_version(void);

@@ -12,3 +12,6 @@ int db_conn_max_id(struct db *db, uint64_t *max);
 /* Sessions whose time ran out while nobody watched become `expired`; fn is called for every one that is still
  * active. The row's texts live during the call. fn returns false to stop. */
 int db_session_each_live(struct db *db, int64_t now, bool (*fn)(const struct db_session *s, void *arg), void *arg);
+
+/* Sessions that are still `active` belong to connections that are gone: they become `closed`. */
+int db_session_close_all(struct db *db, int64_t now);

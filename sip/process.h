@@ -6,5 +6,8 @@
 
 #include "common/conf.h"
 
+/* Of Sofia-SIP. */
+const char *sip_process_library_version(void);
+
 /* control_fd: SOCK_SEQPACKET, speaks net/pump_proto.h; owned by the process from here on. */
 int sip_process_main(const struct conf *conf, int control_fd);

@@ -1,2 +1,9 @@
 noinst_LIBRARIES += libtandemd.a
-libtandemd_a_SOURCES = tandemd/sipproc.c tandemd/sipproc.h
+libtandemd_a_SOURCES = \
+	tandemd/backend.c \
+	tandemd/edge.c tandemd/edge.h tandemd/edge_private.h \
+	tandemd/observer.c tandemd/observer.h \
+	tandemd/privileges.c tandemd/privileges.h \
+	tandemd/reload.c \
+	tandemd/sipproc.c tandemd/sipproc.h \
+	tandemd/versions.c tandemd/versions.h

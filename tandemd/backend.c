@@ -1,0 +1,251 @@
+/* What operators ask and tell through the control socket, answered from the workers, the session table and the database. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/err.h"
+#include "db/cred.h"
+#include "net/conn.h"
+#include "tandemd/edge_private.h"
+
+/* ---- sessions: copied under the table's locks, told afterwards ---- */
+
+struct snapshot {
+    struct session **v; /* owned references */
+    size_t n, cap;
+};
+
+static void take_session(struct session *s, void *arg)
+{
+    struct snapshot *snap = arg;
+
+    if (snap->n == snap->cap) {
+        size_t cap = snap->cap ? snap->cap * 2 : 256;
+        struct session **grown = realloc(snap->v, cap * sizeof *grown);
+
+        if (!grown)
+            return;
+        snap->v = grown;
+        snap->cap = cap;
+    }
+    snap->v[snap->n++] = session_ref(s);
+}
+
+static bool tell_session(const struct session *s, rpc_session_fn *emit, void *to)
+{
+    char id[SESSION_ID_LEN + 1], user[256], domain[256], client[MSRP_URI_MAX + 1], src[96], sock[96], use_path[MSRP_URI_MAX + 1];
+    struct rpc_session row = {
+        .session_id = id,
+        .username = user,
+        .domain = domain,
+        .conn_id = s->owner.id,
+        .peer_uri = client,
+        .srcaddr = src,
+        .srcsock = sock,
+        .use_path = use_path,
+        .state = "active",
+        .created = (int64_t)s->created_at,
+        .expires = (int64_t)__atomic_load_n(&s->expires_at, __ATOMIC_RELAXED),
+        .last_activity = (int64_t)__atomic_load_n(&s->last_activity_at, __ATOMIC_RELAXED),
+        .frames_in = __atomic_load_n(&s->frames_in, __ATOMIC_RELAXED),
+        .frames_out = __atomic_load_n(&s->frames_out, __ATOMIC_RELAXED),
+        .bytes_in = __atomic_load_n(&s->bytes_in, __ATOMIC_RELAXED),
+        .bytes_out = __atomic_load_n(&s->bytes_out, __ATOMIC_RELAXED),
+    };
+
+    sv_copy(s->uri.session, id, sizeof id);
+    sv_copy(s->username, user, sizeof user);
+    sv_copy(s->domain, domain, sizeof domain);
+    sv_copy(s->client.text, client, sizeof client);
+    sv_copy(s->uri.text, use_path, sizeof use_path);
+    session_source_text(s, src, sizeof src);
+    session_socket_text(s, sock, sizeof sock);
+    return emit(to, &row);
+}
+
+static int sessions(void *arg, rpc_session_fn *emit, void *to)
+{
+    struct edge *e = arg;
+    struct snapshot snap = { 0 };
+    bool more = true;
+
+    session_each(e->relay_shared->sessions, take_session, &snap);
+    for (size_t i = 0; i < snap.n; i++) {
+        if (more)
+            more = tell_session(snap.v[i], emit, to);
+        session_unref(&snap.v[i]);
+    }
+    free(snap.v);
+    return TD_OK;
+}
+
+static uint64_t map_size(void *arg)
+{
+    const struct edge *e = arg;
+
+    return session_table_slots(e->relay_shared->sessions);
+}
+
+static int kick(void *arg, const char *session_id)
+{
+    struct edge *e = arg;
+
+    return relay_kick(e->relay_shared, sv_of(session_id)) ? TD_OK : TD_ENOENT;
+}
+
+/* ---- connections: every worker is asked to copy its own ---- */
+
+struct conn_row {
+    uint64_t conn_id, bytes_in, bytes_out;
+    int64_t opened;
+    const char *protocol, *transport;
+    char peer[ADDR_TEXT_MAX], local[ADDR_TEXT_MAX], version[16], cipher[64], name[256];
+};
+
+struct conn_question {
+    struct post post;
+    struct worker *worker;  /* borrowed */
+    pthread_mutex_t lock;
+    pthread_cond_t done_cond;
+    bool done;
+    struct conn_row *rows;  /* owned */
+    size_t n;
+};
+
+static void copy_conn(struct conn_row *row, const struct conn *c)
+{
+    *row = (struct conn_row){
+        .conn_id = c->id,
+        .bytes_in = c->bytes_in,
+        .bytes_out = c->bytes_out,
+        .opened = (int64_t)c->opened_at,
+        .protocol = c->opened && c->proto ? c->proto->name : "unknown",
+        .transport = conn_transport_text(c),
+    };
+    addr_text(&c->peer, row->peer);
+    addr_text(&c->local, row->local);
+    if (c->tls) {
+        const char *version = tlsio_version_text(c->tls), *cipher = tlsio_cipher_text(c->tls), *name = tlsio_peer_name(c->tls);
+
+        snprintf(row->version, sizeof row->version, "%s", version ? version : "");
+        snprintf(row->cipher, sizeof row->cipher, "%s", cipher ? cipher : "");
+        snprintf(row->name, sizeof row->name, "%s", name ? name : "");
+    }
+}
+
+static void on_conn_question(struct post *p)
+{
+    struct conn_question *q = TD_CONTAINER_OF(p, struct conn_question, post);
+    size_t n = 0;
+
+    list_each(node, &q->worker->conns)
+        n++;
+    q->rows = calloc(n ? n : 1, sizeof *q->rows);
+    if (q->rows)
+        list_each(node, &q->worker->conns) {
+            const struct conn *c = list_item(node, struct conn, all_node);
+
+            if (!c->ended && (c->accepted || c->opened)) /* else a leg of the pump */
+                copy_conn(&q->rows[q->n++], c);
+        }
+    pthread_mutex_lock(&q->lock);
+    q->done = true;
+    pthread_cond_signal(&q->done_cond);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static int connections(void *arg, rpc_connection_fn *emit, void *to)
+{
+    struct edge *e = arg;
+    bool more = true;
+
+    for (unsigned i = 0; i < e->n_workers && more; i++) {
+        struct conn_question q = { .post.fn = on_conn_question, .worker = &e->workers[i].worker };
+
+        pthread_mutex_init(&q.lock, NULL);
+        pthread_cond_init(&q.done_cond, NULL);
+        mailbox_post(loop_mailbox(q.worker->loop), &q.post);
+        pthread_mutex_lock(&q.lock);
+        while (!q.done)
+            pthread_cond_wait(&q.done_cond, &q.lock);
+        pthread_mutex_unlock(&q.lock);
+        for (size_t k = 0; k < q.n && more; k++) {
+            const struct conn_row *r = &q.rows[k];
+            const struct rpc_connection row = {
+                .conn_id = r->conn_id,
+                .protocol = r->protocol,
+                .transport = r->transport,
+                .peer = r->peer,
+                .local = r->local,
+                .tls_version = r->version,
+                .tls_cipher = r->cipher,
+                .peer_name = r->name,
+                .opened = r->opened,
+                .bytes_in = r->bytes_in,
+                .bytes_out = r->bytes_out,
+            };
+
+            more = emit(to, &row);
+        }
+        free(q.rows);
+        pthread_cond_destroy(&q.done_cond);
+        pthread_mutex_destroy(&q.lock);
+    }
+    return TD_OK;
+}
+
+/* ---- the rest ---- */
+
+static void stats(void *arg, struct stats *sum)
+{
+    struct edge *e = arg;
+
+    stats_sum(sum, &e->stats);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        stats_sum(sum, &e->workers[i].worker.stats);
+    db_stats_add(e->db, sum);
+}
+
+static int reload(void *arg, struct buf *live, struct buf *restart, struct buf *faults)
+{
+    return edge_reload(arg, live, restart, faults);
+}
+
+static int user_changed(void *arg, const char *username, const char *domain)
+{
+    struct edge *e = arg;
+
+    db_cred_flush(e->db);
+    return TD_OK;
+}
+
+static int registrations(void *arg, bool (*emit)(const struct db_location *row, void *to), void *to)
+{
+    struct edge *e = arg;
+    int err = TD_OK;
+
+    if (!e->reader)
+        err = db_reader_new(&e->reader, e->db);
+    return err ? err : db_list_registrations(e->reader, (int64_t)time(NULL), sv_make(NULL, 0), sv_make(NULL, 0), emit, to);
+}
+
+void backend_init(struct edge *e)
+{
+    pthread_mutex_init(&e->reload_lock, NULL);
+    e->backend = (struct rpc_backend){
+        .arg = e,
+        .sessions = sessions,
+        .connections = connections,
+        .registrations = registrations,
+        .stats = stats,
+        .map_size = map_size,
+        .reload = reload,
+        .kick = kick,
+        .user_changed = user_changed,
+    };
+}
+
+void backend_fini(struct edge *e)
+{
+    db_reader_free(&e->reader);
+}

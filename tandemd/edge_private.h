@@ -1,0 +1,77 @@
+/* What the files of the edge share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "auth/authn.h"
+#include "auth/nonce.h"
+#include "ctl/rpc.h"
+#include "db/db.h"
+#include "db/feed.h"
+#include "db/list.h"
+#include "msrp/relay.h"
+#include "net/limit.h"
+#include "net/listener.h"
+#include "net/pump.h"
+#include "net/resolve.h"
+#include "net/tls.h"
+#include "net/worker.h"
+#include "tandemd/edge.h"
+#include "tandemd/sipproc.h"
+
+struct edge;
+
+struct edge_worker {
+    struct worker worker;
+    struct edge *edge;             /* back */
+    pthread_t thread;
+    bool started;
+    struct listener **listeners;   /* owned */
+    size_t n_listeners;
+    struct relay *relay;           /* owned */
+    struct authn *authn;           /* owned */
+    struct pump *pump;             /* owned */
+    struct db_feed *feed;          /* owned */
+    struct post drain_post, stop_post;
+    struct wheel_timer stop_timer;
+    uint64_t stop_at_ms;
+};
+
+struct edge {
+    const struct edge_start *start; /* borrowed */
+    struct conf *conf;              /* owned */
+    struct conf **old_confs;        /* owned: replaced by reloads; somebody may still read them */
+    size_t n_old_confs;
+    struct loop *loop;              /* owned: the control thread's */
+    struct stats stats;             /* the control thread's */
+    struct loop_io signal_io;
+    int signal_fd;
+    struct limits *limits;          /* owned, as are all of these */
+    struct tlsio_server *tls;
+    struct nonces *nonces;
+    struct db *db;
+    struct db_reader *reader;       /* the RPC thread's */
+    struct relay_shared *relay_shared;
+    struct sipproc *sipproc;
+    struct rpc *rpc;
+    struct rpc_backend backend;
+    struct edge_worker *workers;
+    unsigned n_workers;
+    uint64_t next_conn_id;
+    bool stopping, is_ready;
+    int exit_err;
+    struct wheel_timer drain_timer;
+    uint64_t drain_until_ms;
+    pthread_mutex_t reload_lock;    /* SIGHUP and the RPC thread may both ask */
+};
+
+/* ---- reload.c ---- */
+
+/* Read the configuration again and put in force what can be; says in the log what was done. TD_EINVAL: faults has a line for
+ * each fault and nothing has changed. Any thread. */
+int edge_reload(struct edge *e, struct buf *live, struct buf *restart, struct buf *faults);
+
+/* ---- backend.c: what operators ask through ctl/ ---- */
+
+void backend_init(struct edge *e);
+void backend_fini(struct edge *e);

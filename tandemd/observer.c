@@ -1,0 +1,110 @@
+/* Writes what happens on the workers into the database. */
+#include "tandemd/observer.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "net/conn.h"
+#include "net/tls.h"
+
+static struct sv text_or_empty(const char *s)
+{
+    return sv_of(s ? s : "");
+}
+
+static void conn_is_open(struct worker *w, struct conn *c)
+{
+    char peer[ADDR_TEXT_MAX], local[ADDR_TEXT_MAX];
+    struct db_conn row = {
+        .conn_id = c->id,
+        .protocol = sv_of(c->proto->name),
+        .transport = sv_of(conn_transport_text(c)),
+        .peer = sv_of(addr_text(&c->peer, peer)),
+        .local = sv_of(addr_text(&c->local, local)),
+        .opened = (int64_t)c->opened_at,
+    };
+
+    if (c->tls) {
+        row.tls_version = text_or_empty(tlsio_version_text(c->tls));
+        row.tls_cipher = text_or_empty(tlsio_cipher_text(c->tls));
+        row.peer_name = text_or_empty(tlsio_peer_name(c->tls));
+    }
+    db_conn_opened(w->observer, &row);
+}
+
+static void conn_is_closed(struct worker *w, struct conn *c)
+{
+    db_conn_closed(w->observer, c->id, (int64_t)time(NULL), sv_of(close_reason_text((enum close_reason)c->close_reason)), c->bytes_in,
+                   c->bytes_out);
+}
+
+void observer_attach(struct worker *w, struct db_feed *feed)
+{
+    w->observer = feed;
+    w->on_conn_open = conn_is_open;
+    w->on_conn_closed = conn_is_closed;
+}
+
+static void session_opened(struct worker *w, const struct session *s)
+{
+    char src[ADDR_TEXT_MAX + 16], sock[ADDR_TEXT_MAX + 8];
+    struct db_session row = {
+        .session_id = s->uri.session,
+        .username = s->username,
+        .domain = s->domain,
+        .conn_id = s->owner.id,
+        .peer_uri = s->client.text,
+        .srcaddr = session_source_text(s, src, sizeof src),
+        .srcsock = session_socket_text(s, sock, sizeof sock),
+        .use_path = s->uri.text,
+        .created = (int64_t)s->created_at,
+        .expires = (int64_t)s->expires_at,
+        .last_activity = (int64_t)s->last_activity_at,
+        .state = DB_SESSION_ACTIVE,
+    };
+
+    db_session_put(w->observer, &row);
+}
+
+static void write_counters(struct worker *w, const struct session *s)
+{
+    db_session_counters(w->observer, s->uri.session, (int64_t)s->last_activity_at, s->frames_in, s->frames_out, s->bytes_in,
+                        s->bytes_out);
+}
+
+static void session_changed(struct worker *w, const struct session *s)
+{
+    write_counters(w, s);
+    db_session_state(w->observer, s->uri.session, DB_SESSION_ACTIVE, (int64_t)s->expires_at, 0);
+}
+
+static void session_ended(struct worker *w, const struct session *s, enum session_state how)
+{
+    write_counters(w, s);
+    db_session_state(w->observer, s->uri.session, how == SESSION_EXPIRED ? DB_SESSION_EXPIRED : DB_SESSION_CLOSED, 0, 0);
+}
+
+static void message(struct worker *w, const struct relay_message *m)
+{
+    struct db_acc_msrp row = {
+        .session_id = m->session->uri.session,
+        .username = m->session->username,
+        .domain = m->session->domain,
+        .from_uri = m->from_uri,
+        .to_uri = m->to_uri,
+        .message_id = m->message_id,
+        .bytes = m->bytes,
+        .status = (int)m->status,
+        .started = (int64_t)m->started_at,
+        .finished = (int64_t)m->finished_at,
+    };
+
+    db_acc_msrp(w->observer, &row);
+}
+
+const struct relay_observer observer_relay = {
+    .session_opened = session_opened,
+    .session_changed = session_changed,
+    .session_ended = session_ended,
+    .message = message,
+};

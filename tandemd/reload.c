@@ -1,0 +1,78 @@
+/* Reading the configuration again while everything runs. */
+#include <stdlib.h>
+
+#include "db/cred.h"
+#include "tandemd/edge_private.h"
+
+/* On a worker: its authentication follows the new configuration. */
+struct reconfigure {
+    struct post post;
+    struct edge_worker *w;    /* back */
+    const struct conf *conf;  /* borrowed: kept until the end */
+};
+
+static void on_reconfigure(struct post *p)
+{
+    struct reconfigure *r = TD_CONTAINER_OF(p, struct reconfigure, post);
+
+    authn_configure(r->w->authn, r->conf);
+    free(r);
+}
+
+/* The old configuration stays in memory: a worker may be reading it. A reload is rare and a configuration small. */
+static int keep_old(struct edge *e, struct conf *old)
+{
+    struct conf **grown = realloc(e->old_confs, (e->n_old_confs + 1) * sizeof *grown);
+
+    if (!grown)
+        return -1;
+    e->old_confs = grown;
+    grown[e->n_old_confs++] = old;
+    return 0;
+}
+
+static void apply(struct edge *e, struct conf *conf, struct buf *faults)
+{
+    const struct tlsio_settings set = tlsio_settings_of(conf);
+
+    log_set_level(conf->server.log_level);
+    limits_set(e->limits, (uint64_t)conf->limits.connections, (uint64_t)conf->limits.connections_per_address);
+    if (tlsio_server_reload(e->tls, &set, faults) != 0)
+        log_error("edge", 0, "certificates not reloaded: %s", faults->p ? faults->p : "");
+    db_cred_flush(e->db);
+    relay_configure(e->relay_shared, conf);
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        struct reconfigure *r = calloc(1, sizeof *r);
+
+        if (!r)
+            continue;
+        r->w = &e->workers[i];
+        r->conf = conf;
+        r->post.fn = on_reconfigure;
+        mailbox_post(loop_mailbox(e->workers[i].worker.loop), &r->post);
+    }
+}
+
+int edge_reload(struct edge *e, struct buf *live, struct buf *restart, struct buf *faults)
+{
+    struct conf *conf;
+    int err;
+
+    pthread_mutex_lock(&e->reload_lock);
+    err = conf_load(&conf, e->start->file, e->start->overrides, e->start->n_overrides, faults);
+    if (err) {
+        log_error("edge", 0, "reload refused, the running configuration stays: %s", faults->p ? faults->p : "");
+    } else if (keep_old(e, e->conf) < 0) {
+        conf_free(&conf);
+        err = -1;
+    } else {
+        conf_diff(e->conf, conf, live, restart);
+        apply(e, conf, faults);
+        e->conf = conf;
+        log_info("edge", 0, "reloaded: changed=%s", live->p && live->n ? live->p : "none");
+        if (restart->n)
+            log_warn("edge", 0, "a restart is needed for: %s", restart->p);
+    }
+    pthread_mutex_unlock(&e->reload_lock);
+    return err;
+}
