@@ -3,6 +3,7 @@
 
 #include <gnutls/gnutls.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -390,6 +391,54 @@ TEST(reload_serves_new_sessions_and_leaves_old_ones_alone)
     CHECK(sv_eq(buf_sv(&s1.plain), SV("still here")));
     buf_fini(&fault);
     end_fini(&c1), end_fini(&s1), end_fini(&c2), end_fini(&s2), end_fini(&c3), end_fini(&s3);
+}
+
+struct dialler {
+    pthread_t thread;
+    struct tlsio_server *ss, *cs;
+    int up; /* handshakes that succeeded */
+};
+
+enum { DIALS = 40 };
+
+static void *dialler_run(void *arg)
+{
+    struct dialler *d = arg;
+
+    for (int i = 0; i < DIALS; i++) {
+        struct end c = { 0 }, s = { 0 };
+
+        if (tlsio_accept(&s.t, d->ss, on_send, &s) == TD_OK &&
+            tlsio_dial(&c.t, d->cs, "relay.example", TLSIO_VERIFY_HOST, on_send, &c) == TD_OK) {
+            pump(&c, &s, 100000, 100);
+            d->up += both_up(&c, &s);
+        }
+        end_fini(&c);
+        end_fini(&s);
+    }
+    return NULL;
+}
+
+TEST(reload_may_come_while_other_threads_use_the_credentials)
+{
+    struct tlsio_settings set = settings("relay", CLIENT_CERT_OPTIONAL);
+    struct tlsio_server *ss = server_of(set), *cs = server(NULL, CLIENT_CERT_NONE);
+    struct buf fault = BUF_INIT;
+    struct dialler d[2];
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(d); i++) {
+        d[i] = (struct dialler){ .ss = ss, .cs = cs };
+        CHECK_FATAL(pthread_create(&d[i].thread, NULL, dialler_run, &d[i]) == 0);
+    }
+    for (int i = 0; i < 50; i++)
+        CHECK_INT(tlsio_server_reload(ss, &set, &fault), TD_OK);
+    for (size_t i = 0; i < TD_ARRAY_LEN(d); i++) {
+        pthread_join(d[i].thread, NULL);
+        CHECK_INT(d[i].up, DIALS);
+    }
+    buf_fini(&fault);
+    tlsio_server_free(&ss);
+    tlsio_server_free(&cs);
 }
 
 static void expect_fault(struct tlsio_settings set, int err, const char *key, const char *what)
@@ -792,6 +841,7 @@ SUITE(tls_suite, TEST_ROW(handshake_and_data_pass_at_every_chunk_size), TEST_ROW
       TEST_ROW(opportunistic_tls_takes_any_certificate_and_believes_none),
       TEST_ROW(client_certificates_are_believed_ignored_or_required_as_configured),
       TEST_ROW(reload_serves_new_sessions_and_leaves_old_ones_alone),
+      TEST_ROW(reload_may_come_while_other_threads_use_the_credentials),
       TEST_ROW(settings_that_cannot_work_are_told_with_key_and_file),
       TEST_ROW(without_a_certificate_one_can_dial_but_not_accept), TEST_ROW(bytes_that_are_not_tls_fail_the_handshake),
       TEST_ROW(a_handshake_message_of_megabytes_is_refused_before_it_is_gathered),
