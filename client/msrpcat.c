@@ -48,7 +48,7 @@ struct cat {
     struct wheel_timer progress;
     struct cat_item *shown;   /* whose progress is shown */
     uint64_t shown_since;
-    bool is_bar_shown, items_sent, is_active, is_waiting_grace, call_ended, is_over;
+    bool is_bar_shown, items_sent, is_active, is_waiting_grace, is_concluded, call_ended, is_over;
     size_t items_done;
     unsigned long received;
     int status;
@@ -94,17 +94,26 @@ static void on_trace(void *arg, struct sv text)
 /* Everything asked for has happened: hang up, or stop. */
 static void conclude(struct cat *c)
 {
+    c->is_concluded = true;
     if (c->ua && !c->call_ended && c->mode == MODE_CALL)
         sip_ua_bye(c->ua);
     else
         c->is_over = true;
 }
 
-/* Is all sent and received that was asked for? */
+static bool is_all_sent(const struct cat *c)
+{
+    return c->items_sent && c->items_done == c->n_items;
+}
+
+static bool is_done(const struct cat *c)
+{
+    return is_all_sent(c) && c->received >= c->count;
+}
+
+/* Go on to the end when everything asked for is sent and received. */
 static void check_done(struct cat *c)
 {
-    bool all_sent = c->items_done == c->n_items && c->items_sent;
-
     if (c->is_waiting_grace)
         return;
     switch (c->mode) {
@@ -112,7 +121,7 @@ static void check_done(struct cat *c)
         c->is_over = c->is_over || (c->count && c->received >= c->count);
         return;
     case MODE_ANSWER:
-        c->is_over = c->is_over || (c->call_ended && all_sent);
+        c->is_over = c->is_over || (c->call_ended && is_all_sent(c));
         return;
     case MODE_CALL:
         if (c->n_items == 0 && c->count == 0)
@@ -121,7 +130,7 @@ static void check_done(struct cat *c)
     case MODE_SEND:
         break;
     }
-    if (!all_sent || c->received < c->count)
+    if (!is_done(c))
         return;
     /* a 200 of the first hop may be followed by a failure report, unless that hop is the far end itself */
     if (c->status || c->wants_report || c->n_items == 0 || !strchr(c->s->to_path, ' ')) {
@@ -437,9 +446,7 @@ static void on_ended(void *arg)
 
     c->call_ended = true;
     if (c->mode == MODE_CALL) {
-        bool all = c->items_sent && c->items_done == c->n_items && c->received >= c->count;
-
-        if (!all && (c->n_items || c->count))
+        if (!is_done(c) && (c->n_items || c->count))
             fail(c, "the call", "ended by the far end before all was done");
         c->is_over = true;
         return;
@@ -488,7 +495,11 @@ static void on_ready(struct mc_session *s)
 
 static void on_failed(struct mc_session *s, unsigned code, const char *why)
 {
-    fail(s->user, "MSRP connection", why);
+    struct cat *c = s->user;
+
+    /* without a relay the far end may close first when all is done, before its BYE is here */
+    if (!c->is_concluded && (c->relay || !is_done(c)))
+        fail(c, "MSRP connection", why);
 }
 
 static const struct mc_ops ops = {

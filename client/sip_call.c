@@ -21,7 +21,7 @@ struct sip_ua;
 #include "client/sip_auth.h"
 #include "common/err.h"
 
-enum { SHUTDOWN_STEPS = 300, STEP_MS = 10, AUTH_TRIES = 2 };
+enum { SHUTDOWN_MS = 4000, STEP_MS = 20, AUTH_TRIES = 2 };
 
 struct sip_ua {
     const struct sip_ua_ops *ops; /* borrowed */
@@ -168,8 +168,8 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_opts *opts, const struct
     int err = TD_ENOMEM;
 
     *out = NULL;
-    buf_printf(&url, "sip:%s%s%s:*;transport=%s", is_v6 ? "[" : "", opts->bind_host, is_v6 ? "]" : "",
-               opts->tls ? "tls" : "tcp");
+    buf_printf(&url, "%s:%s%s%s:*%s", opts->tls ? "sips" : "sip", is_v6 ? "[" : "", opts->bind_host, is_v6 ? "]" : "",
+               opts->tls ? "" : ";transport=tcp");
     if (!u || buf_failed(&url))
         goto out;
     u->ops = ops;
@@ -214,8 +214,10 @@ void sip_ua_free(struct sip_ua **up)
         return;
     *up = NULL;
     if (u->nua) {
+        su_time_t start = su_now();
+
         nua_shutdown(u->nua);
-        for (int i = 0; i < SHUTDOWN_STEPS && !u->is_shut_down; i++)
+        while (!u->is_shut_down && su_duration(su_now(), start) < SHUTDOWN_MS)
             su_root_step(u->root, STEP_MS);
         if (u->call)
             nua_handle_destroy(u->call);
