@@ -1,7 +1,7 @@
 ## The pages are made by sed from *.in: paths, and the tables of options and methods.
 MAN_PAGES = man/tandemd.8 man/tandemctl.8 man/tandem.ini.5
 man_MANS = $(MAN_PAGES)
-dist_man_MANS += man/msrpcat.1
+dist_man_MANS += man/msrpcat.1 man/msrpbench.1
 EXTRA_DIST += man/tandemd.8.in man/tandemctl.8.in man/tandem.ini.5.in man/check-man.sh
 CLEANFILES += $(MAN_PAGES) man/options.mdoc man/methods.mdoc
 

@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -303,6 +304,22 @@ TEST(users_are_kept_with_or_without_a_server)
     place_stop(&p);
 }
 
+TEST(root_leaves_the_database_to_the_owner_of_its_folder)
+{
+    struct place p;
+    struct stat st;
+
+    if (geteuid() != 0)
+        return; /* only root can act as somebody else */
+    place_start(&p);
+    CHECK(chown(p.s.folder, 65534, 65534) == 0);
+    expect(RUN("", "-c", p.conf, "user", "add", "a@b", "--password", "x"), 0, "a@b added\n", "");
+    CHECK(stat(p.db, &st) == 0);
+    CHECK_INT(st.st_uid, 65534);
+    CHECK_INT(st.st_gid, 65534);
+    place_stop(&p);
+}
+
 TEST(bad_names_and_passwords_are_refused)
 {
     static const char refused[] = "a user is NAME@DOMAIN, without blanks, quotes, colons and the like\n";
@@ -379,5 +396,6 @@ TEST(on_a_terminal_the_password_is_asked_for_twice_and_not_shown)
 SUITE(tandemctl_suite, TEST_ROW(what_is_not_understood_ends_with_2), TEST_ROW(help_names_every_command),
       TEST_ROW(a_server_that_is_not_there_ends_with_3), TEST_ROW(a_faulty_configuration_ends_with_1_and_its_faults),
       TEST_ROW(the_running_server_is_shown_as_tables_or_json), TEST_ROW(the_running_server_is_steered),
-      TEST_ROW(users_are_kept_with_or_without_a_server), TEST_ROW(bad_names_and_passwords_are_refused),
+      TEST_ROW(users_are_kept_with_or_without_a_server), TEST_ROW(root_leaves_the_database_to_the_owner_of_its_folder),
+      TEST_ROW(bad_names_and_passwords_are_refused),
       TEST_ROW(on_a_terminal_the_password_is_asked_for_twice_and_not_shown));
