@@ -108,6 +108,15 @@ bool addr_host_eq(const struct addr *a, const struct addr *b)
     return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
 }
 
+uint16_t addr_port_of_text(const char *text, uint16_t otherwise)
+{
+    uint64_t number;
+
+    if (!text || !*text)
+        return otherwise;
+    return sv_to_u64(sv_of(text), &number, NULL) && number <= UINT16_MAX ? (uint16_t)number : 0;
+}
+
 bool addr_eq(const struct addr *a, const struct addr *b)
 {
     return addr_host_eq(a, b) && addr_port(a) == addr_port(b);

@@ -35,6 +35,9 @@ bool addr_from_text(struct addr *a, struct sv text);
 /* From accept() or getsockname(): unmaps ::ffff:a.b.c.d. */
 void addr_from_socket(struct addr *a, const struct sockaddr_storage *ss);
 
+/* A port as text, NULL or empty: the other one; 0 when it is no port. */
+uint16_t addr_port_of_text(const char *text, uint16_t otherwise);
+
 bool addr_eq(const struct addr *a, const struct addr *b);      /* address and port */
 bool addr_host_eq(const struct addr *a, const struct addr *b); /* address alone */
 

@@ -51,6 +51,8 @@ static bool next_line(struct sv *rest, struct line *line)
     *rest = sv_from(*rest, end);
     colon = sv_find(line->all, ':');
     line->name = colon < line->all.n ? sv_trim(sv_upto(line->all, colon)) : SV("");
+    if (line->name.p != line->all.p) /* blanks in front: a continuation of the start line, or of nothing */
+        line->name = SV("");
     line->value = colon < line->all.n ? sv_trim(sv_from(line->all, colon + 1)) : SV("");
     line->id = header_id(line->name);
     return true;

@@ -105,7 +105,7 @@ struct flow *flow_of_tport(struct flows *fs, const tport_t *tp)
 
     if (!tport_is_secondary(tp) || !name->tpn_ident)
         return NULL;
-    if (!addr_from_host(&peer, sv_of(name->tpn_host), (uint16_t)atoi(name->tpn_port)))
+    if (!addr_from_host(&peer, sv_of(name->tpn_host), addr_port_of_text(name->tpn_port, 0)))
         return NULL;
     for (int kind = 0; kind < PUMP_KIND_N; kind++)
         if (strcmp(name->tpn_ident, flow_kind_text((enum pump_kind)kind)) == 0)

@@ -489,7 +489,7 @@ static struct mark mark_of_source(const struct request *r)
 
     if (r->flow_id)
         return m;
-    if (addr_from_host(&sent_by, sv_of(v->v_host), (uint16_t)(v->v_port && *v->v_port ? atoi(v->v_port) : 5060)) &&
+    if (addr_from_host(&sent_by, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)) &&
         addr_eq(&sent_by, &r->source))
         return m;
     m.kind = MARK_UDP;

@@ -102,7 +102,7 @@ static enum hop_fault hop_by_flow(struct sipd *d, struct flow *f, struct next_ho
 static enum hop_fault hop_by_stream(struct sipd *d, const url_t *next, enum pump_kind kind, struct next_hop *hop)
 {
     struct addr a;
-    uint16_t port = (uint16_t)(next->url_port && *next->url_port ? atoi(next->url_port) : kind == PUMP_TLS ? 5061 : 5060);
+    uint16_t port = addr_port_of_text(next->url_port, kind == PUMP_TLS ? 5061 : 5060);
     struct flow *f = NULL;
 
     if (addr_from_host(&a, sv_of(next->url_host), port)) {

@@ -156,8 +156,7 @@ static char *received_text(const struct request *r, const url_t *contact)
     struct addr said;
     char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4];
 
-    if (r->flow_id || (addr_from_host(&said, sv_of(contact->url_host),
-                                      (uint16_t)(contact->url_port && *contact->url_port ? atoi(contact->url_port) : 5060)) &&
+    if (r->flow_id || (addr_from_host(&said, sv_of(contact->url_host), addr_port_of_text(contact->url_port, 5060)) &&
                        addr_eq(&said, &r->source)))
         return strdup("");
     snprintf(text, sizeof text, "sip:%s", addr_text(&r->source, at));
@@ -180,6 +179,7 @@ static struct binding *new_binding(const struct request *r, const sip_contact_t 
 {
     struct binding *b = binding_new();
     const char *reg_id = msg_params_find(m->m_params, "reg-id=");
+    uint64_t number = 0;
 
     if (!b)
         return NULL;
@@ -196,7 +196,8 @@ static struct binding *new_binding(const struct request *r, const sip_contact_t 
         return NULL;
     }
     b->cseq = r->sip->sip_cseq->cs_seq;
-    b->reg_id = reg_id && *b->instance ? atoi(reg_id) : 0;
+    if (reg_id && *b->instance && sv_to_u64(sv_of(reg_id), &number, NULL) && number <= INT32_MAX)
+        b->reg_id = (int)number; /* RFC 5626 s.4.2: 1 to 2^31-1; anything else is none */
     b->q = m->m_q ? strtod(m->m_q, NULL) : -1;
     if (b->q > 1)
         b->q = 1;

@@ -342,7 +342,7 @@ static bool has_domain(const struct stack *s, const char *host)
 
 static bool is_our_port(const struct stack *s, const char *port, bool is_sips)
 {
-    unsigned number = port && *port ? (unsigned)atoi(port) : is_sips ? 5061 : 5060;
+    uint16_t number = addr_port_of_text(port, is_sips ? 5061 : 5060);
 
     for (size_t i = 0; i < s->n_locals; i++)
         if (addr_port(&s->locals[i].at) == number)

@@ -27,14 +27,15 @@ def test_rows_within_a_second(w):
     d = w.daemon()
     a, b = client.pair(d)
     _exchange(a, b, b"x" * 1234)
-    until(lambda: w.sql(d, "select username||'@'||domain||' '||state from msrp_session where session_id='%s'" % a.token) ==
-          ["alice@edge.tandem.example active"], 1.0, "the row of the session")
-    until(lambda: int(w.sql(d, "select count(*) from connection where protocol='msrp' and transport='tcp' and closed is null")[0]) >= 2,
-          1.0, "the rows of the connections")
+    session = "select username||'@'||domain||' '||state from msrp_session where session_id='%s'" % a.token
+    until(lambda: w.sql(d, session) == ["alice@edge.tandem.example active"], 1.0, "the row of the session")
+    open_now = "select count(*) from connection where protocol='msrp' and transport='tcp' and closed is null"
+    until(lambda: int(w.sql(d, open_now)[0]) >= 2, 1.0, "the rows of the connections")
     until(lambda: w.sql(d, "select username||' '||bytes||' '||status from acc_msrp") == ["alice 1234 200"],
           1.5, "the accounting row: %s" % w.sql(d, "select * from acc_msrp"))
     a.close()
-    until(lambda: int(w.sql(d, "select count(*) from connection where closed is not null")[0]) >= 1, 1.0, "the end of a connection")
+    ended = "select count(*) from connection where closed is not null"
+    until(lambda: int(w.sql(d, ended)[0]) >= 1, 1.0, "the end of a connection")
 
 
 def test_registrations_on_disk(w):
@@ -290,6 +291,10 @@ def test_kick_and_lists(w):
     assert not b.poll(), "a kicked session still routes"
 
 
+def _start(d):
+    return subprocess.run([d.tandemd, "-c", d.conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10 * SLOW)
+
+
 def test_bad_starts(w):
     """a bad configuration: status 1 and the line; a port that is taken: status 2"""
     d = w.daemon(start=False)
@@ -297,7 +302,7 @@ def test_bad_starts(w):
     d.write_conf()
     with open(d.conf, "a") as f:
         f.write("[nonsense]\nkey = value\n")
-    r = subprocess.run([d.tandemd, "-c", d.conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10 * SLOW)
+    r = _start(d)
     assert r.returncode == 1, "%d: %s" % (r.returncode, r.stdout)
     assert b"tandem.ini:" in r.stdout, r.stdout
     with socket.socket() as s:
@@ -305,6 +310,6 @@ def test_bad_starts(w):
         s.listen(1)
         d.port = s.getsockname()[1]
         d.write_conf()
-        r = subprocess.run([d.tandemd, "-c", d.conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10 * SLOW)
+        r = _start(d)
         assert r.returncode == 2, "%d: %s" % (r.returncode, r.stdout)
         assert str(d.port).encode() in r.stdout, r.stdout

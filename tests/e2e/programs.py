@@ -112,7 +112,7 @@ def test_call(w):
     until(registered, 10, "bob is registered")
     r = subprocess.run([msrpcat, *me("alice"), "--register", "--report", "call", "sip:bob@" + client.DOMAIN, big],
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * SLOW)
-    assert r.returncode == 0, "msrpcat call: %d: %s\nbob: %s" % (r.returncode, r.stdout.decode(errors="replace"),
-                                                              open(err).read())
+    said = r.stdout.decode(errors="replace") + "\nbob: " + open(err).read()
+    assert r.returncode == 0, "msrpcat call: %d: %s" % (r.returncode, said)
     bob.wait(timeout=10 * SLOW)
     assert _sum(out) == _sum(big), "the file differs"

@@ -152,12 +152,13 @@ class Client:
         f = self.frame()
         if f.code != 401:
             return f.code
-        c = next(c for c in map(msrp.digest_params, f.all("WWW-Authenticate")) if c.get("algorithm", "MD5") == algorithm)
+        c = msrp.challenge(f.all("WWW-Authenticate"), algorithm)
         if password is None:
             password = daemon_mod.USERS["%s@%s" % (user, DOMAIN)]
         response = msrp.digest(algorithm, user, c["realm"], password, "AUTH:" + uri, c["nonce"], "00000001", "0a4f113b")
-        value = ('Digest username="%s", realm="%s", nonce="%s", opaque="%s", qop=auth, nc=00000001, cnonce="0a4f113b", '
-                 'response="%s", algorithm=%s' % (user, c["realm"], c["nonce"], c.get("opaque", ""), response, algorithm))
+        value = ('Digest username="%s", realm="%s", nonce="%s", opaque="%s", qop=auth, nc=00000001, '
+                 'cnonce="0a4f113b", response="%s", algorithm=%s'
+                 % (user, c["realm"], c["nonce"], c.get("opaque", ""), response, algorithm))
         headers = [("Authorization", value)]
         if expires is not None:
             headers.append(("Expires", str(expires)))

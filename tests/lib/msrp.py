@@ -155,3 +155,12 @@ _PARAM = re.compile(r'([A-Za-z-]+)=(?:"([^"]*)"|([^,\s]+))')
 def digest_params(value):
     """The parameters of a Digest header field, by lower-case name."""
     return {m.group(1).lower(): m.group(2) if m.group(2) is not None else m.group(3) for m in _PARAM.finditer(value)}
+
+
+def challenge(values, algorithm):
+    """The parameters of the challenge for that algorithm among WWW-Authenticate values."""
+    for value in values:
+        c = digest_params(value)
+        if c.get("algorithm", "MD5") == algorithm:
+            return c
+    raise AssertionError("no challenge for %s in %s" % (algorithm, values))

@@ -101,11 +101,12 @@ class Sip:
         r = self.request("REGISTER", uri, user, to, extra)
         if r.code != 401:
             return r
-        c = next(c for c in map(msrp.digest_params, r.all("www-authenticate")) if c.get("algorithm", "MD5") == algorithm)
+        c = msrp.challenge(r.all("www-authenticate"), algorithm)
         password = daemon_mod.USERS["%s@%s" % (user, DOMAIN)]
-        response = msrp.digest(algorithm, user, c["realm"], password, "REGISTER:" + uri, c["nonce"], "00000001", "77abc")
-        value = ('Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="77abc", response="%s", '
-                 'algorithm=%s' % (user, c["realm"], c["nonce"], uri, response, algorithm))
+        a2 = "REGISTER:" + uri
+        response = msrp.digest(algorithm, user, c["realm"], password, a2, c["nonce"], "00000001", "77abc")
+        value = ('Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="77abc", '
+                 'response="%s", algorithm=%s' % (user, c["realm"], c["nonce"], uri, response, algorithm))
         if "opaque" in c:
             value += ', opaque="%s"' % c["opaque"]
         return self.request("REGISTER", uri, user, to, extra + [("Authorization", value)])

@@ -187,7 +187,21 @@ TEST(what_is_no_block_is_refused)
     }
 }
 
-SUITE(addr_suite, TEST_ROW(text_with_port_is_parsed_and_printed), TEST_ROW(what_is_no_address_with_port_is_refused),
-      TEST_ROW(a_host_is_an_ip_literal_with_brackets_optional_around_ipv6), TEST_ROW(a_socket_address_that_maps_ipv4_becomes_ipv4),
-      TEST_ROW(addresses_are_compared_with_and_without_port), TEST_ROW(every_address_is_of_one_kind),
-      TEST_ROW(a_block_holds_the_addresses_of_its_prefix), TEST_ROW(what_is_no_block_is_refused));
+TEST(a_port_as_text_is_a_number_up_to_65535_or_none)
+{
+    CHECK_INT(addr_port_of_text("5061", 5060), 5061);
+    CHECK_INT(addr_port_of_text("65535", 5060), 65535);
+    CHECK_INT(addr_port_of_text(NULL, 5060), 5060);
+    CHECK_INT(addr_port_of_text("", 5060), 5060);
+    CHECK_INT(addr_port_of_text("65536", 5060), 0);
+    CHECK_INT(addr_port_of_text("4294972356", 5060), 0); /* 2^32 + 5060 */
+    CHECK_INT(addr_port_of_text("-1", 5060), 0);
+    CHECK_INT(addr_port_of_text("5060x", 5060), 0);
+}
+
+SUITE(addr_suite, TEST_ROW(a_port_as_text_is_a_number_up_to_65535_or_none),
+      TEST_ROW(text_with_port_is_parsed_and_printed), TEST_ROW(what_is_no_address_with_port_is_refused),
+      TEST_ROW(a_host_is_an_ip_literal_with_brackets_optional_around_ipv6),
+      TEST_ROW(a_socket_address_that_maps_ipv4_becomes_ipv4), TEST_ROW(addresses_are_compared_with_and_without_port),
+      TEST_ROW(every_address_is_of_one_kind), TEST_ROW(a_block_holds_the_addresses_of_its_prefix),
+      TEST_ROW(what_is_no_block_is_refused));

@@ -1,0 +1,125 @@
+/* A row on its way to the writer.
+ *
+ * Bytes: statement (1), number of parameters (1), then each parameter: type (1) and 8 bytes of value, or for a text
+ * its length (4) and its bytes. Only ever read by the process that wrote it, hence host order. */
+#include "db/record.h"
+
+#include <string.h>
+
+#include "db/feed.h"
+
+#define TIME_OF(param) "datetime(" param ", 'unixepoch')"
+
+static const char *const statements[ROW_KIND_N] = {
+    [ROW_SESSION_PUT] =
+        "INSERT OR REPLACE INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, use_path, "
+        "created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+        "?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16)",
+    [ROW_SESSION_COUNTERS] = "UPDATE msrp_session SET last_activity = " TIME_OF("?2") ", frames_in = ?3, frames_out = ?4, "
+                             "bytes_in = ?5, bytes_out = ?6 WHERE session_id = ?1",
+    [ROW_SESSION_STATE] = "UPDATE msrp_session SET state = ?2, expires = coalesce(" TIME_OF("?3") ", expires), "
+                          "conn_id = coalesce(?4, conn_id) WHERE session_id = ?1",
+    [ROW_CONN_OPENED] =
+        "INSERT OR REPLACE INTO connection (conn_id, protocol, transport, peer, local, tls_version, tls_cipher, peer_name, "
+        "opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ")",
+    [ROW_CONN_CLOSED] = "UPDATE connection SET closed = " TIME_OF("?2") ", close_reason = ?3, bytes_in = ?4, bytes_out = ?5 "
+                        "WHERE conn_id = ?1",
+    [ROW_ACC_MSRP] = "INSERT INTO acc_msrp (session_id, username, domain, from_uri, to_uri, message_id, bytes, status, started, "
+                     "finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ")",
+    [ROW_ACC] = "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+                TIME_OF("?7") ")",
+    [ROW_LOC_PUT] =
+        "INSERT INTO location (ruid, username, domain, contact, received, path, expires, q, callid, cseq, last_modified, flags, "
+        "cflags, user_agent, socket, methods, instance, reg_id, server_id, connection_id, keepalive, \"partition\") VALUES (?1, "
+        "?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ", ?8, ?9, ?10, " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
+        "?21, ?22) ON CONFLICT (ruid) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
+        "contact = excluded.contact, received = excluded.received, path = excluded.path, expires = excluded.expires, "
+        "q = excluded.q, callid = excluded.callid, cseq = excluded.cseq, last_modified = excluded.last_modified, "
+        "flags = excluded.flags, cflags = excluded.cflags, user_agent = excluded.user_agent, socket = excluded.socket, "
+        "methods = excluded.methods, instance = excluded.instance, reg_id = excluded.reg_id, server_id = excluded.server_id, "
+        "connection_id = excluded.connection_id, keepalive = excluded.keepalive, \"partition\" = excluded.\"partition\"",
+    [ROW_LOC_DEL] = "DELETE FROM location WHERE ruid = ?1",
+    [ROW_LOC_DEL_AOR] = "DELETE FROM location WHERE username = ?1 AND domain IS ?2",
+    [ROW_LOC_DEL_EXPIRED] =
+        "DELETE FROM location WHERE expires <= " TIME_OF("?1") " AND expires <> '1970-01-01 00:00:00'",
+};
+
+const char *row_sql(enum row_kind kind)
+{
+    return statements[kind];
+}
+
+static size_t text_len(const struct param *p)
+{
+    return TD_MIN(p->s.n, (size_t)DB_TEXT_MAX);
+}
+
+size_t record_size(const struct param *p, size_t n)
+{
+    size_t size = 2;
+
+    for (size_t i = 0; i < n; i++)
+        size += p[i].type == PARAM_TEXT ? 5 + text_len(&p[i]) : p[i].type == PARAM_NULL ? 1 : 9;
+    return size;
+}
+
+void record_write(void *to, enum row_kind kind, const struct param *p, size_t n)
+{
+    uint8_t *at = to;
+
+    *at++ = (uint8_t)kind;
+    *at++ = (uint8_t)n;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = (uint8_t)p[i].type;
+        if (p[i].type == PARAM_TEXT) {
+            uint32_t len = (uint32_t)text_len(&p[i]);
+
+            memcpy(at, &len, 4);
+            if (len)
+                memcpy(at + 4, p[i].s.p, len);
+            at += 4 + len;
+        } else if (p[i].type != PARAM_NULL) {
+            memcpy(at, p[i].type == PARAM_INT ? (const void *)&p[i].i : (const void *)&p[i].d, 8);
+            at += 8;
+        }
+    }
+}
+
+enum row_kind record_kind(const void *record)
+{
+    return *(const uint8_t *)record;
+}
+
+int record_bind(const void *record, sqlite3_stmt *st)
+{
+    const uint8_t *at = record;
+    int n = at[1], rc = SQLITE_OK;
+
+    at += 2;
+    for (int i = 1; i <= n && rc == SQLITE_OK; i++) {
+        int64_t value;
+        double real;
+        uint32_t len;
+
+        switch (*at++) {
+        case PARAM_INT:
+            memcpy(&value, at, 8);
+            rc = sqlite3_bind_int64(st, i, value);
+            at += 8;
+            break;
+        case PARAM_REAL:
+            memcpy(&real, at, 8);
+            rc = sqlite3_bind_double(st, i, real);
+            at += 8;
+            break;
+        case PARAM_TEXT:
+            memcpy(&len, at, 4);
+            rc = sqlite3_bind_text64(st, i, (const char *)at + 4, len, SQLITE_STATIC, SQLITE_UTF8);
+            at += 4 + len;
+            break;
+        default:
+            rc = sqlite3_bind_null(st, i);
+        }
+    }
+    return rc;
+}
