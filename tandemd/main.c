@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ int main(int argc, char **argv)
     struct buf faults = BUF_INIT;
     struct conf *conf;
     bool only_test = false;
-    int sip_fd = -1, opt, status;
+    uint64_t sip_fd = UINT64_MAX; /* none */
+    int opt, status;
 
     start.overrides = calloc((size_t)argc, sizeof *start.overrides);
     if (!start.overrides)
@@ -61,7 +63,10 @@ int main(int argc, char **argv)
             usage(stdout);
             return finish(&start, 0);
         case OPT_SIP:
-            sip_fd = atoi(optarg);
+            if (!sv_to_u64(sv_of(optarg), &sip_fd, NULL) || sip_fd > INT_MAX) {
+                usage(stderr);
+                return finish(&start, EXIT_CONFIG);
+            }
             break;
         default:
             usage(stderr);
@@ -85,8 +90,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_init("tandemd", conf->server.log_to);
     log_set_level(conf->server.log_level);
-    if (sip_fd >= 0) {
-        status = sip_process_main(conf, sip_fd);
+    if (sip_fd != UINT64_MAX) {
+        status = sip_process_main(conf, (int)sip_fd);
         conf_free(&conf);
     } else {
         start.conf = conf;
