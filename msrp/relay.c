@@ -4,7 +4,6 @@
  * to the previous hop when the chunk is complete, and the frame on its way. */
 #include "msrp/relay.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
@@ -17,36 +16,42 @@ enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
 
 /* ---- answers and deliveries ---- */
 
+static char *add(char *at, struct sv s)
+{
+    if (s.n)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more)
 {
-    char start[64];
-    int n = snprintf(start, sizeof start, "MSRP " SV_FMT " %03u %.40s\r\n", SV_ARG(tid), status, status_phrase(status));
-    size_t total = (size_t)n + lines.n + more.n + 7 + tid.n + 3;
+    struct sv phrase = sv_of(status_phrase(status));
+    size_t total = 5 + tid.n + 5 + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3;
+    char *at, *begin;
 
     hop_interrupt(msrp_of(c));
+    begin = at = total <= TX_ROOM_MAX ? conn_write_room(c, total) : malloc(total);
+    if (!at)
+        return;
+    at = add(at, SV("MSRP "));
+    at = add(at, tid);
+    *at++ = ' ';
+    *at++ = (char)('0' + status / 100);
+    *at++ = (char)('0' + status / 10 % 10);
+    *at++ = (char)('0' + status % 10);
+    *at++ = ' ';
+    at = add(at, phrase);
+    at = add(at, SV("\r\n"));
+    at = add(at, lines);
+    at = add(at, more);
+    at = add(at, SV("-------"));
+    at = add(at, tid);
+    add(at, SV("$\r\n"));
     if (total <= TX_ROOM_MAX) {
-        char *at = conn_write_room(c, total);
-
-        if (!at)
-            return;
-        memcpy(at, start, (size_t)n);
-        at += n;
-        memcpy(at, lines.p, lines.n);
-        at += lines.n;
-        if (more.n)
-            memcpy(at, more.p, more.n);
-        at += more.n;
-        memcpy(at, "-------", 7);
-        memcpy(at + 7, tid.p, tid.n);
-        memcpy(at + 7 + tid.n, "$\r\n", 3);
         conn_wrote(c, total);
-    } else {
-        conn_write(c, start, (size_t)n);
-        conn_write(c, lines.p, lines.n);
-        conn_write(c, more.p, more.n);
-        conn_write(c, "-------", 7);
-        conn_write(c, tid.p, tid.n);
-        conn_write(c, "$\r\n", 3);
+    } else { /* paths of the largest size */
+        conn_write(c, begin, total);
+        free(begin);
     }
 }
 
@@ -446,7 +451,7 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
     struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
     size_t n_to = msrp_path_parse(h->to_path, to, MSRP_PATH_MAX), n_from = msrp_path_parse(h->from_path, from, MSRP_PATH_MAX);
     struct session *s;
-    bool owner;
+    bool live, owner;
 
     if (n_to != 1)
         return false;
@@ -465,7 +470,8 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
         return true;
     }
     s = to[0].session.n ? session_find(m->relay->shared->sessions, to[0].session) : NULL;
-    owner = s && s->owner.id == m->conn->id && msrp_uri_eq(&s->uri, &to[0]);
+    live = s && msrp_uri_eq(&s->uri, &to[0]);
+    owner = live && s->owner.id == m->conn->id;
     session_unref(&s);
     if (h->method == MSRP_SEND && owner && !h->has_body) { /* keep-alive */
         struct buf lines = BUF_INIT;
@@ -476,7 +482,7 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
         buf_fini(&lines);
         return true;
     }
-    refuse(m->conn, h, h->method == MSRP_OTHER_METHOD ? 501 : 481);
+    refuse(m->conn, h, live && h->method == MSRP_OTHER_METHOD ? 501 : 481);
     skip_body(m, h);
     return true;
 }
