@@ -484,6 +484,7 @@ void conn_flush(struct conn *c)
     if (c->doomed)
         return;
     if (c->cipher.n == 0 && c->sent_pos != c->bytes_out - c->out.n) {
+        stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(c->bytes_out - c->out.n - c->sent_pos));
         c->sent_pos = c->bytes_out - c->out.n;
         if (!c->ended && c->proto->sent)
             c->proto->sent(c);
@@ -658,6 +659,7 @@ static void tls_feed(struct conn *c, size_t n)
     }
     if (got) {
         c->bytes_in += got;
+        stats_add(&w->stats, STAT_bytes_in, (int64_t)got);
         offer(c, c->kept_n + got);
         if (c->ended)
             return;
@@ -706,6 +708,7 @@ static void conn_read(struct conn *c)
             tls_feed(c, (size_t)n);
         } else {
             c->bytes_in += (uint64_t)n;
+            stats_add(&w->stats, STAT_bytes_in, n);
             offer(c, c->kept_n + (size_t)n);
         }
         if (n < WORKER_READ_SIZE)
