@@ -36,7 +36,7 @@ static void put(struct writer *w, struct sv s)
 {
     if (!w->at) {
         conn_write(w->c, s.p, s.n);
-    } else {
+    } else if (s.n) {
         memcpy(w->at, s.p, s.n);
         w->at += s.n;
     }
@@ -387,11 +387,12 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     txn_free(&t);
 }
 
-static void answer_auth_timeout(struct txn *t)
+/* A forwarded AUTH has failed. */
+static void answer_auth(struct txn *t, unsigned status)
 {
     struct buf frame = BUF_INIT;
 
-    buf_printf(&frame, "MSRP %.*s 408 %s\r\n", t->tid_in_n, t->tid_in, status_phrase(408));
+    buf_printf(&frame, "MSRP %.*s %03u %s\r\n", t->tid_in_n, t->tid_in, status, status_phrase(status));
     buf_add_sv(&frame, t->route->full_answer);
     buf_printf(&frame, "-------%.*s$\r\n", t->tid_in_n, t->tid_in);
     if (!buf_failed(&frame))
@@ -403,14 +404,14 @@ void hop_timed_out(struct txn *t)
 {
     stats_inc(&t->relay->worker->stats, STAT_msrp_timeouts);
     if (t->is_auth)
-        answer_auth_timeout(t);
+        answer_auth(t, 408);
     else if (t->fr == MSRP_FR_YES)
         fail(t, 408, sv_make(NULL, 0));
     account(t, t->fr == MSRP_FR_PARTIAL ? 0 : 408);
     txn_free(&t);
 }
 
-void hop_down(struct msrp_conn *dest)
+void hop_down(struct msrp_conn *dest, unsigned status)
 {
     uint64_t sent = dest->conn->sent_pos;
 
@@ -421,7 +422,7 @@ void hop_down(struct msrp_conn *dest)
             s->txn->octets = s->octets - s->piece_from;
             s->txn = NULL; /* reported below, with the others */
         } else if (s->f.fr != MSRP_FR_NO) {
-            report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n, 408,
+            report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n, status,
                            sv_make(NULL, 0));
         }
         list_remove(&s->node);
@@ -434,10 +435,10 @@ void hop_down(struct msrp_conn *dest)
         bool written = !t->open && t->end_pos <= sent;
 
         if (t->is_auth)
-            answer_auth_timeout(t);
+            answer_auth(t, status);
         else if (t->fr == MSRP_FR_YES || !written)
-            fail(t, 408, sv_make(NULL, 0));
-        account(t, 408);
+            fail(t, status, sv_make(NULL, 0));
+        account(t, status);
         txn_free(&t);
     }
 }

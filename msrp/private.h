@@ -165,8 +165,8 @@ void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_line
 void hop_stream_end(struct stream *s, char flag); /* frees it */
 /* The connection a stream goes to, NULL when it has ended. */
 struct conn *hop_stream_dest(const struct stream *s);
-/* The next hop has ended: fail what is open towards it and forget the chunks on their way. */
-void hop_down(struct msrp_conn *dest);
+/* The next hop has ended: fail what is open towards it, with this status, and forget the chunks on their way. */
+void hop_down(struct msrp_conn *dest, unsigned status);
 void hop_response(struct msrp_conn *from, const struct msrp_head *h);
 /* Bytes were written: start the timers of what is out. */
 void hop_progress(struct msrp_conn *dest);

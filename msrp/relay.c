@@ -223,17 +223,17 @@ static bool has_room(struct msrp_conn *m, const struct route *route)
     return false;
 }
 
-/* A whole frame goes to its next hop. False: no room, the source is paused, try again. */
-static bool forward(struct msrp_conn *m, const struct outgoing *f)
+/* A whole frame goes to its next hop. False: no room, the source is paused, try again. *gone: it has ended. */
+static bool forward(struct msrp_conn *m, const struct outgoing *f, bool *gone)
 {
     struct relay *relay = m->relay;
     struct conn *dest;
 
+    *gone = false;
     if (f->route->dest.worker != relay->worker->index)
         return cross_frame(relay, m, f);
     dest = conn_deref(relay->worker, f->route->dest);
-    if (!dest || hop_frame(relay, dest, f) == HOP_GONE)
-        relay_undeliverable(relay, f);
+    *gone = !dest || hop_frame(relay, dest, f) == HOP_GONE;
     return true;
 }
 
@@ -393,6 +393,7 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
     struct outgoing f;
     struct route *route;
     unsigned status = 0;
+    bool gone;
 
     route = route_of(relay, c, h, &status);
     if (!route) {
@@ -436,12 +437,14 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         f.hyphen_lines = b.hyphen_lines;
         f.flag = b.flag;
     }
-    if (!forward(m, &f))
+    if (!forward(m, &f, &gone))
         return 0;
     relay_proven(m);
     count_in(m, route, b.n, true);
     if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
         answer_ok(m, h->tid, route);
+    if (gone)
+        relay_undeliverable(relay, &f); /* the REPORT comes after the 200 */
     return h->n + b.used;
 }
 
@@ -683,7 +686,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     session_unbind_all(&m->bindings, false);
     if (m->peer)
         peer_leave(relay->shared->sessions, m->peer);
-    hop_down(m);
+    hop_down(m, reason == CLOSE_FORBIDDEN ? 403 : 408); /* 403: an address that is not to be dialled (M-SEC-02) */
     while (!list_is_empty(&m->routes))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
     release_waiters(m);

@@ -18,14 +18,38 @@ const char *status_phrase(unsigned status)
     }
 }
 
-/* What a peer wrote as comment goes on only as printable text (M-SEC-09); UTF-8 passes. */
+/* Octets of the printable UTF-8 character at the front, or 0 (RFC 3629 s.4). */
+static size_t printable(struct sv s)
+{
+    const uint8_t *c = (const uint8_t *)s.p;
+    size_t n = c[0] < 0x80 ? 1 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
+    uint8_t least = c[0] == 0xc2 || c[0] == 0xe0 ? 0xa0 : c[0] == 0xf0 ? 0x90 : 0x80; /* no C1 controls, nothing overlong */
+    uint8_t most = c[0] == 0xed ? 0x9f : c[0] == 0xf4 ? 0x8f : 0xbf;                  /* no surrogates, nothing past U+10FFFF */
+
+    if (n == 1)
+        return c[0] >= ' ' && c[0] != 0x7f;
+    if (c[0] < 0xc2 || c[0] > 0xf4 || n > s.n || c[1] < least || c[1] > most)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* What a peer wrote as comment goes on only as printable UTF-8, not cut within a character (M-SEC-09). */
 static struct sv safe_comment(struct sv in, char out[STATUS_COMMENT_MAX])
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < in.n && n < STATUS_COMMENT_MAX; i++)
-        if ((unsigned char)in.p[i] >= ' ' && in.p[i] != 0x7f)
-            out[n++] = in.p[i];
+    while (in.n) {
+        size_t len = printable(in);
+
+        if (n + len > STATUS_COMMENT_MAX)
+            break;
+        memcpy(out + n, in.p, len);
+        n += len;
+        in = sv_from(in, len ? len : 1);
+    }
     return sv_make(out, n);
 }
 

@@ -142,6 +142,11 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool to
         free(entry);
         return 408;
     }
+    if (c->doomed && c->close_reason == CLOSE_FORBIDDEN) { /* M-SEC-02; a name may be judged later, by hop_down() */
+        c->proto = NULL;
+        free(entry);
+        return 403;
+    }
     m = msrp_conn_new(k->relay, c);
     if (!m) {
         c->proto = NULL;
