@@ -1,0 +1,436 @@
+/* The test's own relay, clock and peers. */
+#include "tests/unit/msrp/rig.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the clock: these take the place of the C library's for the whole program ---- */
+
+static uint64_t ahead_ms;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int err = (int)syscall(SYS_clock_gettime, id, ts);
+    uint64_t ns = (uint64_t)ts->tv_nsec + ahead_ms % 1000 * 1000000;
+
+    ts->tv_sec += (time_t)(ahead_ms / 1000 + ns / 1000000000);
+    ts->tv_nsec = (long)(ns % 1000000000);
+    return err;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    if (out)
+        *out = ts.tv_sec;
+    return ts.tv_sec;
+}
+
+/* ---- the authenticator: the verdict is the test's ---- */
+
+static struct rig *authn_rig;
+
+struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg)
+{
+    struct rig *r = authn_rig;
+    struct authn_result result = {
+        .verdict = r->verdict,
+        .headers = r->verdict == AUTHN_CHALLENGE ? SV("WWW-Authenticate: Digest realm=\"x\"\r\n") : sv_make(NULL, 0),
+        .username = sv_of(r->user),
+        .realm = SV("tandem.example"),
+        .had_credentials = r->had_credentials,
+        .stale = r->stale,
+    };
+
+    cb(&result, arg);
+    return NULL;
+}
+
+void authn_cancel(struct authn_req *req)
+{
+}
+
+/* ---- life ---- */
+
+void rig_start(struct rig *r, const char *option)
+{
+    char *options[] = { (char *)(uintptr_t)"msrp.use_path_addr=edge.tandem.example:5061", (char *)(uintptr_t)"msrp.require_tls=no",
+                        (char *)(uintptr_t)"msrp.forward_to=loopback", (char *)(uintptr_t)option };
+    struct buf faults = BUF_INIT;
+
+    memset(r, 0, sizeof *r);
+    r->listen_fd = -1;
+    r->user = "alice";
+    r->verdict = AUTHN_OK;
+    r->had_credentials = true;
+    authn_rig = r;
+    CHECK_FATAL(conf_load(&r->conf, NULL, options, option ? 4 : 3, &faults) == 0);
+    CHECK_FATAL(worker_init(&r->worker, 0, &r->next_id) == 0);
+    CHECK_FATAL(relay_shared_new(&r->shared, r->conf, 1, NULL, &faults) == 0);
+    CHECK_FATAL(relay_new(&r->relay, r->shared, &r->worker, (struct authn *)(void *)r) == 0);
+    CHECK_FATAL(addr_from_host(&r->at, SV("127.0.0.1"), 0));
+    CHECK_FATAL(listener_new(&r->listener, &r->worker, &r->at, PORT_TCP, PORT_MSRP) == 0);
+    buf_fini(&faults);
+    snprintf(r->var['E'], RIG_VAR_MAX, "edge.tandem.example:5061");
+    snprintf(r->var['N'], RIG_VAR_MAX, "msrp://edge.tandem.example:5061/AAAAAAAAAAAAAAAAAAAAAA;tcp");
+}
+
+void rig_stop(struct rig *r)
+{
+    for (size_t i = 0; i < r->n_peers; i++) {
+        peer_close(&r->peers[i]);
+        buf_fini(&r->peers[i].got);
+    }
+    if (r->listen_fd >= 0)
+        close(r->listen_fd);
+    listener_free(&r->listener);
+    worker_fini(&r->worker);
+    relay_free(&r->relay);
+    relay_shared_free(&r->shared);
+    conf_free(&r->conf);
+}
+
+void rig_turn(struct rig *r)
+{
+    for (int i = 0; i < 6; i++)
+        loop_turn(r->worker.loop, 0);
+}
+
+void rig_pass(struct rig *r, uint64_t ms)
+{
+    rig_turn(r);
+    while (ms) {
+        uint64_t step = TD_MIN(ms, (uint64_t)1000);
+
+        ahead_ms += step;
+        ms -= step;
+        loop_turn(r->worker.loop, 0);
+    }
+    rig_turn(r);
+}
+
+/* ---- peers ---- */
+
+static struct peer *new_peer(struct rig *r, int fd)
+{
+    struct peer *p = &r->peers[r->n_peers];
+    int one = 1;
+
+    CHECK_FATAL(fd >= 0 && r->n_peers < RIG_PEERS);
+    r->n_peers++;
+    *p = (struct peer){ .rig = r, .fd = fd, .got = BUF_INIT };
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return p;
+}
+
+struct peer *rig_peer(struct rig *r)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK_FATAL(fd >= 0 && connect(fd, &r->at.sa, addr_len(&r->at)) == 0);
+    rig_turn(r);
+    return new_peer(r, fd);
+}
+
+void rig_listen(struct rig *r, char name, int receive_buffer)
+{
+    struct addr at;
+    socklen_t len = sizeof at;
+
+    r->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CHECK_FATAL(r->listen_fd >= 0 && addr_from_host(&at, SV("127.0.0.1"), 0));
+    if (receive_buffer)
+        setsockopt(r->listen_fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    CHECK_FATAL(bind(r->listen_fd, &at.sa, addr_len(&at)) == 0 && listen(r->listen_fd, 8) == 0);
+    CHECK_FATAL(getsockname(r->listen_fd, &at.sa, &len) == 0);
+    snprintf(r->var[(int)name], RIG_VAR_MAX, "msrp://127.0.0.1:%u/f0;tcp", addr_port(&at));
+}
+
+struct peer *rig_accept(struct rig *r)
+{
+    int fd = -1;
+
+    for (int i = 0; i < 20 && fd < 0; i++) {
+        loop_turn(r->worker.loop, 1);
+        fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    }
+    rig_turn(r);
+    return fd < 0 ? NULL : new_peer(r, fd);
+}
+
+void peer_close(struct peer *p)
+{
+    if (p->fd < 0)
+        return;
+    close(p->fd);
+    p->fd = -1;
+    rig_turn(p->rig);
+}
+
+void peer_reset(struct peer *p)
+{
+    struct linger now = { 1, 0 };
+
+    setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    peer_close(p);
+}
+
+/* ---- saying ---- */
+
+void say_bytes(struct peer *p, const void *bytes, size_t n)
+{
+    size_t at = 0;
+
+    for (int idle = 0; at < n && idle < 2000;) {
+        ssize_t sent = send(p->fd, (const char *)bytes + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent > 0) {
+            at += (size_t)sent;
+            idle = 0;
+        } else {
+            idle++;
+        }
+        loop_turn(p->rig->worker.loop, idle > 50);
+    }
+    CHECK_FATAL(at == n);
+    rig_turn(p->rig);
+}
+
+static void expand(struct rig *r, struct buf *out, const char *t)
+{
+    for (; *t; t++)
+        if (*t == '\n') {
+            buf_puts(out, "\r\n");
+        } else if (*t == '%' && *++t != '%') {
+            CHECK_FATAL(r->var[(int)*t][0] != '\0');
+            buf_puts(out, r->var[(int)*t]);
+        } else {
+            buf_putc(out, *t);
+        }
+}
+
+void say(struct peer *p, const char *template)
+{
+    struct buf b = BUF_INIT;
+
+    expand(p->rig, &b, template);
+    say_bytes(p, b.p, b.n);
+    buf_fini(&b);
+}
+
+void say_auth(struct peer *p, char client, char token)
+{
+    struct heard h;
+    struct sv uri;
+    char text[300];
+
+    snprintf(text, sizeof text, "MSRP a001auth AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%%c\n-------a001auth$\n", client);
+    say(p, text);
+    CHECK_FATAL(hear(p, &h));
+    uri = heard_header(&h, "Use-Path");
+    CHECK_FATAL(uri.n > 0);
+    CHECK_FATAL(sv_copy(uri, p->rig->var[(int)token], RIG_VAR_MAX));
+}
+
+/* ---- hearing ---- */
+
+static void read_more(struct peer *p)
+{
+    char chunk[65536];
+    ssize_t n;
+
+    while (p->fd >= 0 && !p->ended && (n = recv(p->fd, chunk, sizeof chunk, MSG_DONTWAIT)) != 0) {
+        if (n < 0) {
+            p->ended = errno != EAGAIN && errno != EINTR;
+            return;
+        }
+        buf_add(&p->got, chunk, (size_t)n);
+    }
+    p->ended = true;
+}
+
+/* A frame at the front of the bytes, by the words of RFC 4975 s.7.1 and not by the code under test. */
+static size_t cut(struct sv in, struct heard *h)
+{
+    const char *blank;
+    struct sv rest;
+    char end[64];
+    size_t sp, line, at;
+    int n;
+
+    memset(h, 0, sizeof *h);
+    line = sv_find(in, '\n');
+    if (line == in.n || !sv_starts(in, SV("MSRP ")))
+        return 0;
+    h->start = sv_upto(in, line - 1);
+    sp = sv_find(sv_from(h->start, 5), ' ');
+    h->tid = sv_make(h->start.p + 5, sp);
+    n = snprintf(end, sizeof end, "\r\n-------%.*s", (int)sp, h->tid.p);
+    for (at = 0;; at++) {
+        const char *found = memmem(in.p + at, in.n - at, end, (size_t)n);
+
+        if (!found)
+            return 0;
+        at = (size_t)(found - in.p);
+        if (at + (size_t)n + 3 > in.n)
+            return 0;
+        h->flag = found[n];
+        if ((h->flag == '$' || h->flag == '+' || h->flag == '#') && found[n + 1] == '\r' && found[n + 2] == '\n')
+            break;
+    }
+    h->all = sv_upto(in, at + (size_t)n + 3);
+    rest = sv_make(in.p + line + 1, at + 2 - line - 1); /* header lines, blank line, body, CRLF */
+    h->head = rest;
+    blank = memmem(rest.p - 2, rest.n + 2, "\r\n\r\n", 4);
+    if (blank) {
+        h->has_body = true;
+        h->head = sv_make(rest.p, (size_t)(blank + 2 - rest.p));
+        h->body = sv_make(blank + 4, (size_t)(rest.p + rest.n - 2 - (blank + 4)));
+    }
+    return h->all.n;
+}
+
+bool hear(struct peer *p, struct heard *h)
+{
+    static struct buf frame; /* what the views point into */
+
+    for (int i = 0; i < 2000; i++) {
+        size_t n;
+
+        rig_turn(p->rig);
+        read_more(p);
+        n = cut(buf_sv(&p->got), h);
+        if (n) {
+            buf_clear(&frame);
+            buf_add(&frame, p->got.p, n);
+            buf_drop_front(&p->got, n);
+            return cut(buf_sv(&frame), h) == n;
+        }
+        if (p->ended)
+            return false;
+        loop_turn(p->rig->worker.loop, 1);
+    }
+    return false;
+}
+
+struct sv hear_rest(struct peer *p)
+{
+    rig_turn(p->rig);
+    read_more(p);
+    return buf_sv(&p->got);
+}
+
+static bool is_tid_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr(".-+%=", c ? c : ' ');
+}
+
+/* Does the text fit the template? Unset variables 1..9 are set. */
+static bool fits(struct rig *r, struct sv s, const char *t)
+{
+    size_t at = 0;
+
+    for (; *t; t++) {
+        char one[3] = { *t, 0, 0 };
+        const char *want = one;
+
+        if (*t == '\n') {
+            want = "\r\n";
+        } else if (*t == '%' && *++t != '%') {
+            char *var = r->var[(int)*t];
+
+            if (!var[0] && *t >= '1' && *t <= '9') {
+                size_t n = 0;
+
+                while (at + n < s.n && is_tid_char(s.p[at + n]))
+                    n++;
+                if (n < 4 || n > 32 || !sv_copy(sv_make(s.p + at, n), var, RIG_VAR_MAX))
+                    return false;
+            }
+            want = var;
+        }
+        if (!sv_starts(sv_from(s, at), sv_of(want)))
+            return false;
+        at += strlen(want);
+    }
+    return at == s.n;
+}
+
+static void show(const char *what, struct sv s)
+{
+    printf("%s:\n" SV_FMT "%s\n", what, (int)TD_MIN(s.n, (size_t)2000), s.p ? s.p : "", s.n > 2000 ? "..." : "");
+}
+
+bool hear_this(struct peer *p, const char *template, const char *file, int line)
+{
+    struct heard h;
+    struct buf want = BUF_INIT;
+
+    if (!hear(p, &h)) {
+        printf("\n%s:%d: no frame%s; expected:\n%s\n", file, line, p->ended ? " (closed)" : "", template);
+        show("there is", hear_rest(p));
+        return false;
+    }
+    if (fits(p->rig, h.all, template))
+        return true;
+    expand(p->rig, &want, template);
+    printf("\n%s:%d:\n", file, line);
+    show("expected", buf_sv(&want));
+    show("heard", h.all);
+    buf_fini(&want);
+    return false;
+}
+
+bool hear_nothing(struct peer *p, const char *file, int line)
+{
+    struct sv rest;
+
+    for (int i = 0; i < 3; i++)
+        loop_turn(p->rig->worker.loop, 1);
+    rest = hear_rest(p);
+    if (rest.n == 0 && !p->ended)
+        return true;
+    printf("\n%s:%d: expected nothing%s\n", file, line, p->ended ? ", but it was closed" : "");
+    show("heard", rest);
+    return false;
+}
+
+bool hear_end(struct peer *p, const char *file, int line)
+{
+    struct sv rest = { 0 };
+
+    for (int i = 0; i < 500; i++) {
+        rest = hear_rest(p);
+        if (rest.n || p->ended)
+            break;
+        loop_turn(p->rig->worker.loop, 1);
+    }
+    if (rest.n == 0 && p->ended)
+        return true;
+    printf("\n%s:%d: expected the end\n", file, line);
+    show("heard", rest);
+    return false;
+}
+
+struct sv heard_header(const struct heard *h, const char *name)
+{
+    struct sv rest = h->head;
+
+    while (rest.n) {
+        size_t line = sv_find(rest, '\n');
+        struct sv l = sv_upto(rest, line ? line - 1 : 0);
+
+        if (l.n > strlen(name) && sv_eq_nocase(sv_upto(l, strlen(name)), sv_of(name)) && l.p[strlen(name)] == ':')
+            return sv_trim(sv_from(l, strlen(name) + 1));
+        rest = sv_from(rest, line + 1);
+    }
+    return sv_make(NULL, 0);
+}

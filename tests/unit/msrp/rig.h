@@ -1,0 +1,94 @@
+/* A relay on one worker whose loop, clock and peers belong to the test.
+ *
+ * The peers are real sockets on loopback; the test plays every one of them. Time is the machine's plus what
+ * rig_pass() has added, so a hop timer of 30 s fires in a millisecond. Credentials are not looked at: an AUTH gets
+ * the verdict that the test has put into rig.verdict (the digest has its own tests).
+ *
+ * Frames are written as templates: `\n` stands for CRLF, `%X` for the text of variable X, `%%` for a percent sign. In what is
+ * expected a variable 1..9 that has no text yet takes the transaction identifier found there. rig_start() sets
+ * E (the authority of the relay) and N (an unused token's URI). */
+#pragma once
+
+#include "auth/authn.h"
+#include "common/buf.h"
+#include "msrp/relay.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "tests/unit/harness.h"
+
+struct peer {
+    struct rig *rig;  /* back */
+    int fd;           /* -1: none */
+    struct buf got;   /* owned: read and not heard yet */
+    bool ended;       /* the relay has closed */
+};
+
+enum { RIG_PEERS = 8, RIG_VAR_MAX = 512 };
+
+struct rig {
+    struct worker worker;
+    uint64_t next_id;
+    struct conf *conf;
+    struct relay_shared *shared;
+    struct relay *relay;
+    struct listener *listener;
+    struct addr at;              /* of the relay */
+    int listen_fd;               /* of the foreign endpoint F; -1: none */
+    struct peer peers[RIG_PEERS];
+    size_t n_peers;
+    char var[128][RIG_VAR_MAX];
+    enum authn_verdict verdict;  /* of the next AUTHs */
+    bool stale, had_credentials;
+    const char *user;
+};
+
+/* One frame as it came from the relay. Views into the text of the frame, which is overwritten by the next one. */
+struct heard {
+    struct sv all, start, head, body; /* head: header lines with their CRLFs */
+    struct sv tid;
+    bool has_body;
+    char flag;
+};
+
+/* option: one more "section.key=value", or NULL. */
+void rig_start(struct rig *r, const char *option);
+void rig_stop(struct rig *r);
+
+/* The worker does what there is to do. */
+void rig_turn(struct rig *r);
+/* ms pass, in steps small enough for timers that start timers. */
+void rig_pass(struct rig *r, uint64_t ms);
+
+/* Connect to the relay. */
+struct peer *rig_peer(struct rig *r);
+/* Listen as the foreign endpoint %name (msrp, on loopback; receive_buffer 0: the system's). */
+void rig_listen(struct rig *r, char name, int receive_buffer);
+/* Take the connection that the relay has opened to it; NULL: it has opened none. */
+struct peer *rig_accept(struct rig *r);
+void peer_close(struct peer *p);
+void peer_reset(struct peer *p);
+
+/* Write to the relay, all of it, while the worker runs. */
+void say(struct peer *p, const char *template);
+void say_bytes(struct peer *p, const void *bytes, size_t n);
+
+/* An AUTH as client URI %client that gets a token: %token. */
+void say_auth(struct peer *p, char client, char token);
+
+/* The next frame, waiting 2 s for it; false: there is none. */
+bool hear(struct peer *p, struct heard *h);
+/* What has come and is no frame yet. */
+struct sv hear_rest(struct peer *p);
+
+bool hear_this(struct peer *p, const char *template, const char *file, int line);
+bool hear_nothing(struct peer *p, const char *file, int line);
+bool hear_end(struct peer *p, const char *file, int line);
+/* The next thing that the relay sends is exactly this frame. */
+#define EXPECT(peer, template) CHECK_FATAL(hear_this(peer, template, __FILE__, __LINE__))
+/* The relay has nothing more to say now, and the connection is open. */
+#define EXPECT_NOTHING(peer) CHECK_FATAL(hear_nothing(peer, __FILE__, __LINE__))
+/* The relay closes without another byte. */
+#define EXPECT_END(peer) CHECK_FATAL(hear_end(peer, __FILE__, __LINE__))
+
+/* The value of a header of a frame; empty: absent. */
+struct sv heard_header(const struct heard *h, const char *name);

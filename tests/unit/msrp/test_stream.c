@@ -1,0 +1,300 @@
+/* Chunks in pieces: splitting, interrupting, giving up, back-pressure (RFC 4975 s.7.1.1). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "msrp/private.h"
+#include "tests/unit/msrp/rig.h"
+
+static struct rig r;
+static struct peer *c, *d;
+static char *body;
+
+enum { BODY = 200000 };
+
+/* C and D are clients with the tokens U and V. */
+static void start(void)
+{
+    uint32_t seed = 5;
+
+    rig_start(&r, NULL);
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrp://alice-pc.invalid:49152/a1;tcp");
+    snprintf(r.var['D'], RIG_VAR_MAX, "msrp://dave-pc.invalid:49153/d1;tcp");
+    c = rig_peer(&r);
+    say_auth(c, 'C', 'U');
+    d = rig_peer(&r);
+    say_auth(d, 'D', 'V');
+    body = malloc(BODY);
+    CHECK_FATAL(body != NULL);
+    for (size_t i = 0; i < BODY; i++) {
+        seed = seed * 1664525 + 1013904223;
+        body[i] = (char)(seed >> 24);
+    }
+    memcpy(body + 100, "\r\n-------zzzz$\r\n", 16);
+    memcpy(body + 70000, "\r\n-------zzzz$\r\n", 16);
+}
+
+static void stop(void)
+{
+    rig_stop(&r);
+    free(body);
+}
+
+static void head(const char *more)
+{
+    char text[500];
+
+    snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0001\n%s\n", more);
+    say(c, text);
+}
+
+/* Another client's REPORT for D: it must not wait for C's chunk. */
+static void report_for_d(const char *message_id)
+{
+    static struct peer *x;
+    char text[500];
+
+    x = rig_peer(&r);
+    snprintf(text, sizeof text, "MSRP x001rprt REPORT\nTo-Path: %%V %%D\nFrom-Path: msrp://x%s.invalid:9/x;tcp\nMessage-ID: %s\n-------x001rprt$\n",
+             message_id, message_id);
+    say(x, text);
+}
+
+/* Hear pieces of m-0001 until one does not end with +; other frames are counted. Checks ranges and bytes. Returns the octets. */
+static size_t hear_pieces(size_t first, char *flag, int *pieces, int *others)
+{
+    size_t n = 0;
+    struct heard h;
+
+    *pieces = *others = 0;
+    do {
+        char want[40];
+        uint64_t start = 0;
+        struct sv range;
+
+        CHECK_FATAL(hear(d, &h));
+        if (!sv_eq(heard_header(&h, "Message-ID"), SV("m-0001"))) {
+            ++*others;
+            continue;
+        }
+        ++*pieces;
+        range = heard_header(&h, "Byte-Range");
+        CHECK(sv_to_u64(sv_upto(range, sv_find(range, '-')), &start, NULL) && start == first + n);
+        snprintf(want, sizeof want, "%zu-*/200000", first + n);
+        CHECK(h.body.n <= CHUNK_MIN || sv_eq(range, sv_of(want))); /* M-CHK-04 */
+        CHECK(h.flag != '+' || h.body.n >= CHUNK_MIN);             /* M-CHK-07 */
+        CHECK(sv_eq(heard_header(&h, "Content-Type"), SV("a/b")) && sv_eq(heard_header(&h, "X-Foo"), SV("bar"))); /* M-CHK-10 */
+        CHECK(h.body.n == 0 || memcmp(h.body.p, body + first - 1 + n, h.body.n) == 0);
+        n += h.body.n;
+    } while (h.flag == '+' || !sv_eq(heard_header(&h, "Message-ID"), SV("m-0001")));
+    *flag = h.flag;
+    return n;
+}
+
+#define HEAD "X-Foo: bar\nByte-Range: 1-*/200000\nContent-Type: a/b\n"
+
+/* M-FRM-16, M-FAIR-03, M-CHK-06 */
+TEST(long_chunk_comes_out_as_one_when_nothing_else_waits)
+{
+    char flag;
+    int pieces, others;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, BODY);
+    say(c, "\n-------b001send$\n");
+    CHECK_INT(hear_pieces(1, &flag, &pieces, &others), BODY);
+    CHECK(flag == '$' && pieces == 1 && others == 0);
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    EXPECT_NOTHING(d);
+    stop();
+}
+
+/* M-FWD-23: it goes on before it is complete. */
+TEST(chunk_is_forwarded_before_its_end_has_come)
+{
+    start();
+    head(HEAD);
+    say_bytes(c, body, 5000);
+    CHECK(hear_rest(d).n > 5000);
+    EXPECT_NOTHING(c);
+    stop();
+}
+
+/* M-FAIR-01, M-FAIR-04, M-CHK-08, M-CHK-11, M-CHK-12, X-09a */
+TEST(other_frames_interrupt_a_chunk_at_any_moment)
+{
+    for (size_t piece = 700; piece < 30000; piece = piece * 3 + 1) {
+        char flag, id[16];
+        int pieces, others, reports = 0;
+
+        start();
+        head(HEAD);
+        for (size_t at = 0; at < BODY; at += piece) {
+            say_bytes(c, body + at, TD_MIN(piece, BODY - at));
+            if (reports < 5) {
+                snprintf(id, sizeof id, "x-%04d", reports++);
+                report_for_d(id);
+            }
+        }
+        say(c, "\n-------b001send$\n");
+        CHECK_INT(hear_pieces(1, &flag, &pieces, &others), BODY);
+        CHECK(flag == '$' && others == reports && pieces > 1 && pieces <= reports + 1);
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        stop();
+    }
+}
+
+/* M-FAIR-06: the sender's own small message is not stuck behind his bulk; C ends a chunk and sends it. */
+TEST(chunks_of_other_messages_may_come_between_the_chunks_of_one)
+{
+    char flag;
+    int pieces, others;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, 50000);
+    say(c, "\n-------b001send+\n");
+    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nContent-Type: a/b\n\nsmall\n-------b002send$\n");
+    head("X-Foo: bar\nByte-Range: 50001-*/200000\nContent-Type: a/b\n");
+    say_bytes(c, body + 50000, BODY - 50000);
+    say(c, "\n-------b001send$\n");
+    CHECK_INT(hear_pieces(1, &flag, &pieces, &others), BODY);
+    CHECK(flag == '$' && pieces == 2 && others == 1);
+    stop();
+}
+
+/* M-FAIR-05, M-CHK-05 */
+TEST(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted)
+{
+    struct heard h;
+
+    start();
+    head("Byte-Range: 1-2048/2048\nContent-Type: a/b\n");
+    say_bytes(c, body, 2000);
+    report_for_d("x-0001");
+    CHECK_FATAL(hear(d, &h));
+    CHECK(sv_eq(heard_header(&h, "Message-ID"), SV("x-0001"))); /* the chunk has not begun */
+    say_bytes(c, body + 2000, 48);
+    say(c, "\n-------b001send$\n");
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == 2048 && h.flag == '$' && sv_eq(heard_header(&h, "Byte-Range"), SV("1-2048/2048")));
+    head("Byte-Range: 1-2049/2049\nContent-Type: a/b\n");
+    say_bytes(c, body, 2049);
+    say(c, "\n-------b001send$\n");
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == 2049 && sv_eq(heard_header(&h, "Byte-Range"), SV("1-*/2049")));
+    stop();
+}
+
+/* M-CHK-13, X-09b */
+TEST(sender_who_gives_up_ends_the_chunk_downstream)
+{
+    char flag;
+    int pieces, others;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, 30000);
+    report_for_d("x-0001");
+    say(c, "\n-------b001send#\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    CHECK_INT(hear_pieces(1, &flag, &pieces, &others), 30000);
+    CHECK(flag == '#' && others == 1 && pieces == 2); /* the second one is empty */
+    stop();
+}
+
+/* M-CHK-13, X-09c */
+TEST(empty_chunk_that_gives_up_is_forwarded_as_such)
+{
+    start();
+    say(c, "MSRP b005send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0004\nByte-Range: 4097-*/9000\nContent-Type: a/b\n\n\n-------b005send#\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nByte-Range: 4097-*/9000\nContent-Type: a/b\n\n\n-------%1#\n");
+    stop();
+}
+
+/* M-CHK-14, X-09d */
+TEST(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable)
+{
+    char flag;
+    int pieces, others;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, 30000);
+    peer_reset(c);
+    CHECK_INT(hear_pieces(1, &flag, &pieces, &others), 30000);
+    CHECK(flag == '#');
+    report_for_d("x-0002");
+    CHECK_INT(hear_rest(d).n > 0, 1);
+    stop();
+}
+
+/* M-FRM-18: a body that contains the identifier in use ends the piece before that line, whatever the split. */
+TEST(identifier_in_use_that_comes_in_the_body_ends_the_piece)
+{
+    for (int cut = 0; cut < 40; cut += 3) {
+        char flag, line[64];
+        int pieces, others;
+        struct sv seen;
+        size_t n;
+
+        start();
+        head(HEAD);
+        say_bytes(c, body, 60000);
+        seen = hear_rest(d);
+        CHECK_FATAL(sv_starts(seen, SV("MSRP ")));
+        n = (size_t)snprintf(line, sizeof line, "\r\n-------%.16s$\r\nrest", seen.p + 5);
+        memcpy(body + 60000, line, n);
+        say_bytes(c, body + 60000, (size_t)cut);
+        say_bytes(c, body + 60000 + cut, BODY - 60000 - (size_t)cut);
+        say(c, "\n-------b001send$\n");
+        CHECK_INT(hear_pieces(1, &flag, &pieces, &others), BODY);
+        CHECK(flag == '$' && pieces == 2);
+        stop();
+    }
+}
+
+/* M-FLOW-01: the sender is paused, the relay holds little, and every octet arrives in order. */
+TEST(slow_reader_pauses_the_sender_and_loses_nothing)
+{
+    enum { SIZE = 12 << 20 };
+    char *bulk = malloc(SIZE);
+    size_t sent = 0, most = 0;
+    struct heard h;
+
+    CHECK_FATAL(bulk != NULL);
+    for (size_t i = 0; i < SIZE; i++)
+        bulk[i] = (char)(i * 2654435761u >> 13);
+    start();
+    head("Byte-Range: 1-*/12582912\nContent-Type: a/b\n");
+    for (int idle = 0; sent < SIZE;) {
+        ssize_t n = send(c->fd, bulk + sent, SIZE - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        idle = n > 0 ? 0 : idle + 1;
+        loop_turn(r.worker.loop, 0);
+        list_each(node, &r.worker.conns)
+            most = TD_MAX(most, conn_queued(list_item(node, struct conn, all_node)));
+        if (idle > 30) { /* nothing goes any more: now D reads a little */
+            hear_rest(d);
+            idle = 0;
+        }
+    }
+    say(c, "\n-------b001send$\n");
+    CHECK(most < 256 * 1024);
+    CHECK(stats_get(&r.worker.stats, STAT_msrp_paused) > 0);
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == SIZE && memcmp(h.body.p, bulk, SIZE) == 0 && h.flag == '$');
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    stop();
+    free(bulk);
+}
+
+SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits), TEST_ROW(chunk_is_forwarded_before_its_end_has_come),
+      TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
+      TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
+      TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
+      TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
+      TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
+      TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
