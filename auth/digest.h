@@ -38,9 +38,6 @@ bool digest_take_param(struct digest_cred *c, struct sv param);
 /* Append the credentials as a header value of plain shape. */
 void digest_print(const struct digest_cred *c, struct buf *out);
 
-/* H(user:realm:password). */
-void digest_ha1(enum digest_alg alg, struct sv user, struct sv realm, struct sv password, char out[CRYPTO_HEX_MAX]);
-
 /* The response for these credentials with this HA1; method "" gives rspauth. uri is what is hashed (not c->uri).
  * Without c->qop the old form of RFC 2069 is computed. */
 void digest_response(enum digest_alg alg, const struct digest_cred *c, struct sv ha1, struct sv method, struct sv uri,

@@ -34,4 +34,4 @@ enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv 
 
 /* Use up one count of a nonce that nonce_check() found good. False: used before, below the window, a first use that comes
  * too late, or a nonce that the full table had to forget: stale. nc 0 is never good. */
-bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s);
+bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t lifetime_s);

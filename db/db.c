@@ -225,3 +225,8 @@ void db_stats_add(struct db *db, struct stats *into)
     stats_add(into, STAT_db_rows_lost, (int64_t)db_feeds_lost(db));
     pthread_mutex_unlock(&db->feeds_lock);
 }
+
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
+}

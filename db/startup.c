@@ -18,6 +18,20 @@ int db_conn_close_stale(struct db *db, int64_t now)
     return db_err(rc);
 }
 
+int db_session_close_all(struct db *db, int64_t now)
+{
+    sqlite3_stmt *st = db_prepare(db->main, "UPDATE msrp_session SET state = CASE WHEN expires <= datetime(?1, 'unixepoch') "
+                                            "THEN 'expired' ELSE 'closed' END WHERE state = 'active'");
+    int rc;
+
+    if (!st)
+        return db_err(sqlite3_errcode(db->main));
+    sqlite3_bind_int64(st, 1, now);
+    rc = sqlite3_step(st);
+    sqlite3_finalize(st);
+    return db_err(rc);
+}
+
 int db_conn_max_id(struct db *db, uint64_t *max)
 {
     sqlite3_stmt *st = db_prepare(db->main, "SELECT coalesce(max(conn_id), 0) FROM connection");

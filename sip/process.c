@@ -23,6 +23,7 @@
 #include "sip/location.h"
 #include "sip/request.h"
 #include "sip/sipd.h"
+#include "sip/sofia.h"
 
 enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8 };
 
@@ -229,4 +230,9 @@ int sip_process_main(const struct conf *conf, int control_fd)
     buf_fini(&fault);
     su_deinit();
     return status;
+}
+
+const char *sip_process_library_version(void)
+{
+    return SOFIA_SIP_VERSION;
 }

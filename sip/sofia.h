@@ -25,3 +25,4 @@ struct branch;
 #include <sofia-sip/sip_util.h>
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/msg_header.h>
+#include <sofia-sip/sofia_features.h>

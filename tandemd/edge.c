@@ -348,7 +348,6 @@ static int build(struct edge *e)
     const struct conf *conf = e->conf;
     unsigned n = conf->server.workers ? (unsigned)conf->server.workers : (unsigned)TD_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
     const struct sipproc_events events = { .ready = on_sip_ready, .failed = on_sip_failed, .arg = e };
-    struct pump **pumps;
     int err = loop_new(&e->loop);
 
     if (!err)
@@ -360,8 +359,8 @@ static int build(struct edge *e)
     if (!err)
         err = nonces_new(&e->nonces);
     e->workers = calloc(n, sizeof *e->workers);
-    pumps = calloc(n, sizeof *pumps);
-    if (!err && (!e->workers || !pumps))
+    e->pumps = calloc(n, sizeof(struct pump *));
+    if (!err && (!e->workers || !e->pumps))
         err = TD_ENOMEM;
     for (unsigned i = 0; !err && i < n; i++)
         err = worker_start(e, i);
@@ -373,7 +372,7 @@ static int build(struct edge *e)
         err = open_relay(e);
     for (unsigned i = 0; !err && i < n; i++) {
         err = worker_equip(e, &e->workers[i]);
-        pumps[i] = e->workers[i].pump;
+        e->pumps[i] = e->workers[i].pump;
     }
     for (unsigned i = 0; !err && i < n; i++) {
         e->workers[i].started = pthread_create(&e->workers[i].thread, NULL, worker_thread, &e->workers[i]) == 0;
@@ -383,11 +382,10 @@ static int build(struct edge *e)
     if (!err) {
         backend_init(e);
         if (serves_sip(conf))
-            err = sipproc_start(&e->sipproc, e->loop, conf, pumps, n, &e->stats, &events);
+            err = sipproc_start(&e->sipproc, e->loop, conf, e->pumps, n, &e->stats, &events);
         else
             on_sip_ready(e);
     }
-    free(pumps);
     return err;
 }
 
@@ -424,6 +422,7 @@ static void take_down(struct edge *e)
     backend_fini(e);
     db_close(&e->db);
     free(e->workers);
+    free(e->pumps);
     tlsio_server_free(&e->tls);
     limits_free(&e->limits);
     nonces_free(&e->nonces);

@@ -53,6 +53,7 @@ struct edge {
     struct db_reader *reader;       /* the RPC thread's */
     struct relay_shared *relay_shared;
     struct sipproc *sipproc;
+    struct pump **pumps;            /* the workers', as sipproc wants them */
     struct rpc *rpc;
     struct rpc_backend backend;
     struct edge_worker *workers;

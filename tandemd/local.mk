@@ -7,3 +7,7 @@ libtandemd_a_SOURCES = \
 	tandemd/reload.c \
 	tandemd/sipproc.c tandemd/sipproc.h \
 	tandemd/versions.c tandemd/versions.h
+
+sbin_PROGRAMS += bin/tandemd
+bin_tandemd_SOURCES = tandemd/main.c
+bin_tandemd_LDADD = libtandemd.a $(SIP_LIBS) $(CTL_LIBS) $(MSRP_LIBS) $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS)

@@ -1,0 +1,313 @@
+/* Authentication of MSRP AUTH and SIP requests. */
+#include "auth/authn.h"
+
+#include <sofia-sip/msg_header.h>
+#include <sofia-sip/sip.h>
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/su.h>
+#include <sofia-sip/url.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/nonce.h"
+#include "auth/scheme.h"
+#include "auth/sipmsg.h"
+#include "common/err.h"
+#include "common/list.h"
+
+struct authn {
+    auth_mod_t *am;       /* owned */
+    char *realm;          /* owned: of MSRP */
+    struct list requests; /* struct authn_req: under way */
+};
+
+struct authn_req {
+    struct list node;
+    struct authn *a;       /* back */
+    auth_status_t *as;     /* owned */
+    msg_t *msg;            /* owned: MSRP's synthesized request; NULL for SIP */
+    authn_cb *cb;
+    void *arg;
+    struct auth_splugin_t scheme;
+};
+
+static const auth_challenger_t origin = { 401, "Unauthorized", sip_www_authenticate_class, sip_authentication_info_class };
+static const auth_challenger_t proxy = { 407, "Proxy Authentication Required", sip_proxy_authenticate_class, NULL };
+
+static uint64_t monotonic_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec;
+}
+
+/* ---- the object */
+
+int authn_new(struct authn **out, const struct authn_opts *o, const struct conf *conf)
+{
+    struct authn *a = calloc(1, sizeof *a);
+    auth_plugin_t *env;
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!a)
+        return err;
+    list_init(&a->requests);
+    su_init();
+    err = scheme_register();
+    if (err)
+        goto out;
+    err = TD_ENOMEM;
+    a->am = auth_mod_create(NULL, AUTHTAG_METHOD(SCHEME_NAME), AUTHTAG_REALM("*"), TAG_END());
+    if (!a->am)
+        goto out;
+    env = scheme_env(a->am);
+    env->db = o->db;
+    env->mailbox = o->mailbox;
+    env->nonces = o->nonces;
+    env->uri_ok = o->uri_ok;
+    env->now_s = o->now_s ? o->now_s : monotonic_s;
+    for (int i = 0; i < DIGEST_ALG_N; i++) {
+        uint8_t noise[32];
+
+        crypto_random(noise, sizeof noise);
+        crypto_hash_hex(i == DIGEST_MD5 ? CRYPTO_MD5 : CRYPTO_SHA256, sv_make(noise, sizeof noise), env->decoy[i]);
+    }
+    err = authn_configure(a, conf);
+    if (err)
+        goto out;
+    *out = a;
+    a = NULL;
+out:
+    authn_free(&a);
+    return err;
+}
+
+void authn_free(struct authn **ap)
+{
+    struct authn *a = *ap;
+
+    if (!a)
+        return;
+    *ap = NULL;
+    list_each_safe(node, &a->requests)
+        authn_cancel(list_item(node, struct authn_req, node));
+    auth_mod_destroy(a->am);
+    free(a->realm);
+    free(a);
+}
+
+/* MD5 goes last whatever the order: clients that keep only the last challenge are old ones (M-AUTH-15). */
+static void set_algorithms(auth_plugin_t *env, const struct conf_list *names)
+{
+    enum digest_alg alg;
+    bool md5 = false;
+
+    env->n_algs = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        if (!digest_alg_parse(sv_of(names->v[i]), &alg))
+            continue;
+        if (alg == DIGEST_MD5) {
+            md5 = true;
+            continue;
+        }
+        if (env->n_algs == 0)
+            env->algs[env->n_algs++] = alg;
+    }
+    if (md5)
+        env->algs[env->n_algs++] = DIGEST_MD5;
+}
+
+int authn_configure(struct authn *a, const struct conf *conf)
+{
+    auth_plugin_t *env = scheme_env(a->am);
+    char host[256] = "localhost";
+    char *realm;
+
+    if (!*conf->auth.realm)
+        gethostname(host, sizeof host - 1); /* M-AUTH-05 */
+    realm = sv_dup(sv_of(*conf->auth.realm ? conf->auth.realm : host));
+    if (!realm)
+        return TD_ENOMEM;
+    free(a->realm);
+    a->realm = realm;
+    set_algorithms(env, &conf->auth.algorithms);
+    env->lifetime_s = (uint64_t)conf->auth.nonce_lifetime;
+    return env->n_algs ? TD_OK : TD_EINVAL;
+}
+
+/* ---- a request */
+
+static void req_free(struct authn_req *r)
+{
+    list_remove(&r->node);
+    if (r->as)
+        auth_status_unref(r->as);
+    if (r->msg)
+        msg_destroy(r->msg);
+    free(r);
+}
+
+void authn_cancel(struct authn_req *r)
+{
+    auth_mod_cancel(r->a->am, r->as);
+    req_free(r);
+}
+
+/* Append `Name: value CRLF` for each header of the chain. */
+static void add_headers(struct buf *out, const msg_header_t *h)
+{
+    for (; h; h = h->sh_next) {
+        issize_t n = msg_header_field_e(NULL, 0, h, 0);
+        char *text = n < 0 ? NULL : malloc((size_t)n + 1);
+
+        if (!text || msg_header_field_e(text, n + 1, h, 0) != n) {
+            out->failed = true;
+        } else {
+            buf_printf(out, "%s: ", h->sh_class->hc_name);
+            buf_add(out, text, (size_t)n);
+            buf_puts(out, "\r\n");
+        }
+        free(text);
+    }
+}
+
+/* Say how it ended, and be gone. */
+static void req_finish(struct authn_req *r)
+{
+    const auth_status_t *as = r->as;
+    struct buf headers = BUF_INIT;
+    struct authn_result result = {
+        .phrase = as->as_phrase, .status = as->as_status, .realm = sv_of(as->as_realm),
+        .username = r->scheme.had_credentials && r->scheme.cred.username.p ? r->scheme.cred.username : SV(""),
+        .had_credentials = r->scheme.had_credentials, .stale = r->scheme.stale,
+    };
+
+    switch (as->as_status) {
+    case 0:
+        result.verdict = AUTHN_OK;
+        result.status = 200;
+        result.phrase = "OK";
+        add_headers(&headers, as->as_info);
+        break;
+    case 400:
+        result.verdict = AUTHN_BAD;
+        break;
+    case 403:
+        result.verdict = AUTHN_FORBIDDEN;
+        break;
+    case 401:
+    case 407:
+        result.verdict = AUTHN_CHALLENGE;
+        add_headers(&headers, as->as_response);
+        break;
+    default:
+        result.verdict = AUTHN_ERROR;
+    }
+    if (buf_failed(&headers)) {
+        buf_clear(&headers);
+        result.verdict = AUTHN_ERROR;
+    }
+    if (result.verdict == AUTHN_ERROR) {
+        result.status = r->scheme.is_msrp ? 408 : 500;
+        result.phrase = r->scheme.is_msrp ? "Authentication Timeout" : "Server Internal Error";
+    }
+    result.headers = buf_sv(&headers);
+    r->cb(&result, r->arg);
+    buf_fini(&headers);
+    req_free(r);
+}
+
+static void on_status(auth_magic_t *magic, auth_status_t *as)
+{
+    req_finish(magic);
+}
+
+static struct authn_req *req_new(struct authn *a, bool is_msrp, authn_cb *cb, void *arg)
+{
+    struct authn_req *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    list_init(&r->node);
+    r->a = a;
+    r->cb = cb;
+    r->arg = arg;
+    r->scheme.is_msrp = is_msrp;
+    r->as = auth_status_new(NULL);
+    if (!r->as) {
+        free(r);
+        return NULL;
+    }
+    r->as->as_plugin = &r->scheme;
+    r->as->as_magic = r;
+    r->as->as_callback = on_status;
+    return r;
+}
+
+/* Out of memory before there is a request. */
+static struct authn_req *give_up(bool is_msrp, authn_cb *cb, void *arg)
+{
+    const struct authn_result result = { .verdict = AUTHN_ERROR, .status = is_msrp ? 408 : 500, .phrase = "Out Of Memory",
+                                         .headers = SV(""), .username = SV(""), .realm = SV("") };
+
+    cb(&result, arg);
+    return NULL;
+}
+
+static struct authn_req *req_verify(struct authn_req *r, msg_auth_t *credentials, const auth_challenger_t *ach)
+{
+    auth_mod_verify(r->a->am, r->as, credentials, ach);
+    if (r->as->as_status == 100) {
+        list_append(&r->a->requests, &r->node);
+        return r;
+    }
+    req_finish(r);
+    return NULL;
+}
+
+struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg)
+{
+    struct authn_req *r = req_new(a, true, cb, arg);
+
+    if (!r)
+        return give_up(true, cb, arg);
+    r->as->as_realm = su_strdup(r->as->as_home, a->realm);
+    r->as->as_uri = su_strndup(r->as->as_home, uri.p, (isize_t)uri.n);
+    r->as->as_method = "AUTH";
+    if (!r->as->as_realm || !r->as->as_uri) {
+        req_free(r);
+        return give_up(true, cb, arg);
+    }
+    switch (sipmsg_make(&r->msg, headers)) {
+    case SIPMSG_MADE:
+        return req_verify(r, sip_object(r->msg)->sip_authorization, &origin);
+    case SIPMSG_BAD:
+        r->as->as_status = 400;
+        r->as->as_phrase = "Malformed Credentials";
+        r->scheme.had_credentials = true;
+        break;
+    case SIPMSG_NOMEM:
+        break; /* as_status is 500 from the start */
+    }
+    req_finish(r);
+    return NULL;
+}
+
+struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb, void *arg)
+{
+    struct authn_req *r = req_new(a, false, cb, arg);
+
+    if (!r)
+        return give_up(false, cb, arg);
+    r->as->as_realm = su_strndup(r->as->as_home, realm.p, (isize_t)realm.n);
+    r->as->as_method = su_strdup(r->as->as_home, sip->sip_request->rq_method_name);
+    r->as->as_uri = url_as_string(r->as->as_home, sip->sip_request->rq_url);
+    if (!r->as->as_realm || !r->as->as_method || !r->as->as_uri) {
+        req_free(r);
+        return give_up(false, cb, arg);
+    }
+    return is_proxy ? req_verify(r, sip->sip_proxy_authorization, &proxy) : req_verify(r, sip->sip_authorization, &origin);
+}

@@ -1,0 +1,238 @@
+/* Nonces and the counts already used with them. */
+#include "auth/nonce.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/crypto.h"
+#include "common/err.h"
+#include "common/hash.h"
+#include "common/list.h"
+
+enum { STRIPES = 64, TIME_BYTES = 4, RANDOM_BYTES = 8, SEED_BYTES = TIME_BYTES + RANDOM_BYTES, MAC_BYTES = 16, KEY_BYTES = 32, REALM_MAX = 1024 };
+enum { OPAQUE_LEN = 22, STRIPE_MAX = NONCE_TABLE_MAX / STRIPES, WINDOW = 64 };
+
+struct used {
+    struct hash_node node;
+    struct list age; /* in the order of first use */
+    uint8_t seed[SEED_BYTES];
+    uint64_t issued;
+    uint32_t highest;
+    uint64_t window; /* bit i: count highest - 1 - i was used */
+};
+
+struct stripe {
+    pthread_mutex_t lock;
+    struct hash table;
+    struct list age;
+    uint64_t forgotten; /* nonces issued then or before, and not in the table, are stale; 0: none was forgotten */
+};
+
+struct nonces {
+    uint8_t key[KEY_BYTES];
+    char opaque[OPAQUE_LEN + 1];
+    struct stripe stripes[STRIPES];
+};
+
+int nonces_new(struct nonces **out)
+{
+    struct nonces *n = calloc(1, sizeof *n);
+    int err = TD_OK;
+
+    *out = NULL;
+    if (!n)
+        return TD_ENOMEM;
+    crypto_random(n->key, sizeof n->key);
+    crypto_random_name(n->opaque, OPAQUE_LEN);
+    for (int i = 0; i < STRIPES; i++) {
+        pthread_mutex_init(&n->stripes[i].lock, NULL);
+        list_init(&n->stripes[i].age);
+        if (!err)
+            err = hash_init(&n->stripes[i].table, 4);
+    }
+    if (err)
+        nonces_free(&n);
+    *out = n;
+    return err;
+}
+
+static void used_free(struct stripe *s, struct used *u)
+{
+    hash_remove(&s->table, &u->node);
+    list_remove(&u->age);
+    free(u);
+}
+
+void nonces_free(struct nonces **np)
+{
+    struct nonces *n = *np;
+
+    if (!n)
+        return;
+    *np = NULL;
+    for (int i = 0; i < STRIPES; i++) {
+        list_each_safe(node, &n->stripes[i].age)
+            used_free(&n->stripes[i], list_item(node, struct used, age));
+        hash_fini(&n->stripes[i].table);
+        pthread_mutex_destroy(&n->stripes[i].lock);
+    }
+    free(n);
+}
+
+const char *nonces_opaque(const struct nonces *n)
+{
+    return n->opaque;
+}
+
+/* The first bytes of HMAC(key, seed | realm). A realm beyond REALM_MAX counts by its beginning. */
+static void nonce_mac(const struct nonces *n, const uint8_t seed[SEED_BYTES], struct sv realm, uint8_t out[32])
+{
+    uint8_t bytes[SEED_BYTES + REALM_MAX];
+    size_t len = TD_MIN(realm.n, (size_t)REALM_MAX);
+
+    memcpy(bytes, seed, SEED_BYTES);
+    if (len)
+        memcpy(bytes + SEED_BYTES, realm.p, len);
+    crypto_hmac(sv_make(n->key, sizeof n->key), sv_make(bytes, SEED_BYTES + len), out);
+}
+
+static void to_hex(const uint8_t *bytes, size_t n, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+}
+
+static bool from_hex(struct sv hex, uint8_t *out)
+{
+    for (size_t i = 0; i < hex.n; i++) {
+        char c = hex.p[i];
+        unsigned v = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 16;
+
+        if (v > 15)
+            return false;
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | v : v << 4);
+    }
+    return true;
+}
+
+void nonce_make(const struct nonces *n, struct sv realm, uint64_t now_s, char out[NONCE_LEN + 1])
+{
+    uint8_t seed[SEED_BYTES], mac[32];
+
+    for (int i = 0; i < TIME_BYTES; i++)
+        seed[i] = (uint8_t)(now_s >> (8 * (TIME_BYTES - 1 - i)));
+    crypto_random(seed + TIME_BYTES, RANDOM_BYTES);
+    nonce_mac(n, seed, realm, mac);
+    to_hex(seed, SEED_BYTES, out);
+    to_hex(mac, MAC_BYTES, out + 2 * SEED_BYTES);
+    out[NONCE_LEN] = '\0';
+}
+
+static uint64_t seed_time(const uint8_t seed[SEED_BYTES])
+{
+    uint64_t t = 0;
+
+    for (int i = 0; i < TIME_BYTES; i++)
+        t = t << 8 | seed[i];
+    return t;
+}
+
+enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s, uint64_t lifetime_s)
+{
+    uint8_t bytes[NONCE_LEN / 2], mac[32];
+
+    if (nonce.n != NONCE_LEN || !from_hex(nonce, bytes))
+        return NONCE_FOREIGN;
+    nonce_mac(n, bytes, realm, mac);
+    if (!crypto_equal(sv_make(bytes + SEED_BYTES, MAC_BYTES), sv_make(mac, MAC_BYTES)))
+        return NONCE_FOREIGN;
+    /* Another thread's clock may have ticked before ours: then it is new. */
+    return now_s > seed_time(bytes) + lifetime_s ? NONCE_STALE : NONCE_GOOD;
+}
+
+/* Has this count not been used? Then it is now. */
+static bool take_count(struct used *u, uint32_t nc)
+{
+    uint32_t behind;
+
+    if (nc > u->highest) {
+        uint32_t ahead = nc - u->highest;
+
+        u->window = ahead >= WINDOW ? 0 : u->window << ahead;
+        if (ahead <= WINDOW)
+            u->window |= (uint64_t)1 << (ahead - 1);
+        u->highest = nc;
+        return true;
+    }
+    behind = u->highest - nc;
+    if (behind == 0 || behind > WINDOW || u->window >> (behind - 1) & 1)
+        return false;
+    u->window |= (uint64_t)1 << (behind - 1);
+    return true;
+}
+
+static struct used *used_find(struct stripe *s, uint64_t hash, const uint8_t seed[SEED_BYTES])
+{
+    for (struct hash_node *node = hash_first(&s->table, hash); node; node = hash_next(node)) {
+        struct used *u = TD_CONTAINER_OF(node, struct used, node);
+
+        if (memcmp(u->seed, seed, SEED_BYTES) == 0)
+            return u;
+    }
+    return NULL;
+}
+
+/* Room for one more: the over-aged ones go (their time is over anyway), and the oldest if there is none of those. */
+static void stripe_make_room(struct stripe *s, uint64_t now_s, uint64_t lifetime_s)
+{
+    while (!list_is_empty(&s->age)) {
+        struct used *oldest = list_item(s->age.next, struct used, age);
+
+        if (now_s <= oldest->issued + lifetime_s) {
+            if (s->table.n < STRIPE_MAX)
+                return;
+            s->forgotten = TD_MAX(s->forgotten, oldest->issued);
+        }
+        used_free(s, oldest);
+    }
+}
+
+bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t lifetime_s)
+{
+    uint8_t seed[SEED_BYTES];
+    struct stripe *s;
+    struct used *u;
+    uint64_t hash, issued;
+    bool good = false;
+
+    if (nc == 0 || nonce.n != NONCE_LEN || !from_hex(sv_upto(nonce, sizeof seed * 2), seed))
+        return false;
+    hash = hash_bytes(seed, sizeof seed);
+    issued = seed_time(seed);
+    s = &n->stripes[hash >> 58];
+    pthread_mutex_lock(&s->lock);
+    u = used_find(s, hash, seed);
+    if (u) {
+        good = take_count(u, nc);
+        goto out;
+    }
+    if (now_s > issued + NONCE_FIRST_USE_S || (s->forgotten && issued <= s->forgotten))
+        goto out;
+    stripe_make_room(s, now_s, lifetime_s);
+    u = calloc(1, sizeof *u);
+    if (!u) /* what cannot be remembered cannot be accepted */
+        goto out;
+    memcpy(u->seed, seed, sizeof seed);
+    u->issued = issued;
+    u->highest = nc;
+    hash_insert(&s->table, &u->node, hash);
+    list_append(&s->age, &u->age);
+    good = true;
+out:
+    pthread_mutex_unlock(&s->lock);
+    return good;
+}

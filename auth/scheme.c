@@ -1,0 +1,276 @@
+/* The Sofia authentication scheme: which credentials, are they right, are they fresh, what to answer.
+ *
+ * The order of the questions decides what a stranger can learn. The digest is always computed, for an unknown user with
+ * a decoy HA1; only who gave a right digest hears that the nonce is stale (401 with stale=true) or the user blocked
+ * (403); everybody else gets the same challenge. RFC 7616, RFC 8760; M-AUTH-02 to M-AUTH-15, S-AUT-01 to S-AUT-13. */
+#include "auth/scheme.h"
+
+#include <pthread.h>
+#include <sofia-sip/msg_header.h>
+#include <sofia-sip/su_string.h>
+
+#include "auth/nonce.h"
+#include "common/err.h"
+
+struct scheme_mod {
+    auth_mod_t mod;
+    struct auth_plugin_t env;
+};
+
+auth_plugin_t *scheme_env(auth_mod_t *am)
+{
+    return &((struct scheme_mod *)(void *)am)->env;
+}
+
+static bool is_offered(const auth_plugin_t *env, enum digest_alg alg)
+{
+    for (size_t i = 0; i < env->n_algs; i++)
+        if (env->algs[i] == alg)
+            return true;
+    return false;
+}
+
+/* ---- answers */
+
+static void set_status(auth_status_t *as, int status, const char *phrase)
+{
+    as->as_status = status;
+    as->as_phrase = phrase;
+}
+
+/* One header for each algorithm; only: that one alone. */
+static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach, const enum digest_alg *only)
+{
+    auth_plugin_t *env = scheme_env(am);
+    struct sv realm = sv_of(as->as_realm);
+    msg_header_t **next = &as->as_response;
+    char nonce[NONCE_LEN + 1];
+
+    nonce_make(env->nonces, realm, env->now_s(), nonce);
+    for (size_t i = 0; i < env->n_algs; i++) {
+        struct buf value = BUF_INIT;
+
+        if (only && *only != env->algs[i])
+            continue;
+        digest_challenge_print(&value, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)), as->as_stale);
+        *next = buf_failed(&value) ? NULL : msg_header_make(as->as_home, ach->ach_header, value.p);
+        buf_fini(&value);
+        if (!*next) {
+            set_status(as, 500, auth_internal_server_error);
+            return;
+        }
+        next = &(*next)->sh_next;
+    }
+    set_status(as, ach->ach_status, ach->ach_phrase);
+}
+
+static void challenge(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach)
+{
+    challenge_with(am, as, ach, NULL);
+}
+
+static void challenge_stale(struct auth_splugin_t *s)
+{
+    s->stale = true;
+    s->as->as_stale = 1;
+    challenge(s->am, s->as, s->ach);
+}
+
+/* Users whose rows were made elsewhere may have an HA1 for MD5 alone, and a client tries the first algorithm it knows. So
+ * whoever failed with SHA-256 is asked for MD5 next, known or not. */
+static void challenge_again(struct auth_splugin_t *s)
+{
+    static const enum digest_alg md5 = DIGEST_MD5;
+    bool narrow = s->had_credentials && s->alg == DIGEST_SHA256 && is_offered(scheme_env(s->am), DIGEST_MD5);
+
+    challenge_with(s->am, s->as, s->ach, narrow ? &md5 : NULL);
+}
+
+/* ---- judging */
+
+/* What the second hash covers: the frame's own bytes for MSRP (M-AUTH-07), the parameter's for SIP (S-AUT-05). */
+static struct sv hashed_uri(const struct auth_splugin_t *s)
+{
+    return s->is_msrp ? sv_of(s->as->as_uri) : s->cred.uri;
+}
+
+static void admit(struct auth_splugin_t *s, struct sv ha1)
+{
+    auth_status_t *as = s->as;
+    struct buf value = BUF_INIT;
+    char rspauth[CRYPTO_HEX_MAX];
+
+    as->as_user = su_strndup(as->as_home, s->cred.username.p, (isize_t)s->cred.username.n);
+    if (!as->as_user) {
+        set_status(as, 500, auth_internal_server_error);
+        return;
+    }
+    if (s->ach->ach_info && s->cred.qop.p) {
+        digest_response(s->alg, &s->cred, ha1, SV(""), hashed_uri(s), rspauth);
+        digest_info_print(&value, sv_of(rspauth), s->cred.cnonce, s->cred.nc);
+        as->as_info = buf_failed(&value) ? NULL : msg_header_make(as->as_home, s->ach->ach_info, value.p);
+        buf_fini(&value);
+        if (!as->as_info) {
+            set_status(as, 500, auth_internal_server_error);
+            return;
+        }
+    }
+    set_status(as, 0, "");
+}
+
+static void judge(struct auth_splugin_t *s, const struct db_cred *user)
+{
+    auth_plugin_t *env = scheme_env(s->am);
+    struct sv ha1 = sv_of(s->alg == DIGEST_MD5 ? user->ha1_md5 : user->ha1_sha256), nonce = s->cred.nonce;
+    bool has_ha1 = user->found && ha1.n, right;
+    char expected[CRYPTO_HEX_MAX];
+
+    if (!has_ha1)
+        ha1 = sv_of(env->decoy[s->alg]);
+    digest_response(s->alg, &s->cred, ha1, sv_of(s->as->as_method), hashed_uri(s), expected);
+    right = crypto_equal(s->cred.response, sv_of(expected));
+    if (!right || !has_ha1) {
+        challenge_again(s);
+        return;
+    }
+    if (nonce_check(env->nonces, nonce, sv_of(s->as->as_realm), env->now_s(), env->lifetime_s) != NONCE_GOOD ||
+        !nonce_use(env->nonces, nonce, s->nc, env->now_s(), env->lifetime_s)) {
+        challenge_stale(s);
+        return;
+    }
+    if (user->blocked) {
+        set_status(s->as, 403, "Forbidden");
+        return;
+    }
+    admit(s, ha1);
+}
+
+static void looked_up(int err, const struct db_cred *user, void *arg)
+{
+    struct auth_splugin_t *s = arg;
+
+    s->lookup = NULL;
+    if (err)
+        set_status(s->as, 500, "Authentication Unavailable");
+    else
+        judge(s, user);
+    s->as->as_callback(s->as->as_magic, s->as);
+}
+
+/* ---- reading the request */
+
+/* Find Digest credentials for our realm, best with an algorithm that we offered. False: a header of ours is malformed. */
+static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
+{
+    auth_plugin_t *env = scheme_env(s->am);
+    msg_auth_t *chosen = NULL;
+    bool chosen_offered = false;
+
+    for (; au && !chosen_offered; au = au->au_next) {
+        bool good = su_casematch(au->au_scheme, "Digest");
+        enum digest_alg alg = DIGEST_MD5;
+        bool offered;
+
+        if (!good)
+            continue;
+        digest_cred_init(&s->cred);
+        for (const msg_param_t *p = au->au_params; p && *p && good; p++)
+            good = digest_take_param(&s->cred, sv_of(*p));
+        if (!good)
+            return false;
+        if (!s->cred.realm.p || !sv_eq(s->cred.realm, sv_of(s->as->as_realm)))
+            continue;
+        offered = (!s->cred.algorithm.p || digest_alg_parse(s->cred.algorithm, &alg)) && is_offered(env, alg);
+        if (!chosen || offered) {
+            chosen = au;
+            chosen_offered = offered;
+        }
+    }
+    s->had_credentials = chosen != NULL;
+    s->as->as_match = (msg_header_t *)chosen;
+    if (!chosen)
+        return true;
+    digest_cred_init(&s->cred);
+    for (const msg_param_t *p = chosen->au_params; p && *p; p++)
+        digest_take_param(&s->cred, sv_of(*p));
+    return true;
+}
+
+/* Is everything there that a digest needs? If not, a new challenge shows how it is done (M-AUTH-09). */
+static bool is_complete(struct auth_splugin_t *s)
+{
+    const struct digest_cred *c = &s->cred;
+
+    s->alg = DIGEST_MD5;
+    if (c->algorithm.p && !digest_alg_parse(c->algorithm, &s->alg))
+        return false;
+    if (!is_offered(scheme_env(s->am), s->alg))
+        return false;
+    if (!c->username.n || !c->nonce.n || !c->response.n)
+        return false;
+    if (c->qop.p)
+        return sv_eq_nocase(c->qop, SV("auth")) && c->cnonce.n && digest_nc_parse(c->nc, &s->nc);
+    /* The form of RFC 2069 has no count: its nonce serves for one request. */
+    s->nc = 1;
+    return !s->is_msrp;
+}
+
+static void check(auth_mod_t *am, auth_status_t *as, msg_auth_t *au, const auth_challenger_t *ach)
+{
+    struct auth_splugin_t *s = as->as_plugin;
+    auth_plugin_t *env = scheme_env(am);
+    struct db_cred user;
+    int known;
+
+    s->am = am;
+    s->as = as;
+    s->ach = ach;
+    if (!find_credentials(s, au)) {
+        set_status(as, 400, "Malformed Credentials");
+        return;
+    }
+    if (!s->had_credentials || !is_complete(s)) {
+        challenge(am, as, ach);
+        return;
+    }
+    /* Optional in MSRP (M-AUTH-08), the hashed text in SIP (S-AUT-06). */
+    if (s->cred.uri.p ? !env->uri_ok(s->cred.uri, sv_of(as->as_uri), sv_of(as->as_method)) : !s->is_msrp) {
+        set_status(as, 400, "Digest URI Mismatch");
+        return;
+    }
+    known = db_cred_get(env->db, s->cred.username, sv_of(as->as_realm), &user, env->mailbox, looked_up, s, &s->lookup);
+    if (known == 1)
+        judge(s, &user);
+    else if (known == 0)
+        set_status(as, 100, "Trying");
+    else
+        set_status(as, 500, "Authentication Unavailable");
+}
+
+static void cancel(auth_mod_t *am, auth_status_t *as)
+{
+    struct auth_splugin_t *s = as->as_plugin;
+
+    if (s->lookup)
+        db_cred_cancel(s->lookup);
+    s->lookup = NULL;
+}
+
+static auth_scheme_t scheme = {
+    SCHEME_NAME, sizeof(struct scheme_mod), auth_init_default, check, challenge, cancel, auth_destroy_default,
+};
+
+static int register_result;
+
+static void register_once(void)
+{
+    register_result = auth_mod_register_plugin(&scheme);
+}
+
+int scheme_register(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, register_once);
+    return register_result == 0 ? TD_OK : TD_ELIMIT;
+}
