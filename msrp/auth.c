@@ -223,6 +223,11 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
 
     if (!a)
         return;
+    if (!conn_may_request(m->conn)) {
+        free(a);
+        conn_finish(m->conn, CLOSE_LIMIT);
+        return;
+    }
     a->m = m;
     a->tid_n = (uint8_t)h->tid.n;
     memcpy(a->tid, h->tid.p, h->tid.n);

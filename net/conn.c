@@ -227,6 +227,11 @@ static void release(struct conn *c)
     loop_defer(w->loop, &c->defer_free);
 }
 
+bool conn_may_request(struct conn *c)
+{
+    return !c->counted || limits_request(c->worker->limits, &c->peer);
+}
+
 void conn_close(struct conn *c, enum close_reason reason)
 {
     if (c->defer_free.queued)

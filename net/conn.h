@@ -155,6 +155,9 @@ void conn_resume(struct conn *c, enum conn_pause why);
 
 /* End it now: what is queued is lost. */
 void conn_close(struct conn *c, enum close_reason reason);
+/* A request (SIP, or AUTH) came on it. False: its source sends too many, or is shut out; it is to be closed with CLOSE_LIMIT. */
+bool conn_may_request(struct conn *c);
+
 /* All connections of a worker. */
 void conn_close_all(struct worker *w, enum close_reason reason);
 /* down() now, nothing more is read; what is queued still goes out (for 10 s at most), then it is closed. A dialled

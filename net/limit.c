@@ -1,9 +1,10 @@
-/* Connection limits: a total, and a count for each source, in shards with a lock each. */
+/* Limits: a total, and a record for each source with connections or a ban, in shards with a lock each. */
 #include "net/limit.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/err.h"
 #include "common/hash.h"
@@ -19,7 +20,11 @@ struct source_key {
 struct source {
     struct hash_node node;
     struct source_key key;
-    uint64_t open; /* never 0 while in the table */
+    uint64_t open; /* 0 only while banned */
+    uint64_t second, requests; /* that came in this second */
+    uint64_t banned_until; /* 0: not banned; may be in the past */
+    const char *reason;    /* static */
+    struct addr addr;      /* that was banned */
 };
 
 struct shard {
@@ -30,9 +35,20 @@ struct shard {
 struct limits {
     uint64_t max, per_address; /* atomic */
     uint64_t open;             /* atomic: in all */
+    uint64_t per_second, ban_s; /* atomic */
+    uint64_t n_bans;           /* atomic: sources with banned_until */
+    uint64_t (*now_s)(void);
     unsigned n_shards;         /* initialised so far */
     struct shard shards[SHARDS];
 };
+
+static uint64_t monotonic_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec;
+}
 
 int limits_new(struct limits **out, uint64_t connections, uint64_t per_address)
 {
@@ -42,7 +58,9 @@ int limits_new(struct limits **out, uint64_t connections, uint64_t per_address)
     *out = NULL;
     if (!l)
         return err;
+    l->now_s = monotonic_s;
     limits_set(l, connections, per_address);
+    limits_set_requests(l, 0, 1);
     for (; l->n_shards < SHARDS; l->n_shards++) {
         struct shard *s = &l->shards[l->n_shards];
 
@@ -106,21 +124,56 @@ static struct source *find_source(struct shard *s, const struct source_key *key,
     return NULL;
 }
 
-static bool enter_source(struct shard *s, const struct source_key *key, uint64_t hash, uint64_t max)
+/* Under the shard's lock, as are those below. */
+static void forget_if_idle(struct shard *s, struct source *src)
 {
-    struct source *src = find_source(s, key, hash);
+    if (src->open || src->banned_until)
+        return;
+    hash_remove(&s->sources, &src->node);
+    free(src);
+}
+
+static void lift_ban(struct limits *l, struct source *src)
+{
+    src->banned_until = 0;
+    __atomic_fetch_sub(&l->n_bans, 1, __ATOMIC_RELAXED);
+}
+
+/* Banned now? A ban whose time is over is lifted. */
+static bool is_banned(struct limits *l, struct source *src, uint64_t now)
+{
+    if (src->banned_until && src->banned_until <= now)
+        lift_ban(l, src);
+    return src->banned_until != 0;
+}
+
+static struct source *add_source(struct shard *s, const struct source_key *key, uint64_t hash)
+{
+    struct source *src = calloc(1, sizeof *src);
 
     if (src) {
-        if (src->open >= max)
-            return false;
-        src->open++;
-        return true;
+        src->key = *key;
+        hash_insert(&s->sources, &src->node, hash);
     }
-    src = max > 0 ? malloc(sizeof *src) : NULL;
+    return src;
+}
+
+static bool enter_source(struct limits *l, struct shard *s, const struct source_key *key, uint64_t hash)
+{
+    uint64_t max = __atomic_load_n(&l->per_address, __ATOMIC_RELAXED);
+    struct source *src = find_source(s, key, hash);
+
+    if (src && is_banned(l, src, l->now_s()))
+        return false;
+    if (!src)
+        src = max > 0 ? add_source(s, key, hash) : NULL;
     if (!src)
         return false;
-    *src = (struct source){ .key = *key, .open = 1 };
-    hash_insert(&s->sources, &src->node, hash);
+    if (src->open >= max) {
+        forget_if_idle(s, src);
+        return false;
+    }
+    src->open++;
     return true;
 }
 
@@ -137,7 +190,7 @@ bool limits_enter(struct limits *l, const struct addr *a)
     }
     s = find_shard(l, a, &key, &hash);
     pthread_mutex_lock(&s->lock);
-    may = enter_source(s, &key, hash, __atomic_load_n(&l->per_address, __ATOMIC_RELAXED));
+    may = enter_source(l, s, &key, hash);
     pthread_mutex_unlock(&s->lock);
     if (!may)
         __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
@@ -154,10 +207,174 @@ void limits_leave(struct limits *l, const struct addr *a)
     pthread_mutex_lock(&s->lock);
     src = find_source(s, &key, hash);
     assert(src); /* who leaves has entered */
-    if (--src->open == 0) {
-        hash_remove(&s->sources, &src->node);
-        free(src);
-    }
+    src->open--;
+    is_banned(l, src, l->now_s());
+    forget_if_idle(s, src);
     pthread_mutex_unlock(&s->lock);
     __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
+}
+
+void limits_set_clock(struct limits *l, uint64_t (*now_s)(void))
+{
+    l->now_s = now_s;
+}
+
+void limits_set_requests(struct limits *l, uint64_t per_second, uint64_t ban_s)
+{
+    __atomic_store_n(&l->per_second, per_second, __ATOMIC_RELAXED);
+    __atomic_store_n(&l->ban_s, ban_s, __ATOMIC_RELAXED);
+}
+
+/* A walk over all bans, which lifts those whose time is over. */
+struct ban_walk {
+    struct limits *limits;
+    struct shard *shard;
+    uint64_t now;
+    struct limits_ban *v; /* NULL: only lift */
+    size_t n, room;
+};
+
+static void walk_source(struct hash_node *node, void *arg)
+{
+    struct source *src = TD_CONTAINER_OF(node, struct source, node);
+    struct ban_walk *w = arg;
+
+    if (!is_banned(w->limits, src, w->now))
+        forget_if_idle(w->shard, src);
+    else if (w->n < w->room)
+        w->v[w->n++] = (struct limits_ban){ src->addr, src->banned_until - w->now, src->reason };
+}
+
+static void walk_bans(struct ban_walk *w)
+{
+    w->now = w->limits->now_s();
+    for (unsigned i = 0; i < SHARDS; i++) {
+        w->shard = &w->limits->shards[i];
+        pthread_mutex_lock(&w->shard->lock);
+        hash_each(&w->shard->sources, walk_source, w);
+        pthread_mutex_unlock(&w->shard->lock);
+    }
+}
+
+/* Room for one more ban? Holds no lock. */
+static bool has_room(struct limits *l)
+{
+    struct ban_walk w = { .limits = l };
+
+    if (__atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) >= LIMITS_BANS_MAX)
+        walk_bans(&w);
+    return __atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) < LIMITS_BANS_MAX;
+}
+
+static void set_ban(struct limits *l, struct source *src, const struct addr *a, uint64_t seconds, const char *reason)
+{
+    if (!seconds)
+        seconds = __atomic_load_n(&l->ban_s, __ATOMIC_RELAXED);
+    if (!src->banned_until)
+        __atomic_fetch_add(&l->n_bans, 1, __ATOMIC_RELAXED);
+    src->banned_until = l->now_s() + seconds;
+    src->reason = reason;
+    src->addr = *a;
+    addr_set_port(&src->addr, 0);
+}
+
+int limits_ban(struct limits *l, const struct addr *a, uint64_t seconds, const char *reason)
+{
+    struct source_key key;
+    uint64_t hash;
+    struct shard *s = find_shard(l, a, &key, &hash);
+    struct source *src;
+
+    if (!has_room(l))
+        return TD_ELIMIT;
+    pthread_mutex_lock(&s->lock);
+    src = find_source(s, &key, hash);
+    if (!src)
+        src = add_source(s, &key, hash);
+    if (src)
+        set_ban(l, src, a, seconds, reason);
+    pthread_mutex_unlock(&s->lock);
+    return src ? TD_OK : TD_ENOMEM;
+}
+
+bool limits_unban(struct limits *l, const struct addr *a)
+{
+    struct source_key key;
+    uint64_t hash;
+    struct shard *s = find_shard(l, a, &key, &hash);
+    struct source *src;
+    bool was;
+
+    pthread_mutex_lock(&s->lock);
+    src = find_source(s, &key, hash);
+    was = src && is_banned(l, src, l->now_s());
+    if (was)
+        lift_ban(l, src);
+    if (src)
+        forget_if_idle(s, src);
+    pthread_mutex_unlock(&s->lock);
+    return was;
+}
+
+bool limits_is_banned(struct limits *l, const struct addr *a)
+{
+    struct source_key key;
+    uint64_t hash;
+    struct shard *s = find_shard(l, a, &key, &hash);
+    struct source *src;
+    bool banned;
+
+    if (!__atomic_load_n(&l->n_bans, __ATOMIC_RELAXED))
+        return false;
+    pthread_mutex_lock(&s->lock);
+    src = find_source(s, &key, hash);
+    banned = src && is_banned(l, src, l->now_s());
+    if (src)
+        forget_if_idle(s, src);
+    pthread_mutex_unlock(&s->lock);
+    return banned;
+}
+
+bool limits_request(struct limits *l, const struct addr *a)
+{
+    uint64_t max = __atomic_load_n(&l->per_second, __ATOMIC_RELAXED), now;
+    struct source_key key;
+    uint64_t hash;
+    struct source *src;
+    struct shard *s;
+    bool may = true;
+
+    if (!max)
+        return true;
+    s = find_shard(l, a, &key, &hash);
+    now = l->now_s();
+    pthread_mutex_lock(&s->lock);
+    src = find_source(s, &key, hash);
+    if (src) {
+        if (src->second != now) {
+            src->second = now;
+            src->requests = 0;
+        }
+        may = !is_banned(l, src, now) && ++src->requests <= max;
+        if (!may && !src->banned_until && __atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) < LIMITS_BANS_MAX)
+            set_ban(l, src, a, 0, "too many requests");
+    }
+    pthread_mutex_unlock(&s->lock);
+    return may;
+}
+
+int limits_bans(struct limits *l, struct limits_ban **out, size_t *n)
+{
+    /* the room is for those that are there now; what is added meanwhile is left out */
+    struct ban_walk w = { .limits = l, .room = __atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) };
+
+    *out = NULL;
+    *n = 0;
+    w.v = calloc(w.room ? w.room : 1, sizeof *w.v);
+    if (!w.v)
+        return TD_ENOMEM;
+    walk_bans(&w);
+    *out = w.v;
+    *n = w.n;
+    return TD_OK;
 }

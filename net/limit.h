@@ -1,5 +1,6 @@
-/* Limits on connections: in all, and for each source, which is an IPv4 address or an IPv6 /64. Shared by all
- * workers, thread-safe; takes a lock, so it is asked once per accept and never per frame. */
+/* Limits on connections, in all and for each source, on the requests of a source, and sources that are shut out.
+ * A source is an IPv4 address or an IPv6 /64. Shared by all workers, thread-safe; takes a lock, so it is asked once per accept, and
+ * per SIP request and AUTH when there is a limit for those, never per frame. */
 #pragma once
 
 #include "net/addr.h"
@@ -14,3 +15,28 @@ void limits_set(struct limits *l, uint64_t connections, uint64_t per_address);
 /* May this address open one more connection? If so it is counted, until limits_leave() with the same address. */
 bool limits_enter(struct limits *l, const struct addr *a);
 void limits_leave(struct limits *l, const struct addr *a);
+
+/* Requests of one source in a second, 0: no limit; and for how long a source over it is shut out. */
+void limits_set_requests(struct limits *l, uint64_t per_second, uint64_t ban_s);
+
+/* One request came from a source that has entered. False: it is over the limit, or shut out: end its connection. */
+bool limits_request(struct limits *l, const struct addr *a);
+
+/* Sources that are shut out: limits_enter() refuses them. */
+enum { LIMITS_BANS_MAX = 65536 };
+
+/* seconds 0: as limits_set_requests() says. reason: static. A ban that is there already gets the new end. TD_ELIMIT: LIMITS_BANS_MAX. */
+int limits_ban(struct limits *l, const struct addr *a, uint64_t seconds, const char *reason);
+bool limits_unban(struct limits *l, const struct addr *a); /* false: it was not banned */
+bool limits_is_banned(struct limits *l, const struct addr *a);
+
+struct limits_ban {
+    struct addr addr; /* as given; it stands for its whole source */
+    uint64_t left_s;
+    const char *reason;
+};
+/* All of them, copied: *out is the caller's to free. */
+int limits_bans(struct limits *l, struct limits_ban **out, size_t *n);
+
+/* For tests: the clock, in seconds. */
+void limits_set_clock(struct limits *l, uint64_t (*now_s)(void));

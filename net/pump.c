@@ -419,6 +419,10 @@ static size_t pump_data(struct conn *c, const char *b, size_t n)
         case SIPFRAME_OK:
             if (frame.len > left)
                 goto partial;
+            if (!sv_starts(sv_make(at, left), SV("SIP/2.0 ")) && !conn_may_request(c)) {
+                conn_close(c, CLOSE_LIMIT);
+                return n;
+            }
             note_last(p, f, sv_make(at, left));
             conn_write(f->leg, at, frame.len);
             stats_inc(&p->worker->stats, STAT_sip_messages);

@@ -194,6 +194,76 @@ static int connections(void *arg, rpc_connection_fn *emit, void *to)
     return TD_OK;
 }
 
+/* ---- sources that are shut out ---- */
+
+static int ban_list(void *arg, rpc_ban_fn *emit, void *to)
+{
+    struct edge *e = arg;
+    int64_t now = (int64_t)time(NULL);
+    struct limits_ban *bans;
+    bool more = true;
+    size_t n;
+    int err = limits_bans(e->limits, &bans, &n);
+
+    for (size_t i = 0; !err && more && i < n; i++) {
+        char text[ADDR_TEXT_MAX];
+        const struct rpc_ban row = {
+            .address = addr_host_text(&bans[i].addr, text),
+            .until = now + (int64_t)bans[i].left_s,
+            .reason = bans[i].reason,
+        };
+
+        more = emit(to, &row);
+    }
+    free(bans);
+    return err;
+}
+
+/* On a worker: close what is open from sources that are banned now. */
+struct eviction {
+    struct post post;
+    struct worker *worker; /* borrowed */
+};
+
+static void on_eviction(struct post *p)
+{
+    struct eviction *ev = TD_CONTAINER_OF(p, struct eviction, post);
+
+    list_each_safe(node, &ev->worker->conns) {
+        struct conn *c = list_item(node, struct conn, all_node);
+
+        if (c->counted && limits_is_banned(ev->worker->limits, &c->peer))
+            conn_close(c, CLOSE_KICKED);
+    }
+    free(ev);
+}
+
+static int ban_add(void *arg, const char *address, int64_t seconds)
+{
+    struct edge *e = arg;
+    struct addr a;
+    int err = addr_from_host(&a, sv_of(address), 0) ? limits_ban(e->limits, &a, (uint64_t)seconds, "by hand") : TD_EINVAL;
+
+    for (unsigned i = 0; !err && i < e->n_workers; i++) {
+        struct eviction *ev = calloc(1, sizeof *ev);
+
+        if (!ev)
+            return TD_ENOMEM;
+        ev->post.fn = on_eviction;
+        ev->worker = &e->workers[i].worker;
+        mailbox_post(loop_mailbox(ev->worker->loop), &ev->post);
+    }
+    return err;
+}
+
+static int ban_del(void *arg, const char *address)
+{
+    struct edge *e = arg;
+    struct addr a;
+
+    return addr_from_host(&a, sv_of(address), 0) && limits_unban(e->limits, &a) ? TD_OK : TD_ENOENT;
+}
+
 /* ---- the rest ---- */
 
 static void stats(void *arg, struct stats *sum)
@@ -241,6 +311,9 @@ void backend_init(struct edge *e)
         .map_size = map_size,
         .reload = reload,
         .kick = kick,
+        .ban_list = ban_list,
+        .ban_add = ban_add,
+        .ban_del = ban_del,
         .user_changed = user_changed,
     };
 }

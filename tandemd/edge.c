@@ -355,6 +355,8 @@ static int build(struct edge *e)
     if (!err)
         err = limits_new(&e->limits, (uint64_t)conf->limits.connections, (uint64_t)conf->limits.connections_per_address);
     if (!err)
+        limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
+    if (!err)
         err = open_tls(e);
     if (!err)
         err = nonces_new(&e->nonces);

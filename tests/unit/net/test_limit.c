@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "common/err.h"
 #include "tests/unit/harness.h"
 
 static struct addr addr(const char *text)
@@ -180,7 +181,175 @@ TEST(threads_share_the_limits_and_lose_no_count)
     limits_free(&l);
 }
 
+static uint64_t test_now = 1000;
+
+static uint64_t test_clock(void)
+{
+    return test_now;
+}
+
+static int ban(struct limits *l, const char *text, uint64_t seconds)
+{
+    struct addr a = addr(text);
+
+    return limits_ban(l, &a, seconds, "test");
+}
+
+static bool unban(struct limits *l, const char *text)
+{
+    struct addr a = addr(text);
+
+    return limits_unban(l, &a);
+}
+
+static bool is_banned(struct limits *l, const char *text)
+{
+    struct addr a = addr(text);
+
+    return limits_is_banned(l, &a);
+}
+
+static bool request(struct limits *l, const char *text)
+{
+    struct addr a = addr(text);
+
+    return limits_request(l, &a);
+}
+
+static size_t count_bans(struct limits *l)
+{
+    struct limits_ban *bans;
+    size_t n;
+
+    CHECK_INT(limits_bans(l, &bans, &n), 0);
+    free(bans);
+    return n;
+}
+
+TEST(a_banned_source_is_refused_until_its_time_is_over)
+{
+    struct limits *l;
+
+    CHECK_INT(limits_new(&l, 100, 100), 0);
+    limits_set_clock(l, test_clock);
+    limits_set_requests(l, 0, 300);
+    CHECK_INT(ban(l, "192.0.2.1", 10), 0);
+    CHECK(!enter(l, "192.0.2.1"));
+    CHECK(enter(l, "192.0.2.2"));
+    CHECK(is_banned(l, "192.0.2.1") && !is_banned(l, "192.0.2.2"));
+    test_now += 9;
+    CHECK(!enter(l, "192.0.2.1"));
+    test_now += 1;
+    CHECK(!is_banned(l, "192.0.2.1"));
+    CHECK(enter(l, "192.0.2.1"));
+    CHECK_INT(count_bans(l), 0);
+
+    CHECK_INT(ban(l, "192.0.2.9", 0), 0); /* as configured */
+    test_now += 299;
+    CHECK(is_banned(l, "192.0.2.9"));
+    CHECK_INT(ban(l, "192.0.2.9", 5), 0); /* a new end, not a second ban */
+    CHECK_INT(count_bans(l), 1);
+    test_now += 5;
+    CHECK_INT(count_bans(l), 0);
+    limits_free(&l);
+}
+
+TEST(a_ban_is_lifted_by_hand_and_is_for_a_whole_ipv6_network)
+{
+    struct limits_ban *bans;
+    struct limits *l;
+    char text[ADDR_TEXT_MAX];
+    size_t n;
+
+    CHECK_INT(limits_new(&l, 100, 100), 0);
+    limits_set_clock(l, test_clock);
+    CHECK(!unban(l, "2001:db8::1"));
+    CHECK_INT(ban(l, "2001:db8::1", 60), 0);
+    CHECK(!enter(l, "2001:db8::2"));
+    CHECK(enter(l, "2001:db8:0:1::1"));
+    CHECK_INT(limits_bans(l, &bans, &n), 0);
+    CHECK_INT(n, 1);
+    CHECK_STR(addr_host_text(&bans[0].addr, text), "2001:db8::1");
+    CHECK_INT(bans[0].left_s, 60);
+    CHECK_STR(bans[0].reason, "test");
+    free(bans);
+    CHECK(unban(l, "2001:db8::3"));
+    CHECK(enter(l, "2001:db8::2"));
+    CHECK(!unban(l, "2001:db8::3"));
+    limits_free(&l);
+}
+
+TEST(a_ban_while_connections_are_open_outlives_them)
+{
+    struct limits *l;
+
+    CHECK_INT(limits_new(&l, 100, 100), 0);
+    limits_set_clock(l, test_clock);
+    CHECK(enter(l, "192.0.2.1"));
+    CHECK_INT(ban(l, "192.0.2.1", 10), 0);
+    leave(l, "192.0.2.1");
+    CHECK(!enter(l, "192.0.2.1"));
+    test_now += 10;
+    CHECK(enter(l, "192.0.2.1"));
+    leave(l, "192.0.2.1");
+    limits_free(&l);
+}
+
+TEST(too_many_requests_in_a_second_shut_a_source_out)
+{
+    struct limits *l;
+
+    CHECK_INT(limits_new(&l, 100, 100), 0);
+    limits_set_clock(l, test_clock);
+    CHECK(enter(l, "192.0.2.1") && enter(l, "192.0.2.1") && enter(l, "192.0.2.2"));
+    for (int i = 0; i < 1000; i++)
+        CHECK(request(l, "192.0.2.1")); /* no limit yet */
+    limits_set_requests(l, 3, 20);
+    for (int second = 0; second < 5; second++) {
+        for (int i = 0; i < 3; i++)
+            CHECK(request(l, "192.0.2.1"));
+        test_now++;
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(request(l, "192.0.2.1"));
+    CHECK(!request(l, "192.0.2.1"));
+    CHECK(is_banned(l, "192.0.2.1"));
+    CHECK(request(l, "192.0.2.2"));
+    test_now++;
+    CHECK(!request(l, "192.0.2.1")); /* on its other connection */
+    CHECK(!enter(l, "192.0.2.1"));
+    test_now += 19;
+    CHECK(request(l, "192.0.2.1"));
+    CHECK(enter(l, "192.0.2.1"));
+    limits_free(&l);
+}
+
+TEST(bans_are_bounded_and_those_that_are_over_make_room)
+{
+    struct limits *l;
+    char text[ADDR_TEXT_MAX];
+
+    CHECK_INT(limits_new(&l, 100, 100), 0);
+    limits_set_clock(l, test_clock);
+    for (unsigned i = 0; i < LIMITS_BANS_MAX; i++) {
+        snprintf(text, sizeof text, "10.0.%u.%u", i >> 8, i & 255);
+        CHECK_INT(ban(l, text, i < 1000 ? 5 : 50), 0);
+    }
+    CHECK_INT(ban(l, "192.0.2.1", 5), TD_ELIMIT);
+    CHECK_INT(count_bans(l), LIMITS_BANS_MAX);
+    test_now += 5;
+    CHECK_INT(ban(l, "192.0.2.1", 5), 0);
+    CHECK_INT(count_bans(l), LIMITS_BANS_MAX - 1000 + 1);
+    test_now += 50;
+    CHECK_INT(count_bans(l), 0);
+    limits_free(&l);
+}
+
 SUITE(limit_suite, TEST_ROW(the_total_is_enforced_and_given_back), TEST_ROW(each_address_has_its_own_limit_and_ports_do_not_matter),
       TEST_ROW(an_ipv6_subscriber_is_a_64_bit_prefix), TEST_ROW(a_refused_connection_takes_nothing_of_the_total),
       TEST_ROW(new_limits_hold_for_what_comes_after), TEST_ROW(addresses_that_left_take_no_memory),
-      TEST_ROW(threads_share_the_limits_and_lose_no_count));
+      TEST_ROW(threads_share_the_limits_and_lose_no_count),
+      TEST_ROW(a_banned_source_is_refused_until_its_time_is_over),
+      TEST_ROW(a_ban_is_lifted_by_hand_and_is_for_a_whole_ipv6_network),
+      TEST_ROW(a_ban_while_connections_are_open_outlives_them), TEST_ROW(too_many_requests_in_a_second_shut_a_source_out),
+      TEST_ROW(bans_are_bounded_and_those_that_are_over_make_room));
