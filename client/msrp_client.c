@@ -57,11 +57,19 @@ static struct wire *wire_new(void)
     return w;
 }
 
-static struct mc_session *find_session(struct mc *mc, struct sv own)
+static struct mc_session *find_session(struct mc_link *l, struct sv own)
 {
+    struct mc *mc = TD_CONTAINER_OF(l->net, struct mc, net);
+    struct wire *w = wire_of(l);
     struct mc_uri u;
     uint64_t hash;
 
+    if (!list_is_empty(&w->sessions)) { /* the only one, mostly */
+        struct mc_session *s = list_item(w->sessions.next, struct mc_session, link_node);
+
+        if (s->uri && sv_eq(sv_of(s->uri), own))
+            return s;
+    }
     if (!mc_uri_parse(own, &u) || u.session.n == 0)
         return NULL;
     hash = hash_bytes(u.session.p, u.session.n);
@@ -98,11 +106,14 @@ static const char *code_text(unsigned code)
 
 static void respond(struct mc_link *l, struct sv tid, struct sv to, struct sv own, unsigned code)
 {
-    char line[96];
-    int n = snprintf(line, sizeof line, "MSRP " SV_FMT " %03u %s\r\nTo-Path: ", SV_ARG(tid), code, code_text(code));
+    const char digits[] = { ' ', (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
 
     mc_out_interrupt(l);
-    mc_link_write(l, line, (size_t)n);
+    mc_link_puts(l, SV("MSRP "));
+    mc_link_puts(l, tid);
+    mc_link_write(l, digits, sizeof digits);
+    mc_link_puts(l, sv_of(code_text(code)));
+    mc_link_puts(l, SV("\r\nTo-Path: "));
     mc_link_puts(l, to);
     mc_link_puts(l, SV("\r\nFrom-Path: "));
     mc_link_puts(l, own);
@@ -167,9 +178,8 @@ static unsigned in_start(struct wire *w, const struct mc_head *h, struct sv id)
 /* Whose is it, may it come over this link, and is it sound? Returns the status. */
 static unsigned send_begin(struct mc_link *l, struct wire *w, const struct mc_head *h, struct sv own, bool is_last)
 {
-    struct mc *mc = TD_CONTAINER_OF(l->net, struct mc, net);
     const struct sv *id = mc_head_get(h, SV("Message-ID")), *range = mc_head_get(h, SV("Byte-Range"));
-    struct mc_session *s = is_last ? find_session(mc, own) : NULL;
+    struct mc_session *s = is_last ? find_session(l, own) : NULL;
 
     w->range = (struct mc_range){ 1, MC_UNKNOWN, MC_UNKNOWN };
     if (!s || s->state != MC_S_READY)
@@ -299,12 +309,12 @@ static void on_send_end(struct mc_link *l, struct wire *w, char flag)
 
 /* ---- the other frames ---- */
 
-static void on_report(struct mc *mc, const struct mc_head *h, struct sv own)
+static void on_report(struct mc_link *l, const struct mc_head *h, struct sv own)
 {
     const struct sv *id = mc_head_get(h, SV("Message-ID")), *status = mc_head_get(h, SV("Status"));
     const struct sv *range = mc_head_get(h, SV("Byte-Range"));
     struct mc_range r = { 1, MC_UNKNOWN, MC_UNKNOWN };
-    struct mc_session *s = find_session(mc, own);
+    struct mc_session *s = find_session(l, own);
     uint64_t code;
 
     if (!s || !id || !status || status->n < 7 || !sv_starts(*status, SV("000 ")) ||
@@ -315,7 +325,6 @@ static void on_report(struct mc *mc, const struct mc_head *h, struct sv own)
 
 static void on_head(struct mc_link *l, const struct mc_head *h)
 {
-    struct mc *mc = TD_CONTAINER_OF(l->net, struct mc, net);
     struct wire *w = wire_of(l);
     struct sv to = h->to_path, own = { "", 0 };
     struct mc_session *s;
@@ -325,7 +334,7 @@ static void on_head(struct mc_link *l, const struct mc_head *h)
     w->kind = WIRE_OTHER;
     mc_path_next(&to, &own);
     if (h->method.n == 0) {
-        s = find_session(mc, own);
+        s = find_session(l, own);
         if (!s || s->link != l)
             return;
         if (sv_eq(h->tid, sv_of(s->auth_tid)))
@@ -335,7 +344,7 @@ static void on_head(struct mc_link *l, const struct mc_head *h)
     } else if (sv_eq(h->method, SV("SEND"))) {
         on_send(l, w, h);
     } else if (sv_eq(h->method, SV("REPORT"))) {
-        on_report(mc, h, own);
+        on_report(l, h, own);
     } else {
         respond(l, h->tid, h->from_path, own, 501);
     }

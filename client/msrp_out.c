@@ -367,6 +367,16 @@ void mc_out_interrupt(struct mc_link *l)
         close_chunk(w->open, '+');
 }
 
+/* The session-id and a number. */
+static void name_message(struct mc_session *s, char out[MC_IDENT_MAX + 1])
+{
+    char *at = put(out, sv_make(s->id, sizeof s->id - 1));
+
+    *at++ = 'm';
+    at = put_u64(at, s->message_no++);
+    *at = '\0';
+}
+
 struct mc_out *mc_session_send(struct mc_session *s, const struct mc_out *what)
 {
     struct mc_out *m;
@@ -390,7 +400,7 @@ struct mc_out *mc_session_send(struct mc_session *s, const struct mc_out *what)
     m->success_report = what->success_report;
     m->no_failure_report = what->no_failure_report;
     m->user = what->user;
-    snprintf(m->id, sizeof m->id, "%sm%x", s->id, s->message_no++);
+    name_message(s, m->id);
     list_append(&s->outs, &m->node);
     mc_out_pump(s);
     return m;

@@ -1,19 +1,24 @@
 /* MSRP on the wire: a streaming frame reader, and the small texts inside a frame. */
-#include "config.h"
-
 #include "client/wire.h"
 
-static bool is_alnum(char c)
+enum { CH_ALNUM = 1, CH_IDENT = 2 };
+
+static const uint8_t kinds[256] = {
+    ['0' ... '9'] = CH_ALNUM | CH_IDENT, ['a' ... 'z'] = CH_ALNUM | CH_IDENT, ['A' ... 'Z'] = CH_ALNUM | CH_IDENT,
+    ['.'] = CH_IDENT, ['-'] = CH_IDENT, ['+'] = CH_IDENT, ['%'] = CH_IDENT, ['='] = CH_IDENT,
+};
+
+static bool is(char c, unsigned kind)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return kinds[(unsigned char)c] & kind;
 }
 
 bool mc_is_ident(struct sv s)
 {
-    if (s.n < 4 || s.n > MC_IDENT_MAX || !is_alnum(s.p[0]))
+    if (s.n < 4 || s.n > MC_IDENT_MAX || !is(s.p[0], CH_ALNUM))
         return false;
     for (size_t i = 1; i < s.n; i++)
-        if (!is_alnum(s.p[i]) && (s.p[i] == '\0' || !strchr(".-+%=", s.p[i])))
+        if (!is(s.p[i], CH_IDENT))
             return false;
     return true;
 }
@@ -171,16 +176,40 @@ static enum mc_event_kind end_line_here(const struct mc_reader *r, const char *p
     return MC_EV_MORE;
 }
 
+/* Index of the next CRLF with seven hyphens and no eighth behind it, from `at` on; n: there is none. Every seventh octet is enough to
+ * look at until one is a hyphen. */
+static size_t next_hyphens(const char *p, size_t n, size_t at)
+{
+    size_t i = at + 8; /* the last hyphen, were the CR at `at` */
+
+    while (i < n) {
+        size_t from = i, to = i;
+
+        if (p[i] != '-') {
+            i += 7;
+            continue;
+        }
+        while (from > at && p[from - 1] == '-')
+            from--;
+        while (to + 1 < n && p[to + 1] == '-')
+            to++;
+        if (to - from + 1 == 7 && from >= at + 2 && p[from - 2] == '\r' && p[from - 1] == '\n')
+            return from - 2;
+        i = to + 8;
+    }
+    return n;
+}
+
 static size_t read_body(struct mc_reader *r, const char *in, size_t n, struct mc_event *ev)
 {
     size_t at = 0;
 
     ev->kind = MC_EV_BODY;
     while (at < n) {
-        const char *cr = memmem(in + at, n - at, "\r\n-------", 9);
-        enum mc_event_kind is;
+        size_t cr = next_hyphens(in, n, at);
+        enum mc_event_kind what;
 
-        if (!cr) {
+        if (cr == n) {
             /* all but a tail that may be the beginning of CRLF and hyphens */
             size_t keep = TD_MIN(n - at, (size_t)8);
 
@@ -189,14 +218,14 @@ static size_t read_body(struct mc_reader *r, const char *in, size_t n, struct mc
             at = n - keep;
             break;
         }
-        at = (size_t)(cr - in);
-        is = end_line_here(r, cr + 2, n - at - 2);
-        if (is == MC_EV_END && at == 0) {
+        at = cr;
+        what = end_line_here(r, in + at + 2, n - at - 2);
+        if (what == MC_EV_END && at == 0) {
             r->state = MC_AT_END;
             ev->kind = MC_EV_MORE; /* the caller goes on with the end-line */
             return 2;
         }
-        if (is != MC_EV_BODY)
+        if (what != MC_EV_BODY)
             break;
         at += 2;
     }
@@ -343,16 +372,12 @@ size_t mc_end_line_find(struct sv text, struct sv end)
 {
     size_t at = 0;
 
-    while (at < text.n) {
-        const char *hit = memmem(text.p + at, text.n - at, end.p, end.n);
-        size_t i;
+    while ((at = next_hyphens(text.p, text.n, at)) < text.n) {
+        struct sv rest = sv_from(text, at + 2);
 
-        if (!hit)
+        if (rest.n > end.n && memcmp(rest.p, end.p, end.n) == 0 && is_flag(rest.p[end.n]))
             break;
-        i = (size_t)(hit - text.p);
-        if (i >= 2 && memcmp(hit - 2, "\r\n", 2) == 0 && i + end.n < text.n && is_flag(hit[end.n]))
-            return i - 2;
-        at = i + 1;
+        at += 2;
     }
-    return text.n;
+    return at;
 }
