@@ -161,9 +161,10 @@ static void add_headers(struct buf *out, const msg_header_t *h)
 {
     for (; h; h = h->sh_next) {
         issize_t n = msg_header_field_e(NULL, 0, h, 0);
-        char *text = n < 0 ? NULL : malloc((size_t)n + 1);
+        char *text = n < 0 ? NULL : malloc((size_t)n + 2);
 
-        if (!text || msg_header_field_e(text, n + 1, h, 0) != n) {
+        /* Sofia wants one octet more than NUL-terminated text takes: without it the last parameter is not written, though counted */
+        if (!text || msg_header_field_e(text, n + 2, h, 0) != n) {
             out->failed = true;
         } else {
             buf_printf(out, "%s: ", h->sh_class->hc_name);
