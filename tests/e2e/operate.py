@@ -291,6 +291,55 @@ def test_kick_and_lists(w):
     assert not b.poll(), "a kicked session still routes"
 
 
+def _is_let_in(d):
+    """A new connection that says nothing: is it kept?"""
+    with socket.create_connection(d.address, timeout=5 * SLOW) as s:
+        s.settimeout(0.3)
+        try:
+            return s.recv(1) != b""
+        except ConnectionResetError:
+            return False
+        except socket.timeout:
+            return True
+
+
+def test_ban(w):
+    """tandemctl ban shuts a source out at once, with what it has open, until it is lifted or its time is over"""
+    d = w.daemon()
+    open_before = client.Client(d)
+    d.ctl("ban", "add", "127.0.0.1", "60")
+    until(lambda: open_before.sock.recv(1) == b"", 2.0, "the open connection is closed")
+    assert not _is_let_in(d)
+    assert "127.0.0.1" in d.ctl("ban", "list")
+    d.ctl("ban", "del", "127.0.0.1")
+    assert _is_let_in(d)
+    d.ctl("ban", "add", "127.0.0.1", "1")
+    assert not _is_let_in(d)
+    until(lambda: _is_let_in(d), 5.0, "the ban is over")
+
+
+def test_too_many_requests(w):
+    """a source with more requests a second than limits.requests_per_second is shut out for limits.ban_time"""
+    d = w.daemon({"limits.requests_per_second": "5", "limits.ban_time": "2"})
+    request = ("OPTIONS sip:edge.tandem.example SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKe%d\r\n"
+               "From: <sip:e@edge.tandem.example>;tag=e\r\nTo: <sip:edge.tandem.example>\r\nCall-ID: e%d\r\n"
+               "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n")
+    answered = 0
+    with socket.create_connection(d.address, timeout=5 * SLOW) as s:
+        try:
+            while answered < 100:
+                s.sendall((request % (answered, answered)).encode())
+                if not s.recv(65536):
+                    break
+                answered += 1
+        except ConnectionError:
+            pass
+    assert 5 <= answered < 100, answered
+    assert not _is_let_in(d)
+    assert "too many requests" in d.ctl("ban", "list")
+    until(lambda: _is_let_in(d), 6.0, "the source is let in again")
+
+
 def _start(d):
     return subprocess.run([d.tandemd, "-c", d.conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10 * SLOW)
 
