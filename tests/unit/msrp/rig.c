@@ -73,11 +73,13 @@ void rig_start(struct rig *r, const char *option)
     r->had_credentials = true;
     authn_rig = r;
     CHECK_FATAL(conf_load(&r->conf, NULL, options, option ? 4 : 3, &faults) == 0);
-    CHECK_FATAL(worker_init(&r->worker, 0, &r->next_id) == 0);
-    CHECK_FATAL(relay_shared_new(&r->shared, r->conf, 1, NULL, &faults) == 0);
-    CHECK_FATAL(relay_new(&r->relay, r->shared, &r->worker, (struct authn *)(void *)r) == 0);
-    CHECK_FATAL(addr_from_host(&r->at, SV("127.0.0.1"), 0));
-    CHECK_FATAL(listener_new(&r->listener, &r->worker, &r->at, PORT_TCP, PORT_MSRP) == 0);
+    CHECK_FATAL(relay_shared_new(&r->shared, r->conf, RIG_WORKERS, NULL, &faults) == 0);
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        CHECK_FATAL(worker_init(&r->workers[i], i, &r->next_id) == 0);
+        CHECK_FATAL(relay_new(&r->relays[i], r->shared, &r->workers[i], (struct authn *)(void *)r) == 0);
+        CHECK_FATAL(addr_from_host(&r->at[i], SV("127.0.0.1"), 0));
+        CHECK_FATAL(listener_new(&r->listeners[i], &r->workers[i], &r->at[i], PORT_TCP, PORT_MSRP) == 0);
+    }
     buf_fini(&faults);
     snprintf(r->var['E'], RIG_VAR_MAX, "edge.tandem.example:5061");
     snprintf(r->var['N'], RIG_VAR_MAX, "msrp://edge.tandem.example:5061/AAAAAAAAAAAAAAAAAAAAAA;tcp");
@@ -91,9 +93,15 @@ void rig_stop(struct rig *r)
     }
     if (r->listen_fd >= 0)
         close(r->listen_fd);
-    listener_free(&r->listener);
-    worker_fini(&r->worker);
-    relay_free(&r->relay);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        conn_close_all(&r->workers[i], CLOSE_STOP);
+    rig_turn(r);
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        listener_free(&r->listeners[i]);
+        worker_fini(&r->workers[i]);
+    }
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        relay_free(&r->relays[i]);
     relay_shared_free(&r->shared);
     conf_free(&r->conf);
 }
@@ -101,7 +109,14 @@ void rig_stop(struct rig *r)
 void rig_turn(struct rig *r)
 {
     for (int i = 0; i < 6; i++)
-        loop_turn(r->worker.loop, 0);
+        for (unsigned w = 0; w < RIG_WORKERS; w++)
+            loop_turn(r->workers[w].loop, 0);
+}
+
+void rig_wait(struct rig *r, int wait_ms)
+{
+    for (unsigned w = 0; w < RIG_WORKERS; w++)
+        loop_turn(r->workers[w].loop, wait_ms);
 }
 
 void rig_pass(struct rig *r, uint64_t ms)
@@ -112,9 +127,28 @@ void rig_pass(struct rig *r, uint64_t ms)
 
         ahead_ms += step;
         ms -= step;
-        loop_turn(r->worker.loop, 0);
+        rig_wait(r, 0);
     }
     rig_turn(r);
+}
+
+int64_t rig_stat(struct rig *r, enum stat_id id)
+{
+    uint64_t sum = 0; /* a gauge may be below zero on one worker and above on another */
+
+    for (unsigned w = 0; w < RIG_WORKERS; w++)
+        sum += stats_get(&r->workers[w].stats, id);
+    return (int64_t)sum;
+}
+
+size_t rig_longest_queue(struct rig *r)
+{
+    size_t most = 0;
+
+    for (unsigned w = 0; w < RIG_WORKERS; w++)
+        list_each(node, &r->workers[w].conns)
+            most = TD_MAX(most, conn_queued(list_item(node, struct conn, all_node)));
+    return most;
 }
 
 /* ---- peers ---- */
@@ -134,10 +168,14 @@ static struct peer *new_peer(struct rig *r, int fd)
 struct peer *rig_peer(struct rig *r)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned w = r->n_peers % RIG_WORKERS;
+    struct peer *p;
 
-    CHECK_FATAL(fd >= 0 && connect(fd, &r->at.sa, addr_len(&r->at)) == 0);
+    CHECK_FATAL(fd >= 0 && connect(fd, &r->at[w].sa, addr_len(&r->at[w])) == 0);
     rig_turn(r);
-    return new_peer(r, fd);
+    p = new_peer(r, fd);
+    p->worker = &r->workers[w];
+    return p;
 }
 
 void rig_listen(struct rig *r, char name, int receive_buffer)
@@ -159,7 +197,7 @@ struct peer *rig_accept(struct rig *r)
     int fd = -1;
 
     for (int i = 0; i < 20 && fd < 0; i++) {
-        loop_turn(r->worker.loop, 1);
+        rig_wait(r, 1);
         fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     }
     rig_turn(r);
@@ -198,7 +236,7 @@ void say_bytes(struct peer *p, const void *bytes, size_t n)
         } else {
             idle++;
         }
-        loop_turn(p->rig->worker.loop, idle > 50);
+        rig_wait(p->rig, idle > 50);
     }
     CHECK_FATAL(at == n);
     rig_turn(p->rig);
@@ -316,7 +354,7 @@ bool hear(struct peer *p, struct heard *h)
         }
         if (p->ended)
             return false;
-        loop_turn(p->rig->worker.loop, 1);
+        rig_wait(p->rig, 1);
     }
     return false;
 }
@@ -394,7 +432,7 @@ bool hear_nothing(struct peer *p, const char *file, int line)
     struct sv rest;
 
     for (int i = 0; i < 3; i++)
-        loop_turn(p->rig->worker.loop, 1);
+        rig_wait(p->rig, 1);
     rest = hear_rest(p);
     if (rest.n == 0 && !p->ended)
         return true;
@@ -411,7 +449,7 @@ bool hear_end(struct peer *p, const char *file, int line)
         rest = hear_rest(p);
         if (rest.n || p->ended)
             break;
-        loop_turn(p->rig->worker.loop, 1);
+        rig_wait(p->rig, 1);
     }
     if (rest.n == 0 && p->ended)
         return true;

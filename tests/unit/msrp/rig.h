@@ -1,4 +1,7 @@
-/* A relay on one worker whose loop, clock and peers belong to the test.
+/* A relay whose loops, clock and peers belong to the test.
+ *
+ * With RIG_WORKERS 2 (the program unit-msrp-cross) the peers go to two workers in turn, so that every test whose two clients
+ * are C and D sees its frames cross from worker to worker; all loops run on the test's thread.
  *
  * The peers are real sockets on loopback; the test plays every one of them. Time is the machine's plus what
  * rig_pass() has added, so a hop timer of 30 s fires in a millisecond. Credentials are not looked at: an AUTH gets
@@ -16,23 +19,28 @@
 #include "net/listener.h"
 #include "tests/unit/harness.h"
 
+#ifndef RIG_WORKERS
+#define RIG_WORKERS 1
+#endif
+
 struct peer {
     struct rig *rig;  /* back */
+    struct worker *worker; /* borrowed: of the relay's end; NULL: not known */
     int fd;           /* -1: none */
     struct buf got;   /* owned: read and not heard yet */
     bool ended;       /* the relay has closed */
 };
 
-enum { RIG_PEERS = 8, RIG_VAR_MAX = 512 };
+enum { RIG_PEERS = 16, RIG_VAR_MAX = 512 };
 
 struct rig {
-    struct worker worker;
+    struct worker workers[RIG_WORKERS];
+    struct relay *relays[RIG_WORKERS];
+    struct listener *listeners[RIG_WORKERS];
+    struct addr at[RIG_WORKERS]; /* where they listen */
     uint64_t next_id;
     struct conf *conf;
     struct relay_shared *shared;
-    struct relay *relay;
-    struct listener *listener;
-    struct addr at;              /* of the relay */
     int listen_fd;               /* of the foreign endpoint F; -1: none */
     struct peer peers[RIG_PEERS];
     size_t n_peers;
@@ -54,10 +62,16 @@ struct heard {
 void rig_start(struct rig *r, const char *option);
 void rig_stop(struct rig *r);
 
-/* The worker does what there is to do. */
+/* The workers do what there is to do; wait_ms: perhaps waiting a little for it. */
 void rig_turn(struct rig *r);
+void rig_wait(struct rig *r, int wait_ms);
 /* ms pass, in steps small enough for timers that start timers. */
 void rig_pass(struct rig *r, uint64_t ms);
+
+/* A counter, of all workers together. */
+int64_t rig_stat(struct rig *r, enum stat_id id);
+/* The longest queue of a connection. */
+size_t rig_longest_queue(struct rig *r);
 
 /* Connect to the relay. */
 struct peer *rig_peer(struct rig *r);

@@ -29,6 +29,7 @@ static void start(int receive_buffer)
     d = rig_peer(&r);
     say_auth(d, 'D', 'V');
     rig_listen(&r, 'F', receive_buffer);
+    CHECK(RIG_WORKERS == 1 || c->worker != d->worker);
 }
 
 /* C's SEND to F of five octets, with the header lines of a column. */
@@ -126,10 +127,10 @@ TEST(address_that_must_not_be_dialled_is_403)
 
     for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
         start(0);
-        CHECK_FATAL(resolver_new(&r.worker.resolver, r.worker.loop, &none) == 0);
+        CHECK_FATAL(resolver_new(&c->worker->resolver, c->worker->loop, &none) == 0);
         r.shared->forward_loopback = false;
         if (i % 2)
-            snprintf(r.var['F'], RIG_VAR_MAX, "msrp://localhost:%u/f;tcp", addr_port(&r.at));
+            snprintf(r.var['F'], RIG_VAR_MAX, "msrp://localhost:%u/f;tcp", addr_port(&r.at[0]));
         send_hello(columns[i].header);
         if (!columns[i].no)
             EXPECT(c, "MSRP b001send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
@@ -146,7 +147,7 @@ TEST(name_found_to_be_forbidden_later_is_a_403_report)
     send_hello("");
     expect_ok(&columns[0]);
     expect_hello("");
-    conn_close(list_item(r.worker.conns.prev, struct conn, all_node), CLOSE_FORBIDDEN); /* as net/dial does it */
+    conn_close(list_item(c->worker->conns.prev, struct conn, all_node), CLOSE_FORBIDDEN); /* as net/dial does it */
     expect_report(true, "403 Forbidden");
     rig_stop(&r);
 }
@@ -155,7 +156,6 @@ TEST(name_found_to_be_forbidden_later_is_a_403_report)
 TEST(report_never_overtakes_the_response)
 {
     start(0);
-    r.worker.resolver = NULL;
     snprintf(r.var['F'], RIG_VAR_MAX, "msrp://no-such-name.invalid:9/f;tcp");
     send_hello("");
     EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
@@ -244,7 +244,7 @@ TEST(silent_next_hop_is_408_after_30_seconds)
         say(f, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
         rig_pass(&r, 40000);
         EXPECT_NOTHING(c);
-        CHECK_INT(stats_get(&r.worker.stats, STAT_msrp_transactions), 0); /* M-TMR-05 */
+        CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0); /* M-TMR-05 */
         rig_stop(&r);
     }
 }
@@ -388,7 +388,7 @@ TEST(report_for_a_sender_who_is_gone_is_dropped)
     say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     rig_pass(&r, 31000);
     EXPECT_NOTHING(d);
-    CHECK_INT(stats_get(&r.worker.stats, STAT_msrp_transactions), 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
     rig_stop(&r);
 }
 
@@ -408,13 +408,12 @@ TEST(hop_timer_runs_from_the_last_octet_written)
 
         sent += n > 0 ? (size_t)n : 0;
         idle = n > 0 ? 0 : idle + 1;
-        loop_turn(r.worker.loop, 0);
+        rig_wait(&r, 0);
     }
     CHECK(sent < SIZE); /* M-FLOW-01: it pauses the sender, and holds little */
     f = rig_accept(&r);
     CHECK_FATAL(f != NULL);
-    list_each(node, &r.worker.conns)
-        CHECK(conn_queued(list_item(node, struct conn, all_node)) < 256 * 1024);
+    CHECK(rig_longest_queue(&r) < 256 * 1024);
     while (sent < SIZE || heard_n < 60) { /* a minute and more passes */
         ssize_t n = send(c->fd, body + sent, SIZE - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -485,10 +484,10 @@ TEST(transactions_with_a_silent_sink_are_forgotten_after_30_seconds)
             hear_rest(d);
         }
     }
-    CHECK_INT(stats_get(&r.worker.stats, STAT_msrp_transactions), N);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), N);
     rig_pass(&r, 32000);
-    CHECK_INT(stats_get(&r.worker.stats, STAT_msrp_transactions), 0);
-    CHECK(r.relay->n_txns < 2 * N); /* and their places are used again */
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    CHECK(((struct relay *)d->worker->protos[PROTO_MSRP].ctx)->n_txns < 2 * N); /* and their places are used again */
     EXPECT_NOTHING(c);
     buf_fini(&burst);
     rig_stop(&r);

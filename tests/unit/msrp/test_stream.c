@@ -273,9 +273,8 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 
         sent += n > 0 ? (size_t)n : 0;
         idle = n > 0 ? 0 : idle + 1;
-        loop_turn(r.worker.loop, 0);
-        list_each(node, &r.worker.conns)
-            most = TD_MAX(most, conn_queued(list_item(node, struct conn, all_node)));
+        rig_wait(&r, 0);
+        most = TD_MAX(most, rig_longest_queue(&r));
         if (idle > 30) { /* nothing goes any more: now D reads a little */
             hear_rest(d);
             idle = 0;
@@ -283,7 +282,7 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
     }
     say(c, "\n-------b001send$\n");
     CHECK(most < 256 * 1024);
-    CHECK(stats_get(&r.worker.stats, STAT_msrp_paused) > 0);
+    CHECK(rig_stat(&r, STAT_msrp_paused) > 0);
     CHECK_FATAL(hear(d, &h));
     CHECK(h.body.n == SIZE && memcmp(h.body.p, bulk, SIZE) == 0 && h.flag == '$');
     EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");

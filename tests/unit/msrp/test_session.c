@@ -1,0 +1,453 @@
+/* Tokens: what AUTH gives and what ends them; connections: probation and idleness (RFC 4976 s.5.1, s.6.1, s.6.3). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "msrp/private.h"
+#include "msrp/txn.h"
+#include "tests/unit/msrp/rig.h"
+
+static struct rig r;
+static struct peer *c;
+
+static void start(const char *option)
+{
+    rig_start(&r, option);
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrp://alice-pc.invalid:49152/a1;tcp");
+    snprintf(r.var['D'], RIG_VAR_MAX, "msrp://dave-pc.invalid:49153/d1;tcp");
+    c = rig_peer(&r);
+}
+
+static void say_auth_with(struct peer *p, const char *to, const char *more)
+{
+    char text[400];
+
+    snprintf(text, sizeof text, "MSRP a002auth AUTH\nTo-Path: %s\nFrom-Path: %%C\n%s-------a002auth$\n", to, more);
+    say(p, text);
+}
+
+/* A SEND from a stranger to the token arrives at p, or is refused. */
+static bool is_routed(struct peer *p, char token)
+{
+    struct peer *x = rig_peer(&r);
+    struct heard h;
+    char text[300];
+    bool ok;
+
+    snprintf(text, sizeof text, "MSRP k001send SEND\nTo-Path: %%%c %%C\nFrom-Path: msrp://x%zu.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n", token,
+             r.n_peers);
+    say(x, text);
+    CHECK_FATAL(hear(x, &h));
+    ok = sv_eq(h.start, SV("MSRP k001send 200 OK"));
+    CHECK(ok || sv_eq(h.start, SV("MSRP k001send 481 No such session")) || sv_starts(h.start, SV("MSRP k001send 408 ")));
+    if (ok) {
+        CHECK_FATAL(hear(p, &h));
+    } else {
+        EXPECT_NOTHING(p);
+    }
+    return ok;
+}
+
+/* M-AUTH-16, M-AUTH-20, M-TOK-02, M-TOK-03, M-URI-04 */
+TEST(auth_gives_a_fresh_token_and_its_lifetime)
+{
+    struct msrp_uri a, b;
+
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    say_auth(c, 'C', 'V');
+    CHECK_FATAL(msrp_uri_parse(&a, sv_of(r.var['U'])) && msrp_uri_parse(&b, sv_of(r.var['V'])));
+    CHECK(sv_eq(a.host, SV("edge.tandem.example")) && a.port_number == 5061 && sv_eq(a.transport, SV("tcp")) && !a.params.n && !a.userinfo.n);
+    CHECK(a.session.n == 22 && b.session.n == 22 && !sv_eq(a.session, b.session));
+    for (size_t i = 0; i < a.session.n; i++)
+        CHECK((a.session.p[i] | 0x20) >= 'a' ? (a.session.p[i] | 0x20) <= 'z' : a.session.p[i] >= '0' && a.session.p[i] <= '9');
+    say_auth_with(c, "msrp://alice@EDGE%%2Etandem.example:5061;TCP", "Expires: 60\n");
+    {
+        struct heard h;
+
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_eq(h.start, SV("MSRP a002auth 200 OK")));
+        CHECK(sv_starts(h.head, SV("To-Path: msrp://alice-pc.invalid:49152/a1;tcp\r\nFrom-Path: msrp://alice@EDGE%2Etandem.example:5061;TCP\r\nUse-Path: ")));
+        CHECK(sv_eq(heard_header(&h, "Expires"), SV("60")));
+    }
+    CHECK_INT(rig_stat(&r, STAT_sessions), 3);
+    rig_stop(&r);
+}
+
+/* M-URI-10 */
+TEST(served_domain_addresses_the_relay_in_auth_only)
+{
+    struct heard h;
+    struct peer *x;
+
+    start("sip.domains=tandem.example");
+    say_auth_with(c, "msrp://tandem.example;tcp", "");
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 200 OK")));
+    say_auth_with(c, "msrps://Tandem.example:2855;tcp", "");
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 200 OK")));
+    say_auth_with(c, "msrp://edge.tandem.example;tcp", "");
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 200 OK")));
+    x = rig_peer(&r);
+    say_auth_with(x, "msrp://other.example:5061;tcp", "");
+    EXPECT_END(x);
+    x = rig_peer(&r);
+    say(x, "MSRP k001send SEND\nTo-Path: msrp://tandem.example:5061/A;tcp %C\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n");
+    EXPECT_END(x);
+    rig_stop(&r);
+}
+
+/* M-AUTH-01 */
+TEST(auth_without_tls_is_403_and_the_end)
+{
+    start("msrp.require_tls=yes");
+    say_auth_with(c, "msrps://%E;tcp", "");
+    EXPECT(c, "MSRP a002auth 403 Forbidden\nTo-Path: %C\nFrom-Path: msrps://%E;tcp\n-------a002auth$\n");
+    EXPECT_END(c);
+    rig_stop(&r);
+}
+
+/* M-AUTH-20, M-AUTH-21, M-AUTH-22, M-HDR-09, X-10 */
+TEST(lifetime_outside_the_limits_is_423_and_gives_no_token)
+{
+    static const struct {
+        const char *expires, *start, *more;
+    } rows[] = { { "5", "423 Interval Out-of-Bounds", "Min-Expires: 60\n" },
+                 { "0", "423 Interval Out-of-Bounds", "Min-Expires: 60\n" },
+                 { "59", "423 Interval Out-of-Bounds", "Min-Expires: 60\n" },
+                 { "3601", "423 Interval Out-of-Bounds", "Max-Expires: 3600\n" },
+                 { "4294967296", "423 Interval Out-of-Bounds", "Max-Expires: 3600\n" },
+                 { "99999999999999999999999", "423 Interval Out-of-Bounds", "Max-Expires: 3600\n" },
+                 { "1e3", "400 Bad Request", "" },
+                 { "-5", "400 Bad Request", "" },
+                 { "", "400 Bad Request", "" } };
+
+    start(NULL);
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        char text[300];
+
+        snprintf(text, sizeof text, "Expires: %s\n", rows[i].expires);
+        say_auth_with(c, "msrp://%E;tcp", text);
+        snprintf(text, sizeof text, "MSRP a002auth %s\nTo-Path: %%C\nFrom-Path: msrp://%%E;tcp\n%s-------a002auth$\n", rows[i].start, rows[i].more);
+        EXPECT(c, text);
+    }
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    r.verdict = AUTHN_CHALLENGE; /* who is not authenticated does not learn the limits */
+    r.had_credentials = false;
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 5\n");
+    EXPECT(c, "MSRP a002auth 401 Unauthorized\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\nWWW-Authenticate: Digest realm=\"x\"\n-------a002auth$\n");
+    r.verdict = AUTHN_OK;
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 3600\n");
+    {
+        struct heard h;
+
+        CHECK_FATAL(hear(c, &h) && sv_eq(heard_header(&h, "Expires"), SV("3600")));
+    }
+    rig_stop(&r);
+}
+
+/* M-AUTH-23 */
+TEST(token_is_good_until_its_last_second_and_no_longer)
+{
+    struct heard h;
+
+    start(NULL);
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 60\n");
+    CHECK_FATAL(hear(c, &h) && sv_copy(heard_header(&h, "Use-Path"), r.var['U'], RIG_VAR_MAX));
+    rig_pass(&r, 59000);
+    CHECK(is_routed(c, 'U'));
+    rig_pass(&r, 2000);
+    CHECK(!is_routed(c, 'U'));
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    rig_stop(&r);
+}
+
+/* M-AUTH-23: a route that was in use does not outlive its token. */
+TEST(token_that_ends_ends_the_routes_over_it)
+{
+    struct heard h;
+    struct peer *x;
+
+    start(NULL);
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 60\n");
+    CHECK_FATAL(hear(c, &h) && sv_copy(heard_header(&h, "Use-Path"), r.var['U'], RIG_VAR_MAX));
+    x = rig_peer(&r);
+    snprintf(r.var['X'], RIG_VAR_MAX, "msrp://x.invalid:9/x;tcp");
+    say(x, "MSRP k001send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\n-------k001send$\n");
+    EXPECT(x, "MSRP k001send 200 OK\nTo-Path: %X\nFrom-Path: %U\n-------k001send$\n");
+    CHECK_FATAL(hear(c, &h));
+    rig_pass(&r, 61000);
+    say(x, "MSRP k002send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\n-------k002send$\n");
+    rig_pass(&r, 100);
+    for (;;) { /* a REPORT on the first one, which nobody answered, may come in between */
+        CHECK_FATAL(hear(x, &h));
+        if (!sv_starts(sv_from(h.start, 5 + h.tid.n), SV(" REPORT")))
+            break;
+    }
+    CHECK(sv_eq(h.start, SV("MSRP k002send 481 No such session")));
+    EXPECT_NOTHING(c);
+    rig_stop(&r);
+}
+
+/* M-TOK-09 */
+TEST(refresh_keeps_the_token_and_moves_its_end)
+{
+    struct heard h;
+
+    start(NULL);
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 60\n");
+    CHECK_FATAL(hear(c, &h) && sv_copy(heard_header(&h, "Use-Path"), r.var['U'], RIG_VAR_MAX));
+    rig_pass(&r, 50000);
+    say_auth_with(c, "%U", "Expires: 100\n");
+    EXPECT(c, "MSRP a002auth 200 OK\nTo-Path: %C\nFrom-Path: %U\nUse-Path: %U\nExpires: 100\n-------a002auth$\n");
+    rig_pass(&r, 90000);
+    CHECK(is_routed(c, 'U'));
+    CHECK_INT(rig_stat(&r, STAT_sessions), 1);
+    r.verdict = AUTHN_CHALLENGE;
+    say_auth_with(c, "%U", "Expires: 100\n"); /* not without credentials */
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 401 Unauthorized")));
+    rig_pass(&r, 20000);
+    CHECK(!is_routed(c, 'U'));
+    rig_stop(&r);
+}
+
+TEST(refresh_of_somebody_elses_token_is_refused)
+{
+    struct peer *x;
+
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    r.user = "mallory";
+    say_auth_with(c, "%U", "Expires: 100\n");
+    EXPECT(c, "MSRP a002auth 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------a002auth$\n");
+    x = rig_peer(&r);
+    say_auth_with(x, "%U", "Expires: 100\n");
+    {
+        struct heard h;
+
+        CHECK_FATAL(hear(x, &h));
+        CHECK(sv_starts(h.start, SV("MSRP a002auth 4")) && heard_header(&h, "Use-Path").n == 0);
+    }
+    CHECK(is_routed(c, 'U'));
+    rig_stop(&r);
+}
+
+/* M-AUTH-12, M-AUTH-17 */
+TEST(five_failed_attempts_end_the_connection_after_the_answer)
+{
+    static const struct {
+        enum authn_verdict verdict;
+        bool credentials, stale, counts;
+        const char *start;
+    } rows[] = { { AUTHN_CHALLENGE, true, false, true, "401 Unauthorized" }, { AUTHN_FORBIDDEN, true, false, true, "403 Forbidden" },
+                 { AUTHN_CHALLENGE, true, true, false, "401 Unauthorized" }, { AUTHN_CHALLENGE, false, false, false, "401 Unauthorized" } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct heard h;
+        char text[100];
+
+        start(NULL);
+        r.verdict = rows[i].verdict;
+        r.had_credentials = rows[i].credentials;
+        r.stale = rows[i].stale;
+        snprintf(text, sizeof text, "MSRP a002auth %s", rows[i].start);
+        for (int n = 1; n <= 5; n++) {
+            say_auth_with(c, "msrp://%E;tcp", "");
+            CHECK_FATAL(hear(c, &h) && sv_eq(h.start, sv_of(text)));
+            CHECK(heard_header(&h, "WWW-Authenticate").n > 0 || rows[i].verdict != AUTHN_CHALLENGE);
+            if (n < 5)
+                EXPECT_NOTHING(c);
+        }
+        CHECK(rows[i].counts ? hear_end(c, __FILE__, __LINE__) : hear_nothing(c, __FILE__, __LINE__));
+        CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+        rig_stop(&r);
+    }
+}
+
+/* M-AUTH-08, M-AUTH-33 */
+TEST(auth_that_is_malformed_or_in_the_name_of_a_relay_is_refused)
+{
+    start(NULL);
+    r.verdict = AUTHN_BAD;
+    say_auth_with(c, "msrp://%E;tcp", "");
+    EXPECT(c, "MSRP a002auth 400 Bad Request\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\n-------a002auth$\n");
+    r.verdict = AUTHN_OK;
+    say(c, "MSRP a003auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: msrp://r.invalid:2855;tcp %C\n-------a003auth$\n");
+    EXPECT(c, "MSRP a003auth 403 Forbidden\nTo-Path: msrp://r.invalid:2855;tcp %C\nFrom-Path: msrp://%E;tcp\n-------a003auth$\n");
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    rig_stop(&r);
+}
+
+/* M-FLOW-05: two AUTHs in one segment are answered in order, and what follows them waits its turn. */
+TEST(pipelined_auths_are_answered_in_order)
+{
+    struct heard h;
+
+    start(NULL);
+    say(c, "MSRP a001auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n-------a001auth$\n"
+           "MSRP a002auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n-------a002auth$\n"
+           "MSRP a003send SEND\nTo-Path: %N %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------a003send$\n");
+    CHECK(hear(c, &h) && sv_eq(h.start, SV("MSRP a001auth 200 OK")));
+    CHECK(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 200 OK")));
+    CHECK(hear(c, &h) && sv_eq(h.start, SV("MSRP a003send 481 No such session")));
+    rig_stop(&r);
+}
+
+/* M-CON-11, M-TOK-10 */
+TEST(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused)
+{
+    struct heard h;
+
+    start(NULL);
+    for (int i = 0; i < 1000; i++)
+        say_auth(c, 'C', i == 0 ? 'U' : i == 500 ? 'V' : 'W');
+    CHECK_INT(rig_stat(&r, STAT_sessions), 1000);
+    CHECK(is_routed(c, 'U') && is_routed(c, 'V') && is_routed(c, 'W'));
+    say_auth_with(c, "msrp://%E;tcp", "");
+    CHECK(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 403 Forbidden")));
+    peer_close(c);
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    CHECK_INT(session_table_count(r.shared->sessions), 0);
+    rig_stop(&r);
+}
+
+/* ---- the life of a connection ---- */
+
+/* M-CON-03: a 401, a 481 or a keep-alive of nobody is no success. */
+TEST(connection_without_an_accepted_request_is_closed_after_30_seconds)
+{
+    start(NULL);
+    r.verdict = AUTHN_CHALLENGE;
+    r.had_credentials = false;
+    say_auth_with(c, "msrp://%E;tcp", "");
+    rig_pass(&r, 15000);
+    say(c, "MSRP k001send SEND\nTo-Path: %N %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------k001send$\n");
+    {
+        struct heard h;
+
+        CHECK_FATAL(hear(c, &h) && hear(c, &h));
+    }
+    rig_pass(&r, 14000);
+    EXPECT_NOTHING(c);
+    rig_pass(&r, 2000);
+    EXPECT_END(c);
+    rig_stop(&r);
+}
+
+/* M-ACM-01, M-CON-04, M-CON-05 */
+TEST(idle_connection_lives_as_long_as_it_has_a_token)
+{
+    struct heard h;
+
+    start("msrp.auth_max_expires=20000");
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 10000\n");
+    CHECK_FATAL(hear(c, &h));
+    rig_pass(&r, 9900 * 1000);
+    EXPECT_NOTHING(c);
+    rig_pass(&r, 3800 * 1000);
+    EXPECT_END(c);
+    rig_stop(&r);
+}
+
+/* Section 11, header section completeness. */
+TEST(head_that_is_not_complete_in_time_ends_the_connection)
+{
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    say(c, "MSRP k001send SEND\nTo-Path: ");
+    for (int i = 0; i < 29; i++) { /* a byte now and then does not help */
+        rig_pass(&r, 1000);
+        say(c, "x");
+    }
+    EXPECT_NOTHING(c);
+    rig_pass(&r, 2000);
+    EXPECT_END(c);
+    rig_stop(&r);
+}
+
+/* M-CON-13 */
+TEST(half_closed_peer_gets_what_was_on_its_way)
+{
+    struct heard h;
+
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    say(c, "MSRP p001send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\n-------p001send$\nMSRP p0");
+    shutdown(c->fd, SHUT_WR);
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP p001send 200 OK")));
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    rig_stop(&r);
+}
+
+/* M-CON-16 */
+TEST(frames_for_a_connection_being_opened_keep_their_order)
+{
+    struct buf burst = BUF_INIT;
+    struct peer *f;
+    bool same = true;
+
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    rig_listen(&r, 'F', 0);
+    for (int i = 0; i < 300; i++)
+        buf_printf(&burst, "MSRP t%03dsend SEND\r\nTo-Path: %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%04d\r\nFailure-Report: no\r\n-------t%03dsend$\r\n", i,
+                   r.var['U'], r.var['F'], r.var['C'], i, i);
+    say_bytes(c, burst.p, burst.n);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    for (int i = 0; i < 300; i++) {
+        struct heard h;
+        char id[16];
+
+        CHECK_FATAL(hear(f, &h));
+        snprintf(id, sizeof id, "m-%04d", i);
+        same &= sv_eq(heard_header(&h, "Message-ID"), sv_of(id));
+    }
+    CHECK(same);
+    buf_fini(&burst);
+    rig_stop(&r);
+}
+
+/* ---- identifiers ---- */
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+/* M-FRM-24 */
+TEST(a_million_identifiers_are_all_different)
+{
+    enum { N = 1000000 };
+    char (*tids)[16] = malloc(N * sizeof *tids);
+    bool good = true;
+
+    CHECK_FATAL(tids != NULL);
+    start(NULL);
+    for (int i = 0; i < N; i++) {
+        tid_make(r.relays[0], tids[i]);
+        good &= msrp_tid_is_good(sv_make(tids[i], 16));
+    }
+    qsort(tids, N, sizeof *tids, compare);
+    for (int i = 1; i < N; i++)
+        good &= memcmp(tids[i - 1], tids[i], 16) != 0;
+    CHECK(good);
+    free(tids);
+    rig_stop(&r);
+}
+
+SUITE(session_suite, TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
+      TEST_ROW(served_domain_addresses_the_relay_in_auth_only), TEST_ROW(auth_without_tls_is_403_and_the_end),
+      TEST_ROW(lifetime_outside_the_limits_is_423_and_gives_no_token),
+      TEST_ROW(token_is_good_until_its_last_second_and_no_longer), TEST_ROW(token_that_ends_ends_the_routes_over_it),
+      TEST_ROW(refresh_keeps_the_token_and_moves_its_end), TEST_ROW(refresh_of_somebody_elses_token_is_refused),
+      TEST_ROW(five_failed_attempts_end_the_connection_after_the_answer),
+      TEST_ROW(auth_that_is_malformed_or_in_the_name_of_a_relay_is_refused),
+      TEST_ROW(pipelined_auths_are_answered_in_order),
+      TEST_ROW(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused),
+      TEST_ROW(connection_without_an_accepted_request_is_closed_after_30_seconds),
+      TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
+      TEST_ROW(head_that_is_not_complete_in_time_ends_the_connection),
+      TEST_ROW(half_closed_peer_gets_what_was_on_its_way),
+      TEST_ROW(frames_for_a_connection_being_opened_keep_their_order),
+      TEST_ROW(a_million_identifiers_are_all_different));
