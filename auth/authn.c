@@ -99,25 +99,16 @@ void authn_free(struct authn **ap)
     free(a);
 }
 
-/* MD5 goes last whatever the order: clients that keep only the last challenge are old ones (M-AUTH-15). */
+/* In the order configured; common/conf has seen to it that MD5 is the last (M-AUTH-15: clients that keep only the last
+ * challenge are old ones). */
 static void set_algorithms(auth_plugin_t *env, const struct conf_list *names)
 {
     enum digest_alg alg;
-    bool md5 = false;
 
     env->n_algs = 0;
-    for (size_t i = 0; i < names->n; i++) {
-        if (!digest_alg_parse(sv_of(names->v[i]), &alg))
-            continue;
-        if (alg == DIGEST_MD5) {
-            md5 = true;
-            continue;
-        }
-        if (env->n_algs == 0)
+    for (size_t i = 0; i < names->n && env->n_algs < DIGEST_ALG_N; i++)
+        if (digest_alg_parse(sv_of(names->v[i]), &alg))
             env->algs[env->n_algs++] = alg;
-    }
-    if (md5)
-        env->algs[env->n_algs++] = DIGEST_MD5;
 }
 
 int authn_configure(struct authn *a, const struct conf *conf)
@@ -156,21 +147,20 @@ void authn_cancel(struct authn_req *r)
     req_free(r);
 }
 
-/* Append `Name: value CRLF` for each header of the chain. */
+/* Append `Name: value CRLF` for each header of the chain. Sofia's encoder leaves out the last parameter when the room is
+ * exactly what it asked for, in sip_header_as_string() as well; hence the slack. */
 static void add_headers(struct buf *out, const msg_header_t *h)
 {
+    enum { SLACK = 16 };
+
     for (; h; h = h->sh_next) {
         issize_t n = msg_header_field_e(NULL, 0, h, 0);
-        char *text = n < 0 ? NULL : malloc((size_t)n + 2);
+        char *text = n < 0 ? NULL : calloc(1, (size_t)n + SLACK);
 
-        /* Sofia wants one octet more than NUL-terminated text takes: without it the last parameter is not written, though counted */
-        if (!text || msg_header_field_e(text, n + 2, h, 0) != n) {
+        if (text && msg_header_field_e(text, n + SLACK, h, 0) == n)
+            buf_printf(out, "%s: %s\r\n", h->sh_class->hc_name, text);
+        else
             out->failed = true;
-        } else {
-            buf_printf(out, "%s: ", h->sh_class->hc_name);
-            buf_add(out, text, (size_t)n);
-            buf_puts(out, "\r\n");
-        }
         free(text);
     }
 }

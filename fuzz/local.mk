@@ -20,6 +20,11 @@ fuzz_conf_SOURCES = fuzz/fuzz_conf.c $(TD_FUZZ_MAIN)
 fuzz_conf_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_conf_LDADD = $(COMMON_LIBS)
 
+fuzz_targets += fuzz-digest
+fuzz_digest_SOURCES = fuzz/fuzz_digest.c $(TD_FUZZ_MAIN)
+fuzz_digest_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_digest_LDADD = $(AUTH_LIBS)
+
 fuzz_targets += fuzz-frame
 fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
 fuzz_frame_LDFLAGS = $(TD_FUZZ_LINK)
