@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct sip_ua;
 #define SU_ROOT_MAGIC_T struct sip_ua
@@ -20,6 +21,7 @@ struct sip_ua;
 
 #include "client/sip_auth.h"
 #include "common/err.h"
+#include "net/addr.h"
 
 enum { SHUTDOWN_MS = 4000, STEP_MS = 20, AUTH_TRIES = 2 };
 
@@ -32,6 +34,7 @@ struct sip_ua {
     unsigned reg_tries, call_tries;
     bool is_registered, is_shut_down, is_talking;
     char *aor, *user;             /* owned */
+    char *contact;                /* owned; NULL: Sofia's own */
     void (*trace)(void *arg, struct sv text);
     void *trace_arg;
 };
@@ -159,6 +162,34 @@ static void discard_log(void *stream, char const *fmt, va_list ap)
 {
 }
 
+/* Sofia listens for TLS only under a sips URI, and would then register a sips contact for our sip address, which registrars refuse
+ * (RFC 3261 s.10.2.1, RFC 5630). So the contact is written here, and for that the port is chosen here. */
+static bool choose_contact(struct sip_ua *u, const struct sip_ua_opts *opts, struct buf *url)
+{
+    struct addr at;
+    struct buf b = BUF_INIT;
+    char text[ADDR_TEXT_MAX];
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    struct sv user = sv_of(opts->aor + strlen("sip:"));
+    int fd;
+
+    if (!addr_from_host(&at, sv_of(opts->bind_host), 0))
+        return false;
+    fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, &at.sa, addr_len(&at)) == 0 && getsockname(fd, (struct sockaddr *)&ss, &len) == 0) {
+        addr_from_socket(&at, &ss);
+        addr_text(&at, text);
+        buf_printf(url, "sips:%s", text);
+        buf_printf(&b, "<sip:" SV_FMT "@%s;transport=tls>", SV_ARG(sv_upto(user, sv_find(user, '@'))), text);
+        u->contact = buf_failed(&b) ? NULL : sv_dup(buf_sv(&b));
+        buf_fini(&b);
+    }
+    if (fd >= 0)
+        close(fd);
+    return u->contact != NULL;
+}
+
 int sip_ua_new(struct sip_ua **out, const struct sip_ua_opts *opts, const struct sip_ua_ops *ops, void *arg,
                struct buf *fault)
 {
@@ -168,9 +199,11 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_opts *opts, const struct
     int err = TD_ENOMEM;
 
     *out = NULL;
-    buf_printf(&url, "%s:%s%s%s:*%s", opts->tls ? "sips" : "sip", is_v6 ? "[" : "", opts->bind_host, is_v6 ? "]" : "",
-               opts->tls ? "" : ";transport=tcp");
-    if (!u || buf_failed(&url))
+    if (!u || (opts->tls && !choose_contact(u, opts, &url)))
+        goto out;
+    if (!opts->tls)
+        buf_printf(&url, "sip:%s%s%s:*;transport=tcp", is_v6 ? "[" : "", opts->bind_host, is_v6 ? "]" : "");
+    if (buf_failed(&url))
         goto out;
     u->ops = ops;
     u->arg = arg;
@@ -231,6 +264,7 @@ void sip_ua_free(struct sip_ua **up)
     }
     free(u->aor);
     free(u->user);
+    free(u->contact);
     free(u);
 }
 
@@ -243,7 +277,7 @@ void sip_ua_register(struct sip_ua *u)
 {
     u->reg = nua_handle(u->nua, u, SIPTAG_TO_STR(u->aor), TAG_END());
     if (u->reg)
-        nua_register(u->reg, TAG_END());
+        nua_register(u->reg, TAG_IF(u->contact, SIPTAG_CONTACT_STR(u->contact)), TAG_END());
     else
         u->ops->registered(u->arg, 900, "out of memory");
 }
@@ -252,7 +286,8 @@ void sip_ua_invite(struct sip_ua *u, const char *to, struct sv sdp)
 {
     u->call = nua_handle(u->nua, u, SIPTAG_TO_STR(to), TAG_END());
     if (u->call)
-        nua_invite(u->call, SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
+        nua_invite(u->call, TAG_IF(u->contact, SIPTAG_CONTACT_STR(u->contact)), SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+                   SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
     else
         u->ops->refused(u->arg, 900, "not a SIP URI");
 }
@@ -260,7 +295,8 @@ void sip_ua_invite(struct sip_ua *u, const char *to, struct sv sdp)
 void sip_ua_accept(struct sip_ua *u, struct sv sdp)
 {
     if (u->call)
-        nua_respond(u->call, SIP_200_OK, SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
+        nua_respond(u->call, SIP_200_OK, TAG_IF(u->contact, SIPTAG_CONTACT_STR(u->contact)),
+                    SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
 }
 
 void sip_ua_reject(struct sip_ua *u, int status, const char *phrase)
