@@ -27,13 +27,12 @@
 
 enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8 };
 
-static const rlim_t ADDRESS_SPACE_MAX = (rlim_t)4 << 30;
-
 /* A runaway parser must not take the machine's memory; sanitizers need theirs by the terabyte. */
 static void limit_memory(void)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    struct rlimit r = { .rlim_cur = ADDRESS_SPACE_MAX, .rlim_max = ADDRESS_SPACE_MAX };
+    const rlim_t most = (rlim_t)4 << 30;
+    struct rlimit r = { .rlim_cur = most, .rlim_max = most };
 
     if (setrlimit(RLIMIT_AS, &r) < 0)
         log_warn("sip", 0, "cannot limit the address space: %s", strerror(errno));
