@@ -20,6 +20,7 @@ struct stream {
     uint64_t octets;           /* written so far */
     uint64_t piece_from;       /* octets when the open piece began */
     bool open;                 /* a piece is on the wire */
+    bool stopped;              /* the next hop wants no more of this message */
     struct txn *txn;           /* of that piece; NULL: nobody wants to know */
     char tid[TID_LEN];         /* of that piece */
     struct buf pending;        /* fewer than CHUNK_MIN octets that wait for more */
@@ -283,7 +284,7 @@ static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen
 
 void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines)
 {
-    if (!s->dest)
+    if (!s->dest || s->stopped)
         return;
     if (!s->open && s->pending.n + n < CHUNK_MIN) {
         buf_add(&s->pending, p, n);
@@ -311,7 +312,7 @@ static void stream_free(struct stream *s)
 
 void hop_stream_end(struct stream *s, char flag)
 {
-    if (s->dest) {
+    if (s->dest && !s->stopped) {
         if (!s->open)
             write_checked(s, s->pending.p, s->pending.n, true);
         if (!s->open)
@@ -357,6 +358,21 @@ static void pass_back(struct txn *t, const struct msrp_head *h)
     buf_fini(&frame);
 }
 
+/* The next hop wants no more of this message (M-FWD-16): what is on its way ends here. */
+static void stop_message(struct msrp_conn *dest, struct route *route, struct sv message_id)
+{
+    route_stop(route, message_id);
+    list_each(node, &dest->streams) {
+        struct stream *s = list_item(node, struct stream, node);
+
+        if (s->f.route != route || !sv_eq(s->f.message_id, message_id))
+            continue;
+        if (s->open)
+            piece_close(s, '#');
+        s->stopped = true;
+    }
+}
+
 static bool is_for_us(const struct txn *t, struct sv to_path)
 {
     struct sv first;
@@ -380,6 +396,8 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     if (!t->is_send) {
         pass_back(t, h);
     } else {
+        if (h->status == 413)
+            stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
         if (h->status < 200 || h->status > 299)
             fail(t, h->status, h->comment);
         account(t, h->status);
@@ -421,7 +439,7 @@ void hop_down(struct msrp_conn *dest, unsigned status)
         if (s->open && s->txn) {
             s->txn->octets = s->octets - s->piece_from;
             s->txn = NULL; /* reported below, with the others */
-        } else if (s->f.fr != MSRP_FR_NO) {
+        } else if (s->f.fr != MSRP_FR_NO && !s->stopped) {
             report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n, status,
                            sv_make(NULL, 0));
         }

@@ -18,6 +18,7 @@ enum {
     TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
     ROUTES_PER_CONN = 4096,   /* cached; the oldest goes */
+    ROUTE_STOPPED = 4,        /* messages of a route remembered as stopped; the oldest is forgotten */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
 };
 
@@ -40,8 +41,14 @@ struct route {
     struct sv ours;          /* our URI next to the far end: first of the From-Path sent */
     struct sv report;        /* the two lines of a failure REPORT by us */
     struct sv from_uri, to_uri; /* the two ends, for accounting */
+    uint64_t stopped[ROUTE_STOPPED]; /* atomic: hashes of Message-IDs of which the next hop wants no more (413) */
+    unsigned n_stopped;       /* atomic: how many were written */
     char text[];
 };
+
+/* The next hop has answered 413 to a chunk of this message: no further one goes to it (RFC 4975 s.10.5, M-FWD-16). Any worker. */
+void route_stop(struct route *r, struct sv message_id);
+bool route_is_stopped(const struct route *r, struct sv message_id);
 
 struct route *route_ref(struct route *r);
 void route_unref(struct route **r);

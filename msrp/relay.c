@@ -409,6 +409,11 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         refuse(c, h, 400);
         return h->n;
     }
+    if (h->method == MSRP_SEND && route_is_stopped(route, h->message_id)) {
+        refuse(c, h, 413);
+        skip_body(m, h);
+        return h->n;
+    }
     if (!has_room(m, route))
         return 0;
     fill_outgoing(&f, route, h, relay);

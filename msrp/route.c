@@ -27,6 +27,27 @@ void route_unref(struct route **rp)
     free(r);
 }
 
+void route_stop(struct route *r, struct sv message_id)
+{
+    unsigned n = __atomic_fetch_add(&r->n_stopped, 1, __ATOMIC_RELAXED);
+
+    __atomic_store_n(&r->stopped[n % ROUTE_STOPPED], hash_bytes(message_id.p, message_id.n), __ATOMIC_RELAXED);
+}
+
+bool route_is_stopped(const struct route *r, struct sv message_id)
+{
+    unsigned n = __atomic_load_n(&r->n_stopped, __ATOMIC_RELAXED);
+    uint64_t hash;
+
+    if (TD_LIKELY(n == 0))
+        return false;
+    hash = hash_bytes(message_id.p, message_id.n);
+    for (unsigned i = 0; i < TD_MIN(n, (unsigned)ROUTE_STOPPED); i++)
+        if (__atomic_load_n(&r->stopped[i], __ATOMIC_RELAXED) == hash)
+            return true;
+    return false;
+}
+
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 {
     m->n_routes--;

@@ -255,6 +255,37 @@ TEST(identifier_in_use_that_comes_in_the_body_ends_the_piece)
     }
 }
 
+/* M-FWD-16: who said 413 gets no further octet of that message; other messages go on. */
+TEST(message_that_was_stopped_is_sent_no_further)
+{
+    char flag;
+    int pieces, others;
+    struct heard h;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, 30000);
+    report_for_d("x-0001"); /* ends the first piece */
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.flag == '+' && sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+    CHECK_FATAL(hear(d, &h));
+    say_bytes(c, body + 30000, 20000); /* the second piece is open */
+    say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-30000/200000\nStatus: 000 413 Stop\n-------%2$\n");
+    CHECK_INT(hear_pieces(30001, &flag, &pieces, &others), 20000);
+    CHECK(flag == '#' && pieces == 1);
+    say_bytes(c, body + 50000, BODY - 50000);
+    say(c, "\n-------b001send+\n");
+    CHECK_FATAL(hear(c, &h));
+    EXPECT_NOTHING(d);
+    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 200001-200005/200005\nContent-Type: a/b\n\nhello\n-------b002send$\n");
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP b002send 413 ")));
+    say(c, "MSRP b003send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\n-------b003send$\n");
+    EXPECT(d, "MSRP %3 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0002\n-------%3$\n");
+    stop();
+}
+
 /* M-FLOW-01: the sender is paused, the relay holds little, and every octet arrives in order. */
 TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 {
@@ -296,4 +327,5 @@ SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
       TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
       TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
+      TEST_ROW(message_that_was_stopped_is_sent_no_further),
       TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
