@@ -12,7 +12,7 @@
 #include "sip/later.h"
 
 enum {
-    LEG_RCVBUF = 32 * 1024, /* bounds what Sofia reads, and copies for each pipelined message, at once */
+    LEG_RCVBUF = 16 * 1024, /* bounds what Sofia reads, and copies for each pipelined message, at once */
     RECS_PER_WAKE = 256,
     SELF_TEST_STEPS = 50,
     SELF_TEST_STEP_MS = 10,
@@ -337,7 +337,6 @@ static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *f
 {
     struct addr leg;
     struct flow *f;
-    int size = LEG_RCVBUF;
 
     addr_from_socket(&leg, from);
     drain(fs, INT32_MAX); /* announced before connected: it is in the socket by now */
@@ -350,7 +349,6 @@ static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *f
     f->in_peer = true;
     if (f->dial_id)
         dial_accepted(fs, f);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     if (sa && len) {
         socklen_t n = addr_len(&f->peer);
 
@@ -365,10 +363,11 @@ __attribute__((visibility("default"))) int accept(int listener, struct sockaddr 
 {
     struct sockaddr_storage from;
     socklen_t n = sizeof from;
-    int fd;
+    int fd, size = LEG_RCVBUF;
 
     if (!accepting)
         return accept4(listener, sa, len, SOCK_CLOEXEC);
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size); /* inherited; the self-test's call is the first one */
     fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_CLOEXEC);
     return fd < 0 ? fd : accept_leg(accepting, fd, &from, sa, len);
 }

@@ -28,6 +28,8 @@ struct branch {
     int status;              /* 0: none; as of the last response or failure */
     msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
     uint64_t cancelled_ms;   /* 0: not cancelled */
+    char *cancel_reason;     /* owned: for the CANCEL that waits for the first 1xx; NULL: none */
+    bool cancel_due;         /* a CANCEL waits for the first 1xx: S-CAN-05 */
     uint64_t timer_c_ms;     /* when it is over */
 };
 
@@ -96,6 +98,7 @@ static void branch_free(struct branch *b)
         msg_destroy(b->copy);
     if (b->final)
         msg_destroy(b->final);
+    free(b->cancel_reason);
     free(b);
 }
 
@@ -261,6 +264,51 @@ static void branch_over(struct branch *b, int status)
     b->status = status;
 }
 
+/* The CANCEL of what was sent: same Via, Request-URI, Route and address. Not nta_outgoing_tcancel(): in a proxy it
+ * ends the INVITE's transaction on a stream, whose 487 would then never get its ACK. */
+static msg_t *make_cancel(nta_agent_t *nta, const sip_t *invite, const char *reason)
+{
+    msg_t *m = nta_msg_create(nta, 0);
+    sip_request_t *rq;
+    sip_cseq_t *cseq;
+
+    if (!m)
+        return NULL;
+    rq = sip_request_create(msg_home(m), SIP_METHOD_CANCEL, (const url_string_t *)invite->sip_request->rq_url, NULL);
+    cseq = sip_cseq_create(msg_home(m), invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL);
+    if (rq && cseq && sip_add_tl(m, sip_object(m), SIPTAG_REQUEST(rq), SIPTAG_MAX_FORWARDS(invite->sip_max_forwards),
+                                 SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to), SIPTAG_CALL_ID(invite->sip_call_id),
+                                 SIPTAG_CSEQ(cseq), TAG_IF(invite->sip_route, SIPTAG_ROUTE(invite->sip_route)),
+                                 TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END()) >= 0)
+        return m;
+    msg_destroy(m);
+    return NULL;
+}
+
+static void send_cancel(struct branch *b, const char *reason)
+{
+    nta_agent_t *nta = b->fork->d->nta;
+    msg_t *sent = nta_outgoing_getrequest(b->orq), *m = sent ? make_cancel(nta, sip_object(sent), reason) : NULL;
+    tport_t *tp = nta_outgoing_transport(b->orq);
+    char at[ADDR_TEXT_MAX], route[ADDR_TEXT_MAX + 4];
+    struct addr to;
+
+    b->cancel_due = false;
+    if (m && tp) {
+        memcpy(&to, msg_addr(sent), sizeof to);
+        snprintf(route, sizeof route, "sip:%s", addr_text(&to, at));
+        if (!nta_outgoing_mcreate(nta, NULL, NULL, (const url_string_t *)route, m, NTATAG_BRANCH_KEY(nta_outgoing_branch(b->orq)),
+                                  NTATAG_TPORT(tp), TAG_END()))
+            msg_destroy(m);
+    } else if (m) {
+        msg_destroy(m);
+    }
+    if (tp)
+        tport_unref(tp);
+    if (sent)
+        msg_destroy(sent);
+}
+
 static void branch_cancel(struct branch *b, const char *reason)
 {
     if (b->status >= 200 || b->cancelled_ms || !b->fork->is_invite)
@@ -270,8 +318,11 @@ static void branch_cancel(struct branch *b, const char *reason)
         flow_dial_cancel(b->dial);
         b->dial = NULL;
         branch_over(b, 487);
-    } else if (b->orq) { /* nta waits for the first 1xx: S-CAN-05 */
-        nta_outgoing_tcancel(b->orq, NULL, NULL, NTATAG_CANCEL_2543(0), TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END());
+    } else if (b->orq && b->status >= 100) {
+        send_cancel(b, reason);
+    } else {
+        b->cancel_due = true;
+        b->cancel_reason = reason ? strdup(reason) : NULL;
     }
 }
 
@@ -303,6 +354,8 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             b->status = status;
         if (status > 100)
             b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
+        if (b->cancel_due)
+            send_cancel(b, b->cancel_reason);
         if (status > 100 && !f->done && f->is_invite && !is_internal)
             pass_up(f, m);
         else if (m)
@@ -480,17 +533,13 @@ bool fork_is_cancelled(const struct fork *f)
     return f->cancelled;
 }
 
-/* The side a UDP request came from needs a mark when its sender is not where its Via says. */
+/* The side a UDP request came from needs a mark when its sender is on another machine than its Via says: NAT. */
 static struct mark mark_of_source(const struct request *r)
 {
     struct mark m = { .kind = MARK_PLAIN };
-    const sip_via_t *v = r->sip->sip_via;
     struct addr sent_by;
 
-    if (r->flow_id)
-        return m;
-    if (addr_from_host(&sent_by, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)) &&
-        addr_eq(&sent_by, &r->source))
+    if (r->flow_id || !addr_from_host(&sent_by, sv_of(r->sip->sip_via->v_host), 0) || addr_host_eq(&sent_by, &r->source))
         return m;
     m.kind = MARK_UDP;
     m.addr = r->source;

@@ -154,10 +154,11 @@ static int build(struct sipd *d, struct buf *fault)
         err = flows_start(d->flows, d->root, nta_agent_tports(d->nta));
     if (err)
         return err;
-    if (stack_listener(d->stack, &listener) && !flows_self_test(d->flows, &listener)) {
-        buf_puts(fault, "accept() is not interposed: this executable was linked without exporting it");
-        return TD_EUNSUPP;
-    }
+    for (size_t i = 0; stack_listener(d->stack, &i, &listener);)
+        if (!flows_self_test(d->flows, &listener)) {
+            buf_puts(fault, "accept() is not interposed: this executable was linked without exporting it");
+            return TD_EUNSUPP;
+        }
     return TD_OK;
 }
 

@@ -150,14 +150,13 @@ static char *path_text(const struct request *r)
     return b.p ? b.p : strdup("");
 }
 
-/* Where a UDP client's packets come from, when its Contact says otherwise. */
+/* Where a UDP client's packets come from, when its Contact names another machine: it is behind NAT. */
 static char *received_text(const struct request *r, const url_t *contact)
 {
     struct addr said;
     char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4];
 
-    if (r->flow_id || (addr_from_host(&said, sv_of(contact->url_host), addr_port_of_text(contact->url_port, 5060)) &&
-                       addr_eq(&said, &r->source)))
+    if (r->flow_id || !addr_from_host(&said, sv_of(contact->url_host), 0) || addr_host_eq(&said, &r->source))
         return strdup("");
     snprintf(text, sizeof text, "sip:%s", addr_text(&r->source, at));
     return strdup(text);

@@ -10,7 +10,6 @@
 
 #include "common/err.h"
 #include "common/log.h"
-#include "net/sipframe.h"
 #include "sip/flow.h"
 
 enum {
@@ -18,6 +17,7 @@ enum {
     NEVER_MS = 24 * 3600 * 1000, /* Timer C is ours: one sweep for all */
     PRELOAD = 1536,
     PROCEEDING_MAX = 1000000,
+    BUFFER_MAX = 256 * 1024,     /* Sofia counts pipelined messages as one; the edge passes none over SIPFRAME_MAX */
     LOCALS_MAX = 64,
 };
 
@@ -273,7 +273,7 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
     s->nta = nta_agent_create(s->root, (url_string_t *)-1, on_message, d,
         NTATAG_UA(0), NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
         NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(1), NTATAG_USE_SRV(1), NTATAG_PRELOAD(PRELOAD),
-        NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(SIPFRAME_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_TIMER_C(NEVER_MS),
+        NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_TIMER_C(NEVER_MS),
         NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());
     if (!s->nta)
         goto out;
@@ -320,11 +320,11 @@ void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2])
             ports[s->primaries[i].kind][s->primaries[i].at.sa.sa_family == AF_INET6] = addr_port(&s->primaries[i].at);
 }
 
-bool stack_listener(const struct stack *s, struct addr *out)
+bool stack_listener(const struct stack *s, size_t *i, struct addr *out)
 {
-    for (size_t i = 0; i < s->n_primaries; i++)
-        if (!s->primaries[i].is_udp) {
-            *out = s->primaries[i].at;
+    for (; *i < s->n_primaries; ++*i)
+        if (!s->primaries[*i].is_udp) {
+            *out = s->primaries[(*i)++].at;
             return true;
         }
     return false;

@@ -18,9 +18,9 @@ void stack_free(struct stack **s);
 su_root_t *stack_root(struct stack *s);
 nta_agent_t *stack_agent(struct stack *s);
 
-/* The internal listeners' ports, and the address of one of them for the self-test (false: there is none). */
+/* The internal listeners' ports, and their addresses one after the other (*i starts at 0; false: no more). */
 void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2]);
-bool stack_listener(const struct stack *s, struct addr *out);
+bool stack_listener(const struct stack *s, size_t *i, struct addr *out);
 
 /* Is this host (and port) this server: a domain it serves, or one of its addresses with one of its ports? */
 bool stack_is_us(const struct stack *s, const url_t *url);

@@ -49,6 +49,12 @@ enum verdict step_sanity(struct request *r)
         msg_header_remove_param(sip->sip_via->v_common, "maddr");
         sip->sip_via->v_maddr = NULL;
     }
+    if (sip->sip_via && sip->sip_via->v_rport && !sip->sip_via->v_received) { /* Sofia adds it only when it differs: S-VIA-02 */
+        char host[ADDR_TEXT_MAX], *received = su_sprintf(msg_home(r->msg), "received=%s", addr_host_text(&r->source, host));
+
+        if (received)
+            msg_header_replace_param(msg_home(r->msg), sip->sip_via->v_common, received);
+    }
     if (!sip->sip_via || !sip->sip_from || !sip->sip_to || !sip->sip_call_id || !sip->sip_cseq)
         return STEP_DONE;
     for (const sip_via_t *v = sip->sip_via; v; v = v->v_next)

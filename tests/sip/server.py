@@ -1,0 +1,144 @@
+"""A tandemd of one's own for each test: free port, temporary directory, users in its database."""
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+
+from sipua import UA
+
+USERS = ("alice", "bob", "carol")
+START_S = 10
+
+
+def free_port():
+    """A port that is free for both TCP and UDP."""
+    while True:
+        with socket.socket() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            t.bind(("127.0.0.1", 0))
+            port = t.getsockname()[1]
+            try:
+                u.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def certificate(directory):
+    key, pem, template = (os.path.join(directory, n) for n in ("key.pem", "cert.pem", "cert.cfg"))
+    with open(template, "w") as f:
+        f.write('cn = "example.com"\ndns_name = "example.com"\nexpiration_days = 10\ntls_www_server\n')
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["certtool", "--generate-privkey", "--key-type", "ecdsa", "--outfile", key], **quiet)
+    subprocess.run(["certtool", "--generate-self-signed", "--load-privkey", key, "--template", template, "--outfile", pem], **quiet)
+
+
+class Server:
+    def __init__(self, tandemd, shared, auth="register request", **options):
+        self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
+        self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
+        self.database = os.path.join(self.dir, "t.db")
+        for name in ("t.db", "key.pem", "cert.pem"):
+            source = os.path.join(shared, name)
+            if os.path.exists(source):
+                shutil.copy(source, self.dir)
+        lines = ["[server]", "database = " + self.database, "control = " + self.dir + "/t.sock", "workers = 2",
+                 "log_level = debug", "drain_time = 0", "[listen.main]", "address = 127.0.0.1:%d" % self.port,
+                 "transports = udp tcp tls", "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
+                 "private_key = %s/key.pem" % self.dir, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
+        lines += ["%s = %s" % kv for kv in options.items()]
+        self.conf = os.path.join(self.dir, "t.ini")
+        with open(self.conf, "w") as f:
+            f.write("\n".join(lines) + "\n")
+        self.log = os.path.join(self.dir, "log")
+        self.start()
+
+    def start(self):
+        log = open(self.log, "ab")
+        mark = log.tell()
+        self.process = subprocess.Popen([self.tandemd, "-c", self.conf], stdout=log, stderr=log)
+        log.close()
+        self.wait_for(r"SIP process (\d+) is up", mark)
+
+    def wait_for(self, pattern, mark=0, timeout=START_S):
+        """Wait for a line in the log behind the mark; the match."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            with open(self.log, "rb") as f:
+                f.seek(mark)
+                m = re.search(pattern, f.read().decode("latin-1"))
+            if m:
+                return m
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError("not in the log: %s\n%s" % (pattern, self.tail()))
+
+    def tail(self):
+        with open(self.log, "rb") as f:
+            return f.read().decode("latin-1")[-3000:]
+
+    def mark(self):
+        return os.path.getsize(self.log)
+
+    def sip_pid(self):
+        """The SIP process that runs now: the one started last."""
+        with open(self.log, "rb") as f:
+            return int(re.findall(r"SIP process (\d+) is up", f.read().decode("latin-1"))[-1])
+
+    def kill_sip(self, sig=signal.SIGKILL):
+        mark = self.mark()
+        os.kill(self.sip_pid(), sig)
+        self.wait_for(r"SIP process (\d+) is up", mark)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError("tandemd did not stop")
+        return self.process.returncode
+
+    def close(self):
+        for a in self.agents:
+            try:
+                a.close()
+            except OSError:
+                pass
+        status = self.stop()
+        shutil.rmtree(self.dir)
+        return status
+
+    def ua(self, kind="udp", user="alice", **more):
+        a = UA(kind, self.port, user, **more)
+        self.agents.append(a)
+        return a
+
+    def registered(self, kind, user, **more):
+        a = self.ua(kind, user)
+        a.register(**more)
+        return a
+
+    def rows(self, sql, *args):
+        with contextlib.closing(sqlite3.connect(self.database, timeout=5)) as db:
+            return db.execute(sql, args).fetchall()
+
+
+def add_users(database):
+    """Rows as `tandemctl user add` makes them."""
+    with contextlib.closing(sqlite3.connect(database, timeout=5)) as db:
+        for user in USERS:
+            for domain in ("example.com", "example.net"):
+                text = ("%s:%s:secret" % (user, domain)).encode()
+                db.execute("INSERT INTO subscriber (username, domain, ha1, ha1_sha256) VALUES (?, ?, ?, ?)",
+                           (user, domain, hashlib.md5(text).hexdigest(), hashlib.sha256(text).hexdigest()))
+        db.commit()

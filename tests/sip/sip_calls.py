@@ -1,0 +1,375 @@
+"""Calls and messages between registered users. RFC 3261 s.16; spec section 21."""
+import re
+import time
+
+from sipua import uri_of
+
+SDP = (b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\n"
+       b"a=path:msrp://127.0.0.1:9/x;tcp\r\na=accept-types:*\r\n")
+SDP_HEADER = "Content-Type: application/sdp"
+
+
+def call_up(a, b, body=SDP, tag="callee", headers=()):
+    """alice calls bob, bob answers. The call, the INVITE that bob got, the 200 that alice got."""
+    call = a.invite("sip:bob@example.com", body=body, headers=[SDP_HEADER] + list(headers))
+    got = b.expect("INVITE")
+    b.reply(got, 180, "Ringing", tag=tag)
+    a.expect(180)
+    b.reply(got, 200, "OK", tag=tag, headers=[SDP_HEADER], body=SDP)
+    ok = a.expect(200)
+    a.ack(call, ok)
+    ack = b.expect("ACK")
+    assert ack.uri == b.contact.strip("<>"), ack.raw
+    return call, got, ok
+
+
+def hang_up(a, b, call):
+    a.in_dialog(call, "BYE")
+    bye = b.expect("BYE")
+    b.reply(bye, 200)
+    a.expect(200)
+    return bye
+
+
+def test_invite_over_udp_is_record_routed_and_bye_follows_the_route(make):
+    # S-TXN-02 S-FWD-02 S-FWD-04 S-FWD-07 S-RT-01 S-RT-10, section 21.2
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    began = time.monotonic()
+    call = a.invite("sip:bob@example.com", body=SDP, headers=[SDP_HEADER])
+    assert a.receive().status == 100
+    assert time.monotonic() - began < 0.2
+    got = b.expect("INVITE")
+    assert len(got.all("via")) == 2 and "branch=z9hG4bK" in got.get("via")
+    assert got.get("max-forwards") == "69"
+    assert len(got.all("record-route")) == 1 and ";lr" in got.get("record-route"), got.raw
+    assert got.uri == uri_of(b.contact)
+    b.reply(got, 200, "OK", tag="callee")
+    ok = a.expect(200)
+    assert len(ok.all("via")) == 1
+    a.ack(call, ok)
+    assert "route" not in dict(b.expect("ACK").headers)
+    bye = hang_up(a, b, call)
+    assert bye.all("route") == []
+    a.silent()
+    b.silent()
+
+
+def test_body_is_forwarded_byte_for_byte(make):
+    # M-SDP-01 S-MSG-07 S-FWD-08
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("udp", "alice")
+    body = SDP + bytes(range(256)) + b"m=audio 9 TCP/MSRP @[\r\n\r\n\r\n"
+    odd = ["X-Odd:   spaces  kept ;;,,;;", "Date: not a date", "P-Unknown: \"a\\\"b\""]
+    a.send(a.request("MESSAGE", "sip:bob@example.com", body=body, headers=["Content-Type: application/octet-stream"] + odd))
+    got = b.expect("MESSAGE")
+    assert got.body == body
+    for line in odd:
+        name, _, value = line.partition(":")
+        assert got.get(name.lower()) == value.strip(), got.raw
+    b.reply(got, 200)
+    a.expect(200)
+    call, got, ok = call_up(a, b)
+    assert got.body == SDP and ok.body == SDP
+
+
+def test_caller_on_udp_and_callee_on_tcp_reach_each_other_in_the_dialog(make):
+    # S-FWD-05 S-RT-02 S-OUT-04 S-OUT-08, section 21.16
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("udp", "alice")
+    call, got, ok = call_up(a, b)
+    assert len(got.all("record-route")) == 2, got.raw
+    assert "transport=tcp" in got.all("record-route")[0] and "transport" not in got.all("record-route")[1]
+    assert "transport=tls" not in got.raw.decode("latin-1")
+    b.back(got, "INFO", "callee")
+    info = a.expect("INFO")
+    assert info.all("route") == []
+    a.reply(info, 200)
+    b.expect(200)
+    hang_up(a, b, call)
+
+
+def test_callee_hangs_up_over_tls(make):
+    # S-OUT-04 S-TLS-05
+    s = make(auth="")
+    b = s.registered("tls", "bob")
+    a = s.registered("tcp", "alice")
+    call, got, ok = call_up(a, b)
+    b.back(got, "BYE", "callee")
+    a.reply(a.expect("BYE"), 200)
+    b.expect(200)
+
+
+def test_calls_between_two_tls_clients(make):
+    s = make(auth="")
+    b = s.registered("tls", "bob")
+    a = s.registered("tls", "alice")
+    call, got, ok = call_up(a, b)
+    hang_up(a, b, call)
+
+
+def test_cancel_ends_the_branch(make):
+    # S-CAN-01 S-CAN-07 S-TXN-08, section 21.6
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    a.cancel(call)
+    a.expect(200)
+    c = b.expect("CANCEL")
+    assert c.get("via") == got.get("via") and c.uri == got.uri and c.get("cseq") == "1 CANCEL"
+    b.reply(c, 200)
+    b.reply(got, 487, tag="x")
+    b.expect("ACK")
+    a.ack(call, a.expect(487))
+    a.silent()
+
+
+def test_cancel_waits_for_the_first_provisional(make):
+    # S-CAN-05
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    a.cancel(call)
+    a.expect(200)
+    try:
+        while True:
+            assert b.receive(0.3).method == "INVITE"
+    except Exception as e:  # noqa: BLE001
+        assert type(e).__name__ == "Timeout", e
+    b.reply(got, 180, tag="x")
+    while True:
+        m = b.receive()
+        if m.method == "CANCEL":
+            break
+    a.expect(180)
+    b.reply(m, 200)
+    b.reply(got, 487, tag="x")
+    a.ack(call, a.expect(487))
+
+
+def test_cancel_over_a_stream(make):
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("tcp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    a.cancel(call)
+    b.reply(b.expect("CANCEL"), 200)
+    b.reply(got, 487, tag="x")
+    codes = sorted(a.expect(code).status for code in (200, 487))
+    assert codes == [200, 487]
+
+
+def two_devices(s, q1="", q2=""):
+    b1, b2 = s.ua("udp", "bob"), s.ua("tcp", "bob")
+    b1.register(contact=b1.contact + q1)
+    b2.register(contact=b2.contact + q2)
+    return b1, b2
+
+
+def test_fork_first_answer_wins_and_the_other_is_cancelled(make):
+    # S-RSP-03 S-RSP-04 S-FWD-09, section 21.3
+    s = make(auth="")
+    b1, b2 = two_devices(s)
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b2.reply(i2, 180, tag="two")
+    a.expect(180)
+    b1.reply(i1, 200, tag="one")
+    ok = a.expect(200)
+    assert ok.tag("to") == "one"
+    c = b2.expect("CANCEL")
+    assert "cause=200" in c.get("reason"), c.raw
+    b2.reply(c, 200)
+    b2.reply(i2, 487, tag="two")
+    b2.expect("ACK")
+    a.ack(call, ok)
+    b1.expect("ACK")
+    a.silent()
+
+
+def test_fork_two_answers_both_go_up(make):
+    # S-RSP-03 S-CAN-06, section 21.4
+    s = make(auth="")
+    b1, b2 = two_devices(s)
+    a = s.ua("udp", "alice")
+    a.invite("sip:bob@example.com")
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b1.reply(i1, 200, tag="one")
+    b2.reply(i2, 200, tag="two")
+    assert {a.expect(200).tag("to"), a.expect(200).tag("to")} == {"one", "two"}
+
+
+def fork_result(make, first, second, headers=((), ())):
+    s = make(auth="")
+    b1, b2 = two_devices(s)
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b1.reply(i1, first, tag="one", headers=headers[0])
+    b1.expect("ACK")
+    b2.reply(i2, second, tag="two", headers=headers[1])
+    b2.expect("ACK")
+    m = a.receive()
+    while m.status == 100:
+        m = a.receive()
+    a.ack(call, m)
+    return m
+
+
+def test_fork_best_response_603_over_486(make):
+    # S-RSP-05 S-RSP-06, section 21.5
+    assert fork_result(make, 486, 603).status == 603
+
+
+def test_fork_best_response_302_over_486(make):
+    assert fork_result(make, 486, 302).status == 302
+
+
+def test_fork_best_response_404_over_503(make):
+    assert fork_result(make, 503, 404).status == 404
+
+
+def test_fork_challenges_are_gathered(make):
+    # S-RSP-08
+    m = fork_result(make, 401, 407, (['WWW-Authenticate: Digest realm="one", nonce="1"'], ['Proxy-Authenticate: Digest realm="two", nonce="2"']))
+    assert m.status in (401, 407)
+    assert 'realm="one"' in m.get("www-authenticate") and 'realm="two"' in m.get("proxy-authenticate"), m.raw
+
+
+def test_503_alone_becomes_500(make):
+    # S-RSP-07
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.invite("sip:bob@example.com")
+    b.reply(b.expect("INVITE"), 503, headers=["Retry-After: 10"], tag="x")
+    m = a.expect(500)
+    assert not m.get("retry-after")
+
+
+def test_lower_q_is_tried_after_the_higher_failed(make):
+    # S-FWD-09
+    s = make(auth="")
+    b1, b2 = two_devices(s, ";q=0.2", ";q=0.9")
+    a = s.ua("udp", "alice")
+    a.invite("sip:bob@example.com")
+    i2 = b2.expect("INVITE")
+    b1.silent()
+    b2.reply(i2, 486, tag="x")
+    b2.expect("ACK")
+    b1.reply(b1.expect("INVITE"), 200, tag="y")
+    assert a.expect(200).tag("to") == "y"
+
+
+def test_retransmitted_invite_after_200_is_absorbed(make):
+    # S-TXN-04, section 21.12
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    invite = a.request("INVITE", "sip:bob@example.com", headers=["Contact: " + a.contact])
+    a.send(invite)
+    got = b.expect("INVITE")
+    b.reply(got, 200, tag="x")
+    a.expect(200)
+    a.send(invite)
+    b.silent()
+
+
+def test_retransmitted_200_is_passed_on_and_a_forged_one_is_not(make):
+    # S-TXN-05 S-TXN-06 S-VIA-07
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    raw = b.reply(got, 200, tag="x")
+    a.expect(200)
+    time.sleep(0.1)
+    b.send(raw)
+    a.expect(200)
+    b.send(re.sub(rb"branch=z9hG4bK[^;\r]+", b"branch=z9hG4bKforged", raw, count=1))
+    a.silent()
+
+
+def test_tcp_caller_gets_a_retransmitted_200(make):
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("tcp", "alice")
+    a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    raw = b.reply(got, 200, tag="x")
+    a.expect(200)
+    time.sleep(0.1)
+    b.send(raw)
+    a.expect(200)
+
+
+def test_message_and_unknown_method_are_forwarded(make):
+    # S-MSG-08
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("tcp", "alice")
+    for method in ("MESSAGE", "FOO", "OPTIONS"):
+        a.send(a.request(method, "sip:bob@example.com"))
+        got = b.expect(method)
+        assert method == "FOO" or not got.get("record-route")
+        b.reply(got, 200)
+        a.expect(200)
+
+
+def test_slow_non_invite_gets_100_and_then_its_answer(make):
+    # S-TXN-03
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("tcp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    got = b.expect("MESSAGE")
+    began = time.monotonic()
+    assert a.receive(6).status == 100
+    assert time.monotonic() - began > 3
+    b.reply(got, 200)
+    a.expect(200)
+
+
+def test_loop_is_detected(make):
+    # S-VAL-04
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="loop@test", tag="l"))
+    got = b.expect("MESSAGE")
+    lines = got.raw.decode("latin-1").replace(got.start, "MESSAGE sip:bob@example.com SIP/2.0")
+    a.send(lines.replace("\r\nVia:", "\r\nVia: %s\r\nVia:" % a.via(), 1))
+    while True:
+        m = a.receive()
+        if m.status != 100:
+            break
+    assert m.status == 482, m.raw
+
+
+def test_calls_are_accounted(make):
+    s = make(auth="", )
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call, got, ok = call_up(a, b)
+    hang_up(a, b, call)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        rows = s.rows("SELECT method, sip_code FROM acc WHERE callid = ?", call["callid"])
+        if len(rows) == 2:
+            break
+        time.sleep(0.05)
+    assert sorted(rows) == [("BYE", "200"), ("INVITE", "200")], rows

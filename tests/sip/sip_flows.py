@@ -1,0 +1,243 @@
+"""Streams: framing, keep-alive, flows and what becomes of them when the SIP process dies."""
+import os
+import signal
+import time
+
+from sip_calls import call_up, hang_up
+from sipua import Timeout
+
+
+def test_crlf_ping_gets_one_crlf(make):
+    # S-OUT-10, section 21.15
+    s = make(auth="")
+    for kind in ("tcp", "tls"):
+        a = s.ua(kind, "alice")
+        a.ask("OPTIONS", "sip:example.com", 200)
+        a.send(b"\r\n\r\n")
+        assert a.s.read(2) == b"\r\n"
+        a.send(b"\r\n\r\n" + a.request("OPTIONS", "sip:example.com"))
+        a.expect(200)
+
+
+def test_message_in_single_octets_and_two_in_one_segment(make):
+    # S-MSG-04
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    for octet in a.request("OPTIONS", "sip:example.com", body=b"hello"):
+        a.send(bytes([octet]))
+    a.expect(200)
+    a.send(a.request("OPTIONS", "sip:example.com", body=b"x" * 100) + a.request("OPTIONS", "sip:example.com"))
+    a.expect(200)
+    a.expect(200)
+
+
+def test_missing_content_length_on_a_stream_is_400_and_the_end(make):
+    # S-MSG-04
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    a.send(a.request("OPTIONS", "sip:example.com", length=False))
+    assert a.receive().status == 400
+    assert a.s.is_closed()
+
+
+def test_malformed_but_framed_is_answered_and_the_stream_goes_on(make):
+    # S-MSG-10 S-MSG-11 S-MSG-12
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    good = a.request("OPTIONS", "sip:example.com", body=b"body")
+    cases = ((good.replace(b"Call-ID", b"From: <sip:x@y>;tag=2\r\nCall-ID"), 400), (good.replace(b" OPTIONS\r", b" INVITE\r"), 400),
+             (good.replace(b"SIP/2.0\r", b"SIP/7.0\r"), 505), (good.replace(b"sip:example", b"sip: example"), 400),
+             (good.replace(b"CSeq: 1 ", b"CSeq: 36893488147419103232 "), 400), (good.replace(b"To:", b"Too:"), 400))
+    for message, status in cases:
+        a.send(message)
+        m = a.receive()
+        assert m.status == status, (message, m.raw)
+        assert m.get("via").startswith("SIP/2.0/TCP") and m.get("call-id")
+    a.send(good)
+    a.expect(200)
+
+
+def test_limits_of_a_message(make):
+    # S-MSG-13
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    fits = len(a.request("OPTIONS", "sip:example.com", body=b"x" * 60000)) - 60000
+    cases = ((a.request("OPTIONS", "sip:example.com", body=b"x" * (65536 - fits)), 200),
+             (a.request("OPTIONS", "sip:example.com", body=b"x" * (65536 - fits + 60)), 513),
+             (a.request("OPTIONS", "sip:example.com", headers=["X-A: " + "y" * (8192 - 5)]), 200),
+             (a.request("OPTIONS", "sip:example.com", headers=["X-A: " + "y" * (8192 - 4)]), 513),
+             (a.request("OPTIONS", "sip:example.com", headers=["X-%d: y" % i for i in range(121)]), 200),
+             (a.request("OPTIONS", "sip:example.com", headers=["X-%d: y" % i for i in range(129)]), 513),
+             (a.request("OPTIONS", "sip:example.com"), 200))
+    for message, status in cases:
+        a.send(message)
+        assert a.receive().status == status, message[:200]
+
+
+def test_what_two_parsers_could_read_differently_ends_the_stream(make):
+    s = make(auth="")
+    for old, new in ((b"\r\nCall-ID", b"\nCall-ID"), (b"Call-ID: ", b"Call-ID: \0"), (b"\r\nCall-ID", b"\rCall-ID"),
+                     (b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length: 4"), (b"Content-Length: 4", b"Content-Length: -4"),
+                     (b"Content-Length: 4", b"Content-Length: 99999999999999999999")):
+        a = s.ua("tcp", "alice")
+        a.send(a.request("OPTIONS", "sip:example.com", body=b"body").replace(old, new))
+        assert a.s.is_closed(), new
+
+
+def test_closed_flow_means_480_at_once(make):
+    # S-OUT-05, section 21.8
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 200)
+    a.expect(200)
+    b.close()
+    time.sleep(0.2)
+    began = time.monotonic()
+    a.ask("MESSAGE", "sip:bob@example.com", 480)
+    assert time.monotonic() - began < 1
+
+
+def test_flow_is_used_and_not_the_contact(make):
+    # S-OUT-04 S-WS-07
+    s = make(auth="")
+    b = s.ua("tcp", "bob")
+    b.contact = "<sip:bob@fs7h3x.invalid;transport=tcp>"
+    b.register()
+    a = s.ua("udp", "alice")
+    call, got, ok = call_up(a, b)
+    hang_up(a, b, call)
+
+
+def test_killed_sip_process_costs_no_stream_and_no_registration(make):
+    # S-SEC-08, design: two processes
+    s = make(auth="")
+    u, t, l = (s.registered(k, "bob") for k in ("udp", "tcp", "tls"))
+    mark = s.mark()
+    s.kill_sip()
+    s.wait_for(r"SIP process \d+ has ended: killed by signal 9", mark)
+    a = s.ua("udp", "alice")
+    time.sleep(0.3)
+    a.invite("sip:bob@example.com")
+    for b in (u, t, l):
+        got = b.expect("INVITE")
+    l.reply(got, 200, tag="x")
+    a.expect(200)
+    for b in (t, l):
+        b.ask("OPTIONS", "sip:example.com", 200)
+
+
+def test_dialog_goes_on_after_the_sip_process_was_replaced(make):
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.registered("tcp", "alice")
+    call, got, ok = call_up(a, b)
+    s.kill_sip()
+    time.sleep(0.3)
+    hang_up(a, b, call)
+
+
+def test_half_a_message_is_not_lost_over_a_restart(make):
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    a.ask("OPTIONS", "sip:example.com", 200)
+    message = a.request("OPTIONS", "sip:example.com", body=b"x" * 20000)
+    a.send(message[:9000])
+    time.sleep(0.1)
+    s.kill_sip()
+    a.send(message[9000:])
+    a.expect(200)
+
+
+def test_killed_again_and_again(make):
+    s = make(auth="")
+    b = s.registered("tcp", "bob")
+    a = s.ua("tcp", "alice")
+    for i in range(3):
+        s.kill_sip()
+        time.sleep(0.2)
+        a.send(a.request("MESSAGE", "sip:bob@example.com"))
+        b.reply(b.expect("MESSAGE"), 200)
+        a.expect(200)
+
+
+def test_hung_sip_process_is_killed(make):
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    a.ask("OPTIONS", "sip:example.com", 200)
+    mark = s.mark()
+    os.kill(s.sip_pid(), signal.SIGSTOP)
+    s.wait_for(r"does not answer: killed", mark, 20)
+    s.wait_for(r"SIP process \d+ is up", mark)
+    a.ask("OPTIONS", "sip:example.com", 200)
+
+
+def test_many_flows_are_handed_over(make):
+    s = make(auth="")
+    flows = [s.ua("tcp", "alice") for _ in range(300)]
+    for f in flows:
+        f.send(f.request("OPTIONS", "sip:example.com"))
+    for f in flows:
+        f.expect(200)
+    s.kill_sip()
+    for f in flows:
+        f.send(f.request("OPTIONS", "sip:example.com"))
+    for f in flows:
+        f.expect(200)
+
+
+def test_reader_that_stops_does_not_stop_others(make):
+    s = make(auth="")
+    slow, quick = s.ua("tcp", "alice"), s.ua("tcp", "bob")
+    request = slow.request("OPTIONS", "sip:example.com", headers=["X: " + "y" * 400])
+    slow.s.sock.setblocking(False)
+    sent = 0
+    end = time.monotonic() + 2
+    while time.monotonic() < end and sent < 8 << 20:
+        try:
+            sent += slow.s.sock.send(request * 50)
+        except BlockingIOError:
+            time.sleep(0.01)
+    quick.ask("OPTIONS", "sip:example.com", 200)
+    assert s.process.poll() is None
+
+
+def test_dialled_connection_to_a_tcp_next_hop(make):
+    # S-TRN-05: a contact that says tcp and has no flow is dialled by the edge
+    import socket
+    from sipua import Message
+    s = make(auth="")
+    peer = socket.socket()
+    peer.bind(("127.0.0.1", 0))
+    peer.listen(5)
+    peer.settimeout(5)
+    s.ua("udp", "bob").register(contact="<sip:bob@127.0.0.1:%d;transport=tcp>" % peer.getsockname()[1])
+    a = s.ua("udp", "alice")
+    for _ in range(2):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", body=b"hi"))
+        if _ == 0:
+            conn, _addr = peer.accept()
+            conn.settimeout(5)
+        raw = b""
+        while not raw.endswith(b"\r\n\r\nhi"):
+            raw += conn.recv(65536)
+        m = Message(raw)
+        assert m.get("via").startswith("SIP/2.0/TCP 127.0.0.1:%d" % s.port), raw
+        lines = ["SIP/2.0 200 OK"] + ["%s: %s" % (n, v) for n, v in m.headers if n in ("via", "from", "to", "call-id", "cseq")]
+        conn.sendall(("\r\n".join(lines) + "\r\nContent-Length: 0\r\n\r\n").encode())
+        a.expect(200)
+    peer.close()
+    conn.close()
+
+
+def test_next_hop_that_cannot_be_reached_fails_the_branch(make):
+    # S-RSP-20
+    s = make(auth="")
+    s.ua("udp", "bob").register(contact="<sip:bob@127.0.0.1:1;transport=tcp>")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:bob@example.com", 500)
+    try:
+        a.receive(0.2)
+    except Timeout:
+        pass

@@ -1,0 +1,164 @@
+"""What is refused, and how. RFC 3261 s.16.3; spec sections 2 and 4."""
+
+
+def test_404_and_480(make):
+    # S-RT-06
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:nobody@example.com", 404)
+    a.ask("MESSAGE", "sip:bob@example.com", 480)
+    call = a.invite("sip:bob@example.com")
+    a.ack(call, a.expect(480))
+    a.silent()
+
+
+def test_local_user_is_challenged_with_407_and_his_identity_checked(make):
+    # S-AUT-01 S-AUT-12 S-VAL-09
+    s = make()
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com", auth=True)
+    got = b.expect("INVITE")
+    assert got.get("proxy-authorization")
+    b.reply(got, 200, tag="x")
+    ok = a.expect(200)
+    a.ack(call, ok)
+    b.expect("ACK")
+    a.in_dialog(call, "BYE")
+    b.reply(b.expect("BYE"), 200)
+    a.expect(200)
+    b.back(got, "MESSAGE", "x")
+    a.reply(a.expect("MESSAGE"), 200)
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="imp@test"))
+    auth = a.credentials(a.expect(407), "MESSAGE", "sip:bob@example.com")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", from_="sip:carol@example.com", callid="imp@test", cseq=2, headers=[auth]))
+    a.expect(403)
+
+
+def test_foreign_caller_reaches_a_user_but_no_other_domain(make):
+    # S-VAL-09 S-RT-11
+    s = make()
+    b = s.registered("udp", "bob")
+    x = s.ua("udp", "eve", domain="elsewhere.invalid")
+    x.send(x.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 200)
+    x.expect(200)
+    x.ask("MESSAGE", "sip:someone@other.invalid", 403)
+    x.ask("MESSAGE", "sip:bob@example.com", 403, headers=["Route: <sip:127.0.0.1:1;lr>"])
+
+
+def test_made_up_dialog_does_not_open_the_relay(make):
+    # S-SEC-06: our Route without a good mark is no dialog
+    s = make()
+    x = s.ua("udp", "eve", domain="elsewhere.invalid")
+    for mark in ("", ";td=p.0123456789abcdef", ";td=f1.0123456789abcdef", ";td=u7f000001-9-udp1.0", ";td=.", ";td=p"):
+        x.ask("MESSAGE", "sip:someone@127.0.0.1:9", 403, to_tag="x", headers=["Route: <sip:127.0.0.1:%d;lr%s>" % (s.port, mark)])
+
+
+def test_mark_of_one_dialog_is_no_good_for_another(make):
+    # S-SEC-06
+    s = make()
+    b = s.registered("tcp", "bob")
+    x = s.ua("udp", "eve", domain="elsewhere.invalid")
+    call = x.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 200, tag="x")
+    x.ack(call, x.expect(200))
+    b.expect("ACK")
+    x.send(x.request("MESSAGE", "sip:someone@127.0.0.1:9", to_tag="y", headers=call["route"]))
+    x.expect(403)
+    b.silent()
+
+
+def test_max_forwards(make):
+    # S-VAL-03 S-FWD-02, section 21.14
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:bob@example.com", 483, max_forwards=0)
+    assert a.ask("OPTIONS", "sip:bob@example.com", 200, max_forwards=0).get("allow")
+    for given, forwarded in ((1, "0"), (None, "70"), (70, "69")):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", max_forwards=given))
+        got = b.expect("MESSAGE")
+        assert got.get("max-forwards") == forwarded
+        b.reply(got, 200)
+        a.expect(200)
+
+
+def test_unknown_scheme_and_proxy_require(make):
+    # S-VAL-02 S-VAL-06
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "tel:+12345", 416)
+    a.ask("MESSAGE", "unknown:thing", 416)
+    m = a.ask("MESSAGE", "sip:bob@example.com", 420, headers=["Proxy-Require: one, two", "Require: three"])
+    assert m.get("unsupported").replace(" ", "") == "one,two"
+
+
+def test_cancel_without_invite_is_481(make):
+    # S-CAN-02
+    a = make(auth="").ua("udp", "alice")
+    a.ask("CANCEL", "sip:bob@example.com", 481)
+
+
+def test_stray_ack_is_never_answered(make):
+    # S-TXN-10
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.send(a.request("ACK", "sip:bob@example.com", to_tag="x"))
+    a.send(a.request("ACK", "sip:bob@127.0.0.1:1", to_tag="x"))
+    a.silent()
+    b.silent()
+
+
+def test_received_and_rport(make):
+    # S-VIA-01 S-VIA-02
+    s = make(auth="")
+    for kind in ("udp", "tcp"):
+        a = s.ua(kind, "alice")
+        via = "SIP/2.0/%s bobspc.biloxi.com:5060;branch=z9hG4bKx;rport" % kind.upper()
+        m = a.ask("OPTIONS", "sip:example.com", 200, via=via)
+        assert "received=127.0.0.1" in m.get("via") and "rport=%d" % a.s.port in m.get("via"), m.raw
+        m = a.ask("OPTIONS", "sip:example.com", 200)
+        assert "received=127.0.0.1" in m.get("via"), m.raw
+
+
+def test_udp_client_behind_nat_is_reached_in_the_dialog(make):
+    # S-VIA-03 S-OUT-08
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    b.contact = "<sip:bob@192.0.2.1:5060>"
+    b.register()
+    a = s.ua("udp", "alice")
+    a.contact = "<sip:alice@192.0.2.2:5060>"
+    a.via = lambda branch=None: "SIP/2.0/UDP 192.0.2.2:5060;branch=%s;rport" % (branch or "z9hG4bK-nat-%f" % __import__("time").monotonic())
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 200, tag="x")
+    a.ack(call, a.expect(200))
+    b.expect("ACK")
+    b.back(got, "BYE", "x")
+    a.reply(a.expect("BYE"), 200)
+    b.expect(200)
+
+
+def test_requests_to_the_server_itself(make):
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    assert "REGISTER" in a.ask("OPTIONS", "sip:example.com", 200).get("allow")
+    a.ask("OPTIONS", "sip:127.0.0.1:%d" % s.port, 200)
+    a.ask("MESSAGE", "sip:example.com", 404)
+
+
+def test_strict_router_before_and_after(make):
+    # S-RT-03 S-RT-08
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    a = s.registered("udp", "alice")
+    port = b.s.port
+    x = s.registered("udp", "carol")
+    a.send(a.request("MESSAGE", "sip:127.0.0.1:%d;lr" % s.port, to="sip:carol@example.com", headers=["Route: <sip:carol@example.com>"]))
+    got = x.expect("MESSAGE")
+    assert got.all("route") == [] and got.uri == x.contact.strip("<>"), got.raw
+    assert port

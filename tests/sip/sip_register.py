@@ -1,0 +1,210 @@
+"""The registrar and digest authentication. RFC 3261 s.10, s.22; spec sections 9 and 10, 21.1, 21.13."""
+import re
+import time
+
+from sipua import uri_of
+
+
+def expires_of(contact):
+    return int(re.search(r";expires=(\d+)", contact).group(1))
+
+
+def test_register_is_challenged_and_accepted_with_sha256(make):
+    # S-AUT-01 S-AUT-02 S-AUT-03 S-REG-02 S-REG-08, section 21.1
+    s = make()
+    a = s.ua("udp", "alice")
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, headers=["Contact: " + a.contact]))
+    m = a.expect(401)
+    challenges = m.all("www-authenticate")
+    assert [re.search(r"algorithm=([\w-]+)", c).group(1) for c in challenges] == ["SHA-256", "MD5"], challenges
+    assert all('qop="auth"' in c and 'realm="example.com"' in c for c in challenges)
+    m = a.register(algorithm="SHA-256")
+    assert uri_of(m.get("contact")) == uri_of(a.contact)
+    assert 3590 <= expires_of(m.get("contact")) <= 3600
+    assert re.match(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", m.get("date"))
+    assert not m.get("record-route")
+
+
+def test_register_with_md5_over_each_transport(make):
+    # S-AUT-05
+    s = make()
+    for kind in ("udp", "tcp", "tls"):
+        m = s.ua(kind, "bob").register(algorithm="MD5")
+        assert m.get("contact")
+    assert len(m.all("contact")) == 3
+
+
+def test_wrong_password_and_unknown_user_look_the_same(make):
+    # S-AUT-09 S-AUT-13
+    s = make()
+    a = s.ua("udp", "alice").register(password="wrong", expect=401)
+    b = s.ua("udp", "nobody").register(expect=401)
+    strip = lambda m: re.sub(r'nonce="[^"]*"', "", str(m.all("www-authenticate")))
+    assert strip(a) == strip(b) and "stale=true" not in str(a.all("www-authenticate"))
+
+
+def test_replayed_credentials_are_stale(make):
+    # S-AUT-08, section 21.13
+    s = make()
+    a = s.ua("udp", "alice")
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor))
+    auth = a.credentials(a.expect(401), "REGISTER", "sip:example.com")
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=2, headers=[auth]))
+    a.expect(200)
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=3, headers=[auth]))
+    assert "stale=true" in a.expect(401).get("www-authenticate")
+
+
+def test_another_users_address_is_refused(make):
+    # S-REG-02 S-REG-13
+    s = make()
+    a = s.ua("udp", "alice")
+    a.send(a.request("REGISTER", "sip:example.com", to="sip:bob@example.com"))
+    auth = a.credentials(a.expect(401), "REGISTER", "sip:example.com")
+    a.send(a.request("REGISTER", "sip:example.com", to="sip:bob@example.com", cseq=2, headers=[auth, "Contact: " + a.contact]))
+    a.expect(403)
+
+
+def test_query_changes_nothing(make):
+    # S-REG-04
+    s = make(auth="")
+    a = s.registered("udp", "alice")
+    m = s.ua("udp", "alice").register(contact="", expires=None)
+    assert [uri_of(c) for c in m.all("contact")] == [uri_of(a.contact)]
+
+
+def test_expiry_rules(make):
+    # S-REG-05
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    m = a.register(expires=30, expect=423)
+    assert m.get("min-expires") == "60"
+    assert expires_of(a.register(expires=999999).get("contact")) <= 86400
+    assert expires_of(a.register(expires=None).get("contact")) > 3590
+    assert expires_of(a.register(expires=120, contact=a.contact + ";expires=300").get("contact")) > 290
+    assert expires_of(a.register(contact=a.contact + ";expires=nonsense").get("contact")) > 3590
+    m = a.register(expires=0)
+    assert m.all("contact") == []
+
+
+def test_star_removes_all_and_only_with_expires_0(make):
+    # S-REG-04
+    s = make(auth="")
+    a, b = s.registered("udp", "alice"), s.registered("tcp", "alice")
+    a.register(contact="*", expires=3600, expect=400)
+    a.register(contact="*, " + a.contact, expires=0, expect=400)
+    assert len(a.register(contact="", expires=None).all("contact")) == 2
+    assert a.register(contact="*", expires=0).all("contact") == []
+    assert s.rows("SELECT count(*) FROM location") == [(0,)]
+    assert b
+
+
+def test_old_cseq_fails_and_changes_nothing(make):
+    # S-REG-06 S-REG-07
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    a.register()
+    a.cseq = 0
+    other = "<sip:alice@127.0.0.1:1>"
+    a.register(contact=other + ", " + a.contact, expect=500)
+    m = a.register(contact="", expires=None)
+    assert [uri_of(c) for c in m.all("contact")] == [uri_of(a.contact)]
+    a.registration = "other@test"
+    a.cseq = 0
+    a.register()
+
+
+def test_second_contact_invalid_stores_none(make):
+    # S-REG-07
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    a.register(contact=a.contact + ", <mailto:alice@example.com>", expect=400)
+    assert a.register(contact="", expires=None).all("contact") == []
+
+
+def test_contact_limit(make):
+    # S-REG-10
+    s = make(auth="", max_contacts=2)
+    for port in (1001, 1002):
+        s.ua("udp", "alice").register(contact="<sip:alice@127.0.0.1:%d>" % port)
+    s.ua("udp", "alice").register(contact="<sip:alice@127.0.0.1:1003>", expect=403)
+    s.ua("udp", "alice").register(contact="<sip:alice@127.0.0.1:1002>")
+
+
+def test_contact_may_not_be_the_server(make):
+    # S-REG-10
+    s = make(auth="")
+    s.ua("udp", "alice").register(contact="<sip:alice@127.0.0.1:%d>" % s.port, expect=403)
+
+
+def test_address_of_record_is_canonical(make):
+    # S-REG-03 S-RT-06
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    b.aor = "sip:%62ob@EXAMPLE.com;foo=1"
+    b.register()
+    a = s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:b%6fb@example.com;bar=2"))
+    b.reply(b.expect("MESSAGE"), 200)
+    a.expect(200)
+
+
+def test_unknown_address_and_odd_requests_are_refused(make):
+    # S-REG-01 S-REG-03 S-PATH-01
+    s = make(auth="")
+    a = s.ua("udp", "nobody")
+    a.register(expect=404)
+    a = s.ua("udp", "alice")
+    a.send(a.request("REGISTER", "sip:example.com", to="tel:+1", headers=["Contact: " + a.contact]))
+    a.expect(400)
+    m = a.register(headers=["Require: bogus"], expect=420)
+    assert m.get("unsupported") == "bogus"
+    a.register(headers=["Path: <sip:p.example.org;lr>"], expect=420)
+    m = a.register(headers=["Path: <sip:p1.example.org;lr>, <sip:p2.example.org;lr>", "Supported: path"])
+    assert [uri_of(p) for p in m.all("path")] == ["sip:p1.example.org;lr", "sip:p2.example.org;lr"]
+
+
+def test_q_and_parameters_are_kept(make):
+    # S-REG-08
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    m = a.register(contact=a.contact + ';q=0.5;+sip.instance="<urn:uuid:1>";methods="INVITE"')
+    c = m.get("contact")
+    assert ";q=0.5" in c and '+sip.instance="<urn:uuid:1>"' in c and 'methods="INVITE"' in c, c
+
+
+def test_binding_is_on_disk_when_the_200_comes_and_survives_a_restart(make):
+    # S-REG-12
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    b.register()
+    rows = s.rows("SELECT username, domain, contact, connection_id FROM location")
+    assert rows == [("bob", "example.com", uri_of(b.contact), 0)], rows
+    s.stop()
+    s.start()
+    a = s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 200)
+    a.expect(200)
+
+
+def test_stream_binding_is_useless_after_a_restart(make):
+    # S-REG-12
+    s = make(auth="")
+    s.ua("tcp", "bob").register()
+    s.stop()
+    s.start()
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:bob@example.com", 480)
+
+
+def test_outbound_binding_is_replaced_by_instance(make):
+    # S-OUT-01 S-OUT-03
+    s = make(auth="")
+    extra = ';+sip.instance="<urn:uuid:2>";reg-id=1'
+    b1, b2 = s.ua("tcp", "bob"), s.ua("tcp", "bob")
+    m = b1.register(contact=b1.contact + extra, headers=["Supported: path, outbound"])
+    assert m.get("require") == "outbound"
+    m = b2.register(contact=b2.contact + extra, headers=["Supported: path, outbound"])
+    assert [uri_of(c) for c in m.all("contact")] == [uri_of(b2.contact)]
+    time.sleep(0)
