@@ -1,6 +1,7 @@
 /* A server made of constants. */
 #include "tests/unit/ctl/fake.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,9 +10,24 @@
 #include "db/location.h"
 #include "tests/unit/harness.h"
 
+/* Orders what the control thread and the test do to a struct fake, also when another process carried the message. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void fake_sync(void)
+{
+    pthread_mutex_lock(&lock);
+    pthread_mutex_unlock(&lock);
+}
+
+static struct fake *synced(void *arg)
+{
+    fake_sync();
+    return arg;
+}
+
 static int fake_sessions(void *arg, rpc_session_fn *emit, void *to)
 {
-    struct fake *f = arg;
+    struct fake *f = synced(arg);
     struct rpc_session row = {
         .session_id = "", .username = "alice", .domain = "example.org", .conn_id = 7,
         .peer_uri = "msrps://pc.example.org:9/s1;tcp", .srcaddr = "msrps://192.0.2.1:9", .srcsock = "tls:192.0.2.9:5060",
@@ -68,25 +84,27 @@ static void fake_stats(void *arg, struct stats *sum)
 
 static uint64_t fake_map_size(void *arg)
 {
-    return ((struct fake *)arg)->map_size;
+    return synced(arg)->map_size;
 }
 
 static int fake_reload(void *arg, struct buf *live, struct buf *restart, struct buf *faults)
 {
-    struct fake *f = arg;
+    int err = synced(arg)->reload_err;
 
-    if (f->reload_err == TD_EINVAL)
+    fake_sync();
+    if (err == TD_EINVAL)
         buf_puts(faults, "f:1: first\nf:2: second\n");
     buf_puts(live, "server.log_level limits.ban_time");
     buf_puts(restart, "server.workers");
-    return f->reload_err;
+    return err;
 }
 
 static int fake_kick(void *arg, const char *session_id)
 {
-    struct fake *f = arg;
+    struct fake *f = synced(arg);
 
     snprintf(f->kicked, sizeof f->kicked, "%s", session_id);
+    fake_sync();
     return strcmp(session_id, "abc0") == 0 ? 0 : TD_ENOENT;
 }
 
@@ -99,27 +117,30 @@ static int fake_ban_list(void *arg, rpc_ban_fn *emit, void *to)
 
 static int fake_ban_add(void *arg, const char *address, int64_t seconds)
 {
-    struct fake *f = arg;
+    struct fake *f = synced(arg);
 
     snprintf(f->banned, sizeof f->banned, "%s", address);
     f->ban_seconds = seconds;
+    fake_sync();
     return 0;
 }
 
 static int fake_ban_del(void *arg, const char *address)
 {
-    struct fake *f = arg;
+    struct fake *f = synced(arg);
 
     snprintf(f->unbanned, sizeof f->unbanned, "%s", address);
+    fake_sync();
     return TD_ENOENT;
 }
 
 static int fake_user_changed(void *arg, const char *username, const char *domain)
 {
-    struct fake *f = arg;
+    struct fake *f = synced(arg);
 
     snprintf(f->user, sizeof f->user, "%s", username);
     snprintf(f->domain, sizeof f->domain, "%s", domain);
+    fake_sync();
     return 0;
 }
 

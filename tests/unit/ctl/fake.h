@@ -13,6 +13,10 @@ struct fake {
 
 struct rpc_backend backend_of(struct fake *f);
 
+/* Before the control thread is to see what the test wrote into a fake, and before the test reads what that thread wrote, when
+ * the message between them went through another process. */
+void fake_sync(void);
+
 /* The same behind a real socket in a folder of its own. */
 struct server {
     char folder[32], path[64];

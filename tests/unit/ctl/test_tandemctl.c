@@ -96,6 +96,7 @@ static struct run run_args(const char *input, const char *const *args)
     CHECK_FATAL(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
     CHECK_FATAL(write(in[1], input, strlen(input)) == (ssize_t)strlen(input));
     close(in[1]);
+    fake_sync();
     spawn(&pid, args, in[0], out[1], err[1]);
     close(in[0]);
     close(out[1]);
@@ -104,6 +105,7 @@ static struct run run_args(const char *input, const char *const *args)
     close(out[0]);
     close(err[0]);
     r.status = wait_for(pid);
+    fake_sync();
     return r;
 }
 #define RUN(input, ...) run_args(input, (const char *const[]){ __VA_ARGS__, NULL })
