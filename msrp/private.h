@@ -30,6 +30,7 @@ struct route {
     struct list conn_node;   /* on the origin's list, oldest first */
     struct conn_ref origin;  /* where the frames come from */
     struct conn_ref dest;    /* where they go */
+    unsigned hops_ended;     /* shared->hops_ended when it was made: is a next hop on another worker to be looked for again? */
     struct session *u1;      /* owned reference: To-Path[0] */
     struct session *u2;      /* owned reference: To-Path[1], when both clients are ours; else NULL */
     bool outward;            /* origin is u1's owner */

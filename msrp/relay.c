@@ -677,6 +677,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
 {
     struct msrp_conn *m = msrp_of(c);
     struct relay *relay = m->relay;
+    bool was_hop;
 
     loop_timer_stop(relay->worker->loop, &m->timer);
     loop_timer_stop(relay->worker->loop, &m->head_timer);
@@ -688,9 +689,12 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     }
     while (!list_is_empty(&m->sessions))
         session_end(list_item(m->sessions.next, struct session, conn_node), SESSION_CLOSED);
+    was_hop = m->peer || !list_is_empty(&m->bindings);
     session_unbind_all(&m->bindings, false);
     if (m->peer)
         peer_leave(relay->shared->sessions, m->peer);
+    if (was_hop) /* only now: who sees it finds no trace of us in the tables */
+        __atomic_add_fetch(&relay->shared->hops_ended, 1, __ATOMIC_RELEASE);
     hop_down(m, reason == CLOSE_FORBIDDEN ? 403 : 408); /* 403: an address that is not to be dialled (M-SEC-02) */
     while (!list_is_empty(&m->routes))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));

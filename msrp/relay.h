@@ -29,6 +29,7 @@ struct relay_shared {
     struct cidr *forward_cidrs;      /* owned */
     size_t n_forward_cidrs;
     bool forward_public, forward_private, forward_loopback;
+    unsigned hops_ended;             /* atomic: how often a connection to a next hop, dialled or bound, has ended */
     struct relay **relays;           /* owned array; of all workers */
     unsigned n_relays;
 

@@ -61,8 +61,11 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 /* Still good for new frames? */
 static bool is_good(const struct relay *relay, const struct route *r)
 {
-    return session_is_active(r->u1) && (!r->u2 || session_is_active(r->u2)) &&
-           (r->dest.worker != relay->worker->index || conn_deref(relay->worker, r->dest));
+    if (!session_is_active(r->u1) || (r->u2 && !session_is_active(r->u2)))
+        return false;
+    if (r->dest.worker == relay->worker->index)
+        return conn_deref(relay->worker, r->dest) != NULL;
+    return !r->outward || r->u2 || r->hops_ended == __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
 }
 
 static struct route *cached(struct relay *relay, struct conn *c, struct sv raw)
@@ -95,6 +98,7 @@ struct making {
     size_t n_to, n_from;
     struct session *u1, *u2; /* owned references until the route is made */
     bool outward;
+    unsigned hops_ended; /* as it was before anything was looked up */
     struct conn_ref dest;
 };
 
@@ -134,7 +138,7 @@ static bool may_dial(void *arg, const struct addr *a)
     return false;
 }
 
-static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool to_relay, const char *key)
+static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool verify, const char *key)
 {
     const struct conf *conf = relay_conf(k->relay->shared);
     char host[MSRP_URI_MAX + 1];
@@ -143,7 +147,7 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool to
         .host = host,
         .port = next->port_number,
         .tls = next->secure,
-        .verify = to_relay || conf->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY,
+        .verify = verify,
         .timeout_ms = conf->msrp.connect_timeout * 1000,
         .allow = may_dial,
         .allow_arg = k->relay->shared,
@@ -189,7 +193,7 @@ static unsigned find_peer(struct making *k)
     const struct msrp_uri *next = &k->to[1];
     bool to_relay = k->n_to > 2;
     char key[sizeof((struct peer_entry *)0)->key];
-    struct conn *c;
+    bool verify;
 
     if (!to_relay) {
         k->dest = session_bound(k->u1, next);
@@ -202,18 +206,12 @@ static unsigned find_peer(struct making *k)
         return 400; /* M-DNS-02 */
     if (!sv_eq_nocase(next->transport, SV("tcp")))
         return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
-    peer_key(key, sizeof key, next);
+    verify = to_relay || relay_conf(k->relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
+    peer_key(key, sizeof key, next, verify);
     k->dest = peer_find(k->relay->shared->sessions, key);
-    if (k->dest.id && k->dest.worker == k->relay->worker->index) {
-        c = conn_deref(k->relay->worker, k->dest);
-        if (!c)
-            k->dest.id = 0;
-        else if (to_relay && !c->connecting && !is_relay(c, next))
-            return 403;
-    }
-    if (k->dest.id)
+    if (k->dest.id && (k->dest.worker != k->relay->worker->index || conn_deref(k->relay->worker, k->dest)))
         return 200;
-    return dial_peer(k, next, to_relay, key);
+    return dial_peer(k, next, verify, key);
 }
 
 static unsigned outward(struct making *k)
@@ -243,7 +241,7 @@ static unsigned inward(struct making *k)
         char key[sizeof((struct peer_entry *)0)->key];
         const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint */
 
-        peer_key(key, sizeof key, &k->from[0]);
+        peer_key(key, sizeof key, &k->from[0], false);
         if (!peer || strcmp(peer->key, key) != 0)
             return 403;
     }
@@ -321,6 +319,7 @@ static struct route *build(struct making *k)
     r->refs = 1;
     r->origin = conn_ref(k->c);
     r->dest = k->dest;
+    r->hops_ended = k->hops_ended;
     r->u1 = k->u1;
     r->u2 = k->u2;
     k->u1 = k->u2 = NULL;
@@ -369,6 +368,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     }
     memset(&k, 0, sizeof k);
     k.relay = relay;
+    k.hops_ended = __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
     k.c = c;
     k.h = h;
     k.n_to = msrp_path_parse(h->to_path, k.to, MSRP_PATH_MAX);

@@ -319,9 +319,10 @@ void session_unbind_all(struct list *conn_bindings, bool only_dead)
 
 /* ---- dialled peers ---- */
 
-void peer_key(char *out, size_t size, const struct msrp_uri *uri)
+void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified)
 {
-    int n = snprintf(out, size, "%s " SV_FMT ":%u", uri->secure ? "msrps" : "msrp", SV_ARG(uri->host), uri->port_number);
+    int n = snprintf(out, size, "%s " SV_FMT ":%u", !uri->secure ? "msrp" : verified ? "msrps!" : "msrps", SV_ARG(uri->host),
+                     uri->port_number);
 
     for (int i = 0; i < n && (size_t)i < size; i++)
         out[i] = sv_lower(out[i]);

@@ -109,10 +109,12 @@ struct peer_entry {
     struct hash_node node;
     struct conn_ref conn;
     bool in_table;
-    char key[MSRP_URI_MAX + 16]; /* "msrps host:port", host in lower case */
+    char key[MSRP_URI_MAX + 16]; /* "msrps host:port" or "msrps! host:port", host in lower case */
 };
 
-void peer_key(char *out, size_t size, const struct msrp_uri *uri);
+/* verified: the certificate of an msrps peer is checked when it is dialled. Such a connection is one of its own, as a relay must
+ * not be reached by one that was opened to an endpoint of unknown identity (M-TLS-02). */
+void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified);
 /* The live connection for that key, id 0: none. Given an entry it is entered instead when there is none; the result tells whose won. */
 struct conn_ref peer_find(struct session_table *t, const char *key);
 struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e);

@@ -448,6 +448,55 @@ TEST(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives)
     rig_stop(&r);
 }
 
+/* M-CON-07, M-CON-10: the binding dies with its connection, the token does not, and a new one is found wherever it is. */
+TEST(foreign_endpoint_that_comes_back_by_another_connection_is_found_there)
+{
+    struct peer *c = start(NULL), *x;
+    char text[400];
+
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrp://127.0.0.1:9/f;sctp"); /* nothing that could be dialled */
+    for (int i = 0; i < 4; i++) {
+        r.var['1'][0] = r.var['2'][0] = '\0';
+        x = rig_peer(&r);
+        say(x, "MSRP g001send SEND\nTo-Path: %U %C\nFrom-Path: %G\nMessage-ID: m-0001\nFailure-Report: no\n-------g001send$\n");
+        EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %G\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
+        snprintf(text, sizeof text, "MSRP g%03dsend SEND\nTo-Path: %%U %%G\nFrom-Path: %%C\n" HELLO "-------g%03dsend$\n", i, i);
+        say(c, text);
+        snprintf(text, sizeof text, "MSRP g%03dsend 200 OK\nTo-Path: %%C\nFrom-Path: %%U\n-------g%03dsend$\n", i, i);
+        EXPECT(c, text);
+        EXPECT(x, "MSRP %2 SEND\nTo-Path: %G\nFrom-Path: %U %C\n" HELLO "-------%2$\n");
+        say(x, "MSRP %2 200 OK\nTo-Path: %U\nFrom-Path: %G\n-------%2$\n");
+        peer_close(x);
+    }
+    say(c, "MSRP g009send SEND\nTo-Path: %U %G\nFrom-Path: %C\n" HELLO "-------g009send$\n"); /* nobody is there now */
+    EXPECT(c, "MSRP g009send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------g009send$\n");
+    rig_stop(&r);
+}
+
+/* M-CON-06 */
+TEST(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it)
+{
+    struct peer *c, *d = start_two(&c, NULL), *f;
+
+    for (int i = 0; i < 3; i++) {
+        memset(r.var['1'], 0, 2 * RIG_VAR_MAX);
+        say(c, "MSRP h001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: no\n-------h001send$\n");
+        f = rig_accept(&r);
+        CHECK_FATAL(f != NULL);
+        EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
+        say(d, "MSRP h002send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0002\nFailure-Report: no\n-------h002send$\n");
+        EXPECT(f, "MSRP %2 SEND\nTo-Path: %F\nFrom-Path: %V %D\nMessage-ID: m-0002\nFailure-Report: no\n-------%2$\n");
+        peer_close(f);
+        r.var['1'][0] = '\0';
+        say(d, "MSRP h003send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0003\nFailure-Report: no\n-------h003send$\n");
+        f = rig_accept(&r);
+        CHECK_FATAL(f != NULL);
+        EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %V %D\nMessage-ID: m-0003\nFailure-Report: no\n-------%1$\n");
+        peer_close(f);
+    }
+    rig_stop(&r);
+}
+
 /* M-CON-06, M-FWD-10 */
 TEST(two_clients_share_one_connection_to_the_same_next_hop)
 {
@@ -573,6 +622,8 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(lost_framing_is_400_where_it_can_be_said_and_then_the_end), TEST_ROW(sip_on_an_msrp_connection_is_lost_framing),
       TEST_ROW(body_of_a_report_has_at_most_10240_octets), TEST_ROW(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by),
       TEST_ROW(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives),
+      TEST_ROW(foreign_endpoint_that_comes_back_by_another_connection_is_found_there),
+      TEST_ROW(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it),
       TEST_ROW(two_clients_share_one_connection_to_the_same_next_hop),
       TEST_ROW(token_of_a_lost_connection_routes_nothing_and_another_connection_does_not_revive_it),
       TEST_ROW(responses_that_match_nothing_are_dropped_and_never_answered),
