@@ -32,7 +32,8 @@ struct authn_req {
     struct auth_splugin_t scheme;
 };
 
-static const auth_challenger_t origin = { 401, "Unauthorized", sip_www_authenticate_class, sip_authentication_info_class };
+static const auth_challenger_t origin = { 401, "Unauthorized", sip_www_authenticate_class,
+                                          sip_authentication_info_class };
 static const auth_challenger_t proxy = { 407, "Proxy Authentication Required", sip_proxy_authenticate_class, NULL };
 
 static uint64_t monotonic_s(void)
@@ -147,8 +148,8 @@ void authn_cancel(struct authn_req *r)
     req_free(r);
 }
 
-/* Append `Name: value CRLF` for each header of the chain. Sofia's encoder leaves out the last parameter when the room is
- * exactly what it asked for, in sip_header_as_string() as well; hence the slack. */
+/* Append `Name: value CRLF` for each header of the chain. Sofia's encoder leaves out the last parameter when the
+ * room is exactly what it asked for, in sip_header_as_string() as well; hence the slack. */
 static void add_headers(struct buf *out, const msg_header_t *h)
 {
     enum { SLACK = 16 };
@@ -241,8 +242,12 @@ static struct authn_req *req_new(struct authn *a, bool is_msrp, authn_cb *cb, vo
 /* Out of memory before there is a request. */
 static struct authn_req *give_up(bool is_msrp, authn_cb *cb, void *arg)
 {
-    const struct authn_result result = { .verdict = AUTHN_ERROR, .status = is_msrp ? 408 : 500, .phrase = "Out Of Memory",
-                                         .headers = SV(""), .username = SV(""), .realm = SV("") };
+    const struct authn_result result = { .verdict = AUTHN_ERROR,
+                                         .status = is_msrp ? 408 : 500,
+                                         .phrase = "Out Of Memory",
+                                         .headers = SV(""),
+                                         .username = SV(""),
+                                         .realm = SV("") };
 
     cb(&result, arg);
     return NULL;
@@ -287,7 +292,8 @@ struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, 
     return NULL;
 }
 
-struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb, void *arg)
+struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb,
+                            void *arg)
 {
     struct authn_req *r = req_new(a, false, cb, arg);
 
@@ -300,5 +306,6 @@ struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv 
         req_free(r);
         return give_up(false, cb, arg);
     }
-    return is_proxy ? req_verify(r, sip->sip_proxy_authorization, &proxy) : req_verify(r, sip->sip_authorization, &origin);
+    return is_proxy ? req_verify(r, sip->sip_proxy_authorization, &proxy)
+                    : req_verify(r, sip->sip_authorization, &origin);
 }

@@ -1,9 +1,9 @@
 /* Authentication of MSRP AUTH and SIP requests: one door for both protocols.
  *
- * A struct authn belongs to one thread and answers through that thread's mailbox. Credentials that are in memory are judged
- * before the call returns; else the database's reader thread is asked meanwhile. The callback comes exactly once
- * (possibly before the call returns) unless the request is cancelled.
- * Inside is a Sofia authentication module (auth/scheme.h); an MSRP AUTH is shown to it as a SIP request (auth/sipmsg.h). */
+ * A struct authn belongs to one thread and answers through that thread's mailbox. Credentials that are in memory are
+ * judged before the call returns; else the database's reader thread is asked meanwhile. The callback comes exactly
+ * once (possibly before the call returns) unless the request is cancelled. Inside is a Sofia authentication module
+ * (auth/scheme.h); an MSRP AUTH is shown to it as a SIP request (auth/sipmsg.h). */
 #pragma once
 
 #include "common/conf.h"
@@ -58,7 +58,8 @@ int authn_configure(struct authn *a, const struct conf *conf);
 struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg);
 
 /* sip need not outlive the call. realm: the domain served. is_proxy: 407 and Proxy-*, else 401. */
-struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb, void *arg);
+struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb,
+                            void *arg);
 
 /* The callback does not come any more. */
 void authn_cancel(struct authn_req *req);

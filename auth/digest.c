@@ -266,7 +266,8 @@ void digest_print(const struct digest_cred *c, struct buf *out)
     }
 }
 
-void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv realm, struct sv nonce, struct sv opaque, bool stale)
+void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv realm, struct sv nonce, struct sv opaque,
+                            bool stale)
 {
     buf_puts(out, "Digest realm=");
     add_quoted(out, realm);

@@ -14,7 +14,8 @@ bool digest_alg_parse(struct sv name, enum digest_alg *alg);
 
 enum { DIGEST_TEXT_MAX = 4096 /* bytes of one header's values together */ };
 
-/* Parsed credentials. Values are unquoted and unescaped, and have no control characters. An absent parameter has p == NULL. */
+/* Parsed credentials. Values are unquoted and unescaped, and have no control characters. An absent parameter has p
+ * == NULL. */
 struct digest_cred {
     struct sv username, realm, nonce, uri, response, algorithm, cnonce, opaque, qop, nc;
     size_t used;
@@ -47,5 +48,6 @@ void digest_response(enum digest_alg alg, const struct digest_cred *c, struct sv
 bool digest_nc_parse(struct sv nc, uint32_t *out);
 
 /* Append header values (no name, no CRLF), separated by ", ". */
-void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv realm, struct sv nonce, struct sv opaque, bool stale);
+void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv realm, struct sv nonce, struct sv opaque,
+                            bool stale);
 void digest_info_print(struct buf *out, struct sv rspauth, struct sv cnonce, struct sv nc);

@@ -9,7 +9,15 @@
 #include "common/hash.h"
 #include "common/list.h"
 
-enum { STRIPES = 64, TIME_BYTES = 4, RANDOM_BYTES = 8, SEED_BYTES = TIME_BYTES + RANDOM_BYTES, MAC_BYTES = 16, KEY_BYTES = 32, REALM_MAX = 1024 };
+enum {
+    STRIPES = 64,
+    TIME_BYTES = 4,
+    RANDOM_BYTES = 8,
+    SEED_BYTES = TIME_BYTES + RANDOM_BYTES,
+    MAC_BYTES = 16,
+    KEY_BYTES = 32,
+    REALM_MAX = 1024
+};
 enum { OPAQUE_LEN = 22, STRIPE_MAX = NONCE_TABLE_MAX / STRIPES, WINDOW = 64 };
 
 struct used {
@@ -141,7 +149,8 @@ static uint64_t seed_time(const uint8_t seed[SEED_BYTES])
     return t;
 }
 
-enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s, uint64_t lifetime_s)
+enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s,
+                             uint64_t lifetime_s)
 {
     uint8_t bytes[NONCE_LEN / 2], mac[32];
 

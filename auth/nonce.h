@@ -1,12 +1,13 @@
 /* Nonces: made and checked without remembering them, and the nonce counts already used.
  *
- * A nonce is hex text of time (4 bytes), random (8 bytes) and a MAC (16 bytes of HMAC-SHA-256 over both and the realm)
- * under a key drawn at start: any thread of the process can check what another one made, and no other process can.
- * Only nonces that were used with a right digest are remembered, in a bounded table shared by all threads (64 locks, each
- * held for a look-up): the highest count and a window of the 64 counts below it, so that requests may overtake
- * each other but none is taken twice. When the table is full the oldest nonce leaves it, and nonces that are not
- * newer than that one are stale from then on: fullness costs clients a round trip and never lets a replay through.
- * Times are seconds of a clock that never jumps; the caller brings them. RFC 7616 s.3.3, s.5.4; M-AUTH-13, S-AUT-08, S-AUT-11. */
+ * A nonce is hex text of time (4 bytes), random (8 bytes) and a MAC (16 bytes of HMAC-SHA-256 over both and the
+ * realm) under a key drawn at start: any thread of the process can check what another one made, and no other process
+ * can. Only nonces that were used with a right digest are remembered, in a bounded table shared by all threads (64
+ * locks, each held for a look-up): the highest count and a window of the 64 counts below it, so that requests may
+ * overtake each other but none is taken twice. When the table is full the oldest nonce leaves it, and nonces that
+ * are not newer than that one are stale from then on: fullness costs clients a round trip and never lets a replay
+ * through. Times are seconds of a clock that never jumps; the caller brings them. RFC 7616 s.3.3, s.5.4; M-AUTH-13,
+ * S-AUT-08, S-AUT-11. */
 #pragma once
 
 #include "common/sv.h"
@@ -30,8 +31,9 @@ void nonce_make(const struct nonces *n, struct sv realm, uint64_t now_s, char ou
 enum nonce_state { NONCE_GOOD, NONCE_STALE /* ours, but too old */, NONCE_FOREIGN /* never made by this process */ };
 
 /* Is it ours and not older than lifetime_s? Changes nothing. */
-enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s, uint64_t lifetime_s);
+enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s,
+                             uint64_t lifetime_s);
 
-/* Use up one count of a nonce that nonce_check() found good. False: used before, below the window, a first use that comes
- * too late, or a nonce that the full table had to forget: stale. nc 0 is never good. */
+/* Use up one count of a nonce that nonce_check() found good. False: used before, below the window, a first use that
+ * comes too late, or a nonce that the full table had to forget: stale. nc 0 is never good. */
 bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t lifetime_s);

@@ -52,7 +52,8 @@ static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challen
 
         if (only && *only != env->algs[i])
             continue;
-        digest_challenge_print(&value, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)), as->as_stale);
+        digest_challenge_print(&value, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)),
+                               as->as_stale);
         *next = buf_failed(&value) ? NULL : msg_header_make(as->as_home, ach->ach_header, value.p);
         buf_fini(&value);
         if (!*next) {
@@ -76,8 +77,8 @@ static void challenge_stale(struct auth_splugin_t *s)
     challenge(s->am, s->as, s->ach);
 }
 
-/* Users whose rows were made elsewhere may have an HA1 for MD5 alone, and a client tries the first algorithm it knows. So
- * whoever failed with SHA-256 is asked for MD5 next, known or not. */
+/* Users whose rows were made elsewhere may have an HA1 for MD5 alone, and a client tries the first algorithm it
+ * knows. So whoever failed with SHA-256 is asked for MD5 next, known or not. */
 static void challenge_again(struct auth_splugin_t *s)
 {
     static const enum digest_alg md5 = DIGEST_MD5;
@@ -159,7 +160,8 @@ static void looked_up(int err, const struct db_cred *user, void *arg)
 
 /* ---- reading the request */
 
-/* Find Digest credentials for our realm, best with an algorithm that we offered. False: a header of ours is malformed. */
+/* Find Digest credentials for our realm, best with an algorithm that we offered. False: a header of ours is
+ * malformed. */
 static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
 {
     auth_plugin_t *env = scheme_env(s->am);

@@ -1,8 +1,8 @@
 /* The Sofia authentication scheme "tandem": Digest with our credentials, algorithms, nonces and replay check.
  *
- * Used through Sofia's own calls: auth_mod_create(AUTHTAG_METHOD(SCHEME_NAME), AUTHTAG_REALM("*")), then the module's
- * environment, then auth_mod_verify() with as_realm, as_method, as_uri and an as_plugin of ours. as_status is 100 when the
- * answer comes later (as_callback); else 0, 400, 403, 500 or the challenge's. One module a thread. */
+ * Used through Sofia's own calls: auth_mod_create(AUTHTAG_METHOD(SCHEME_NAME), AUTHTAG_REALM("*")), then the
+ * module's environment, then auth_mod_verify() with as_realm, as_method, as_uri and an as_plugin of ours. as_status
+ * is 100 when the answer comes later (as_callback); else 0, 400, 403, 500 or the challenge's. One module a thread. */
 #pragma once
 
 #include <sofia-sip/auth_plugin.h>

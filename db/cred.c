@@ -47,7 +47,8 @@ static void take_ha1(char *out, size_t digits, struct sv stored)
     out[digits] = '\0';
 }
 
-static void ha1_of(enum crypto_hash alg, const char *user, const char *domain, struct sv password, char *out, size_t size)
+static void ha1_of(enum crypto_hash alg, const char *user, const char *domain, struct sv password, char *out,
+                   size_t size)
 {
     char hex[CRYPTO_HEX_MAX];
     struct buf a1 = BUF_INIT;
@@ -69,7 +70,8 @@ static int look_up(struct reader *r, struct db_cred_req *q)
     int rc;
 
     if (!r->subscriber)
-        r->subscriber = db_prepare(r->h, "SELECT password, ha1, ha1_sha256, blocked FROM subscriber WHERE username = ?1 AND domain = ?2");
+        r->subscriber = db_prepare(
+            r->h, "SELECT password, ha1, ha1_sha256, blocked FROM subscriber WHERE username = ?1 AND domain = ?2");
     if (!r->subscriber)
         return db_err(sqlite3_errcode(r->h));
     db_bind_sv(r->subscriber, 1, sv_of(q->user));

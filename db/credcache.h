@@ -12,7 +12,8 @@ void cred_cache_free(struct cred_cache **c);
 
 bool cred_cache_get(struct cred_cache *c, struct sv user, struct sv domain, uint64_t now_ms, struct db_cred *out);
 
-/* generation: what cred_cache_generation() said before the look-up in the file began; an answer older than a flush is not kept. */
+/* generation: what cred_cache_generation() said before the look-up in the file began; an answer older than a flush
+ * is not kept. */
 void cred_cache_put(struct cred_cache *c, struct sv user, struct sv domain, uint64_t now_ms, const struct db_cred *cred,
                     uint64_t generation);
 uint64_t cred_cache_generation(const struct cred_cache *c);

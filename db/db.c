@@ -140,7 +140,8 @@ int db_handle_open(sqlite3 **out, const char *file, int busy_ms, struct buf *why
     }
     err = db_err(rc);
     if (why)
-        buf_printf(why, "cannot open %s for writing: %s", file, h && rc != SQLITE_READONLY ? sqlite3_errmsg(h) : sqlite3_errstr(rc));
+        buf_printf(why, "cannot open %s for writing: %s", file,
+                   h && rc != SQLITE_READONLY ? sqlite3_errmsg(h) : sqlite3_errstr(rc));
     sqlite3_close(h);
     return err;
 }

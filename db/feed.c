@@ -140,15 +140,15 @@ void db_session_counters(struct db_feed *f, struct sv session_id, int64_t last_a
 void db_session_state(struct db_feed *f, struct sv session_id, enum db_session_state state, int64_t expires,
                       uint64_t conn_id)
 {
-    PUT(f, true, ROW_SESSION_STATE, param_text(session_id), param_text(state_name(state)), param_int_or_null(expires, 0),
-        param_int_or_null((int64_t)conn_id, 0));
+    PUT(f, true, ROW_SESSION_STATE, param_text(session_id), param_text(state_name(state)),
+        param_int_or_null(expires, 0), param_int_or_null((int64_t)conn_id, 0));
 }
 
 void db_conn_opened(struct db_feed *f, const struct db_conn *c)
 {
     PUT(f, true, ROW_CONN_OPENED, param_int((int64_t)c->conn_id), param_text(c->protocol), param_text(c->transport),
-        param_text(c->peer), param_text(c->local), param_text_or_null(c->tls_version), param_text_or_null(c->tls_cipher),
-        param_text_or_null(c->peer_name), param_int(c->opened));
+        param_text(c->peer), param_text(c->local), param_text_or_null(c->tls_version),
+        param_text_or_null(c->tls_cipher), param_text_or_null(c->peer_name), param_int(c->opened));
 }
 
 void db_conn_closed(struct db_feed *f, uint64_t conn_id, int64_t closed, struct sv reason, uint64_t bytes_in,

@@ -1,10 +1,10 @@
 /* Rows that traffic leaves behind: sessions, connections, accounting.
  *
  * Each producing thread has a feed of its own, a lock-free queue to the writer thread; a call here copies the row,
- * never blocks and fails never: a row for which there is no room is counted (db_rows_lost) and forgotten. Accounting and
- * counters go first: the last quarter of the queue is kept for rows that open and close things. While the disk
- * fails, rows wait in the queue; they are written when it is back.
- * Rows are in the file within a second, usually 200 ms. Times are UNIX seconds; texts longer than DB_TEXT_MAX are cut. */
+ * never blocks and fails never: a row for which there is no room is counted (db_rows_lost) and forgotten. Accounting
+ * and counters go first: the last quarter of the queue is kept for rows that open and close things. While the disk
+ * fails, rows wait in the queue; they are written when it is back. Rows are in the file within a second, usually 200
+ * ms. Times are UNIX seconds; texts longer than DB_TEXT_MAX are cut. */
 #pragma once
 
 #include "common/sv.h"

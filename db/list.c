@@ -44,26 +44,43 @@ void db_session_read(sqlite3_stmt *st, struct db_session *s)
     struct sv state = db_column_sv(st, 11);
 
     *s = (struct db_session){
-        .session_id = db_column_sv(st, 0), .username = db_column_sv(st, 1), .domain = db_column_sv(st, 2),
-        .conn_id = (uint64_t)sqlite3_column_int64(st, 3), .peer_uri = db_column_sv(st, 4), .srcaddr = db_column_sv(st, 5),
-        .srcsock = db_column_sv(st, 6), .use_path = db_column_sv(st, 7), .created = sqlite3_column_int64(st, 8),
-        .expires = sqlite3_column_int64(st, 9), .last_activity = sqlite3_column_int64(st, 10),
+        .session_id = db_column_sv(st, 0),
+        .username = db_column_sv(st, 1),
+        .domain = db_column_sv(st, 2),
+        .conn_id = (uint64_t)sqlite3_column_int64(st, 3),
+        .peer_uri = db_column_sv(st, 4),
+        .srcaddr = db_column_sv(st, 5),
+        .srcsock = db_column_sv(st, 6),
+        .use_path = db_column_sv(st, 7),
+        .created = sqlite3_column_int64(st, 8),
+        .expires = sqlite3_column_int64(st, 9),
+        .last_activity = sqlite3_column_int64(st, 10),
         .state = sv_eq(state, SV("active"))   ? DB_SESSION_ACTIVE
                  : sv_eq(state, SV("closed")) ? DB_SESSION_CLOSED
                                               : DB_SESSION_EXPIRED,
-        .frames_in = (uint64_t)sqlite3_column_int64(st, 12), .frames_out = (uint64_t)sqlite3_column_int64(st, 13),
-        .bytes_in = (uint64_t)sqlite3_column_int64(st, 14), .bytes_out = (uint64_t)sqlite3_column_int64(st, 15),
+        .frames_in = (uint64_t)sqlite3_column_int64(st, 12),
+        .frames_out = (uint64_t)sqlite3_column_int64(st, 13),
+        .bytes_in = (uint64_t)sqlite3_column_int64(st, 14),
+        .bytes_out = (uint64_t)sqlite3_column_int64(st, 15),
     };
 }
 
 void db_conn_read(sqlite3_stmt *st, struct db_conn *c)
 {
     *c = (struct db_conn){
-        .conn_id = (uint64_t)sqlite3_column_int64(st, 0), .protocol = db_column_sv(st, 1), .transport = db_column_sv(st, 2),
-        .peer = db_column_sv(st, 3), .local = db_column_sv(st, 4), .tls_version = db_column_sv(st, 5),
-        .tls_cipher = db_column_sv(st, 6), .peer_name = db_column_sv(st, 7), .opened = sqlite3_column_int64(st, 8),
-        .closed = sqlite3_column_int64(st, 9), .close_reason = db_column_sv(st, 10),
-        .bytes_in = (uint64_t)sqlite3_column_int64(st, 11), .bytes_out = (uint64_t)sqlite3_column_int64(st, 12),
+        .conn_id = (uint64_t)sqlite3_column_int64(st, 0),
+        .protocol = db_column_sv(st, 1),
+        .transport = db_column_sv(st, 2),
+        .peer = db_column_sv(st, 3),
+        .local = db_column_sv(st, 4),
+        .tls_version = db_column_sv(st, 5),
+        .tls_cipher = db_column_sv(st, 6),
+        .peer_name = db_column_sv(st, 7),
+        .opened = sqlite3_column_int64(st, 8),
+        .closed = sqlite3_column_int64(st, 9),
+        .close_reason = db_column_sv(st, 10),
+        .bytes_in = (uint64_t)sqlite3_column_int64(st, 11),
+        .bytes_out = (uint64_t)sqlite3_column_int64(st, 12),
     };
 }
 
@@ -111,8 +128,9 @@ int db_list_connections(struct db_reader *r, unsigned max, bool (*fn)(const stru
 int db_list_sessions(struct db_reader *r, bool active_only, unsigned max,
                      bool (*fn)(const struct db_session *s, void *arg), void *arg)
 {
-    sqlite3_stmt *st = db_prepare(r->h, "SELECT " DB_SESSION_COLUMNS " FROM msrp_session WHERE ?1 = 0 OR state = 'active' "
-                                        "ORDER BY created DESC, rowid DESC LIMIT ?2");
+    sqlite3_stmt *st =
+        db_prepare(r->h, "SELECT " DB_SESSION_COLUMNS " FROM msrp_session WHERE ?1 = 0 OR state = 'active' "
+                         "ORDER BY created DESC, rowid DESC LIMIT ?2");
     struct db_session s;
     int rc;
 

@@ -10,39 +10,51 @@
 
 #define TIME_OF(param) "datetime(" param ", 'unixepoch')"
 
+/* clang-format off */
 static const char *const statements[ROW_KIND_N] = {
     [ROW_SESSION_PUT] =
-        "INSERT OR REPLACE INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, use_path, "
-        "created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-        "?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16)",
-    [ROW_SESSION_COUNTERS] = "UPDATE msrp_session SET last_activity = " TIME_OF("?2") ", frames_in = ?3, frames_out = ?4, "
-                             "bytes_in = ?5, bytes_out = ?6 WHERE session_id = ?1",
-    [ROW_SESSION_STATE] = "UPDATE msrp_session SET state = ?2, expires = coalesce(" TIME_OF("?3") ", expires), "
-                          "conn_id = coalesce(?4, conn_id) WHERE session_id = ?1",
+        "INSERT OR REPLACE INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, "
+        "use_path, created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+        TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16)",
+    [ROW_SESSION_COUNTERS] =
+        "UPDATE msrp_session SET last_activity = " TIME_OF("?2") ", "
+        "frames_in = ?3, frames_out = ?4, bytes_in = ?5, bytes_out = ?6 WHERE session_id = ?1",
+    [ROW_SESSION_STATE] =
+        "UPDATE msrp_session SET state = ?2, expires = coalesce(" TIME_OF("?3") ", expires), "
+        "conn_id = coalesce(?4, conn_id) WHERE session_id = ?1",
     [ROW_CONN_OPENED] =
-        "INSERT OR REPLACE INTO connection (conn_id, protocol, transport, peer, local, tls_version, tls_cipher, peer_name, "
-        "opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ")",
-    [ROW_CONN_CLOSED] = "UPDATE connection SET closed = " TIME_OF("?2") ", close_reason = ?3, bytes_in = ?4, bytes_out = ?5 "
-                        "WHERE conn_id = ?1",
-    [ROW_ACC_MSRP] = "INSERT INTO acc_msrp (session_id, username, domain, from_uri, to_uri, message_id, bytes, status, started, "
-                     "finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ")",
-    [ROW_ACC] = "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-                TIME_OF("?7") ")",
+        "INSERT OR REPLACE INTO connection (conn_id, protocol, transport, peer, local, tls_version, tls_cipher, "
+        "peer_name, opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ")",
+    [ROW_CONN_CLOSED] =
+        "UPDATE connection SET closed = " TIME_OF("?2") ", close_reason = ?3, bytes_in = ?4, bytes_out = ?5 "
+        "WHERE conn_id = ?1",
+    [ROW_ACC_MSRP] =
+        "INSERT INTO acc_msrp (session_id, username, domain, from_uri, to_uri, message_id, bytes, status, "
+        "started, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ")",
+    [ROW_ACC] =
+        "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ")",
     [ROW_LOC_PUT] =
-        "INSERT INTO location (ruid, username, domain, contact, received, path, expires, q, callid, cseq, last_modified, flags, "
-        "cflags, user_agent, socket, methods, instance, reg_id, server_id, connection_id, keepalive, \"partition\") VALUES (?1, "
-        "?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ", ?8, ?9, ?10, " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
-        "?21, ?22) ON CONFLICT (ruid) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
-        "contact = excluded.contact, received = excluded.received, path = excluded.path, expires = excluded.expires, "
-        "q = excluded.q, callid = excluded.callid, cseq = excluded.cseq, last_modified = excluded.last_modified, "
-        "flags = excluded.flags, cflags = excluded.cflags, user_agent = excluded.user_agent, socket = excluded.socket, "
-        "methods = excluded.methods, instance = excluded.instance, reg_id = excluded.reg_id, server_id = excluded.server_id, "
-        "connection_id = excluded.connection_id, keepalive = excluded.keepalive, \"partition\" = excluded.\"partition\"",
+        "INSERT INTO location (ruid, username, domain, contact, received, path, expires, q, callid, cseq, "
+        "last_modified, flags, cflags, user_agent, socket, methods, instance, reg_id, server_id, connection_id, "
+        "keepalive, \"partition\") "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ", ?8, ?9, ?10, "
+        TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) "
+        "ON CONFLICT (ruid) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
+        "contact = excluded.contact, received = excluded.received, path = excluded.path, "
+        "expires = excluded.expires, q = excluded.q, callid = excluded.callid, cseq = excluded.cseq, "
+        "last_modified = excluded.last_modified, flags = excluded.flags, cflags = excluded.cflags, "
+        "user_agent = excluded.user_agent, socket = excluded.socket, methods = excluded.methods, "
+        "instance = excluded.instance, reg_id = excluded.reg_id, server_id = excluded.server_id, "
+        "connection_id = excluded.connection_id, keepalive = excluded.keepalive, "
+        "\"partition\" = excluded.\"partition\"",
     [ROW_LOC_DEL] = "DELETE FROM location WHERE ruid = ?1",
     [ROW_LOC_DEL_AOR] = "DELETE FROM location WHERE username = ?1 AND domain IS ?2",
     [ROW_LOC_DEL_EXPIRED] =
         "DELETE FROM location WHERE expires <= " TIME_OF("?1") " AND expires <> '1970-01-01 00:00:00'",
 };
+/* clang-format on */
 
 const char *row_sql(enum row_kind kind)
 {

@@ -20,8 +20,9 @@ int db_conn_close_stale(struct db *db, int64_t now)
 
 int db_session_close_all(struct db *db, int64_t now)
 {
-    sqlite3_stmt *st = db_prepare(db->main, "UPDATE msrp_session SET state = CASE WHEN expires <= datetime(?1, 'unixepoch') "
-                                            "THEN 'expired' ELSE 'closed' END WHERE state = 'active'");
+    sqlite3_stmt *st =
+        db_prepare(db->main, "UPDATE msrp_session SET state = CASE WHEN expires <= datetime(?1, 'unixepoch') "
+                             "THEN 'expired' ELSE 'closed' END WHERE state = 'active'");
     int rc;
 
     if (!st)
@@ -61,7 +62,8 @@ int db_session_each_live(struct db *db, int64_t now, bool (*fn)(const struct db_
     sqlite3_finalize(st);
     if (rc != SQLITE_DONE)
         return db_err(rc);
-    st = db_prepare(db->main, "SELECT " DB_SESSION_COLUMNS " FROM msrp_session WHERE state = 'active' ORDER BY created, session_id");
+    st = db_prepare(db->main, "SELECT " DB_SESSION_COLUMNS
+                              " FROM msrp_session WHERE state = 'active' ORDER BY created, session_id");
     if (!st)
         return db_err(sqlite3_errcode(db->main));
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {

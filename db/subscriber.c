@@ -57,7 +57,8 @@ static int run(struct db *db, sqlite3_stmt *st, bool need_change)
     return need_change && sqlite3_changes(db->main) == 0 ? TD_ENOENT : TD_OK;
 }
 
-static int set_password(struct db *db, const char *sql, bool need_change, struct sv user, struct sv domain, struct sv password)
+static int set_password(struct db *db, const char *sql, bool need_change, struct sv user, struct sv domain,
+                        struct sv password)
 {
     struct hashes h;
     sqlite3_stmt *st;
@@ -81,8 +82,9 @@ static int set_password(struct db *db, const char *sql, bool need_change, struct
 
 int db_user_add(struct db *db, struct sv user, struct sv domain, struct sv password)
 {
-    return set_password(db, "INSERT INTO subscriber (username, domain, ha1, ha1b, ha1_sha256) VALUES (?1, ?2, ?3, ?4, ?5)", false,
-                        user, domain, password);
+    return set_password(db,
+                        "INSERT INTO subscriber (username, domain, ha1, ha1b, ha1_sha256) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        false, user, domain, password);
 }
 
 int db_user_passwd(struct db *db, struct sv user, struct sv domain, struct sv password)
@@ -133,8 +135,9 @@ int db_user_del(struct db *db, struct sv user, struct sv domain)
 
 int db_user_each(struct db *db, bool (*fn)(const struct db_user *u, void *arg), void *arg)
 {
-    sqlite3_stmt *st = db_prepare(db->main, "SELECT username, domain, blocked, length(ha1) = 32, length(ha1_sha256) = 64, "
-                                            "password <> '' FROM subscriber ORDER BY domain, username");
+    sqlite3_stmt *st =
+        db_prepare(db->main, "SELECT username, domain, blocked, length(ha1) = 32, length(ha1_sha256) = 64, "
+                             "password <> '' FROM subscriber ORDER BY domain, username");
     int rc;
 
     if (!st)

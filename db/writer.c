@@ -1,8 +1,8 @@
 /* The writer thread.
  *
- * Rows gather in the feeds for WRITER_WAIT_MS after the first one (less when a feed is half full), then they are copied to
- * the batch and written in one short transaction: the file is never locked while waiting. A batch that fails is
- * kept and tried again; meanwhile rows wait in the feeds, and what finds no room there is lost and counted.
+ * Rows gather in the feeds for WRITER_WAIT_MS after the first one (less when a feed is half full), then they are
+ * copied to the batch and written in one short transaction: the file is never locked while waiting. A batch that
+ * fails is kept and tried again; meanwhile rows wait in the feeds, and what finds no room there is lost and counted.
  * Registrations come by mailbox and are committed at once, all that are there together, with a sync of their own;
  * those that fail are answered with the error, as somebody waits for them. */
 #include "db/writer.h"
@@ -288,7 +288,8 @@ static void log_lost(struct writer *w)
     pthread_mutex_unlock(&w->db->feeds_lock);
     if (lost == w->lost_logged || (now < w->log_at && !w->stopping))
         return;
-    log_warn("db", 0, "rows lost: %" PRIu64 " (%s)", lost - w->lost_logged, w->failing ? "the disk fails" : "a queue was full, or they were refused");
+    log_warn("db", 0, "rows lost: %" PRIu64 " (%s)", lost - w->lost_logged,
+             w->failing ? "the disk fails" : "a queue was full, or they were refused");
     w->lost_logged = lost;
     w->log_at = now + WRITER_LOG_MS;
 }
@@ -300,7 +301,8 @@ static void write_feeds(struct writer *w)
     list_each(node, &w->db->feeds) {
         struct db_feed *f = list_item(node, struct db_feed, node);
 
-        (void)__atomic_exchange_n(&f->dirty, false, __ATOMIC_ACQ_REL); /* before looking: who puts after this wakes us again */
+        (void)__atomic_exchange_n(&f->dirty, false,
+                                  __ATOMIC_ACQ_REL); /* before looking: who puts after this wakes us again */
         (void)__atomic_exchange_n(&f->urgent, false, __ATOMIC_ACQ_REL);
     }
     pthread_mutex_unlock(&w->db->feeds_lock);
@@ -355,7 +357,8 @@ static void *writer_main(void *arg)
     uint64_t n;
 
     while (!w->stopping) {
-        struct pollfd fds[] = { { .fd = mailbox_fd(w->mailbox), .events = POLLIN }, { .fd = w->wake_fd, .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = mailbox_fd(w->mailbox), .events = POLLIN },
+                                { .fd = w->wake_fd, .events = POLLIN } };
 
         poll(fds, TD_ARRAY_LEN(fds), wait_ms(w));
         if (fds[1].revents && read(w->wake_fd, &n, sizeof n) > 0) {

@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(!buf_failed(&printed));
         if (printed.n) { /* else no parameter that we know */
             FUZZ_CHECK(digest_parse(&b, buf_sv(&printed)) == DIGEST_PARSED);
-            FUZZ_CHECK(same(a.username, b.username) && same(a.realm, b.realm) && same(a.nonce, b.nonce) && same(a.uri, b.uri));
+            FUZZ_CHECK(same(a.username, b.username) && same(a.realm, b.realm) && same(a.nonce, b.nonce) &&
+                       same(a.uri, b.uri));
             FUZZ_CHECK(same(a.response, b.response) && same(a.algorithm, b.algorithm) && same(a.cnonce, b.cnonce));
             FUZZ_CHECK(same(a.opaque, b.opaque) && same(a.qop, b.qop) && same(a.nc, b.nc));
         }

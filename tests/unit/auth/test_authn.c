@@ -61,7 +61,9 @@ static struct conf *conf_with(const char *algorithms)
 
 static struct authn *new_authn(const char *algorithms)
 {
-    struct authn_opts o = { .db = rig.db, .mailbox = rig.mb, .nonces = rig.nonces, .uri_ok = uri_ok, .now_s = test_clock };
+    struct authn_opts o = {
+        .db = rig.db, .mailbox = rig.mb, .nonces = rig.nonces, .uri_ok = uri_ok, .now_s = test_clock
+    };
     struct conf *conf = conf_with(algorithms);
     struct authn *a;
 
@@ -204,8 +206,8 @@ static const char *hex(enum digest_alg alg, const char *fmt, ...)
 
 static const char *response_of(const struct client *c, unsigned nc)
 {
-    return hex(c->alg, "%s:%s:%08x:0a4f113b9c21:auth:%s", hex(c->alg, "%s:%s:%s", c->user, realm, c->password), c->nonce, nc,
-               hex(c->alg, "%s:%s", c->method, c->uri));
+    return hex(c->alg, "%s:%s:%08x:0a4f113b9c21:auth:%s", hex(c->alg, "%s:%s:%s", c->user, realm, c->password),
+               c->nonce, nc, hex(c->alg, "%s:%s", c->method, c->uri));
 }
 
 /* A header value; more: further parameters, beginning with ", ". */
@@ -214,8 +216,10 @@ static const char *credentials(const struct client *c, unsigned nc, const char *
     static char out[1024];
 
     snprintf(out, sizeof out,
-             "Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", opaque=\"%s\", qop=auth, nc=%08x, cnonce=\"0a4f113b9c21\", "
-             "response=\"%s\"%s%s", c->user, realm, c->nonce, c->opaque, nc, response_of(c, nc),
+             "Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", opaque=\"%s\", qop=auth, nc=%08x, "
+             "cnonce=\"0a4f113b9c21\", "
+             "response=\"%s\"%s%s",
+             c->user, realm, c->nonce, c->opaque, nc, response_of(c, nc),
              c->alg == DIGEST_SHA256 ? ", algorithm=SHA-256" : "", more);
     return out;
 }
@@ -256,7 +260,8 @@ TEST(a_stranger_is_challenged_exactly_as_in_x_01)
     CHECK_STR(s.username, "");
     take_challenge(&c, &s);
     snprintf(expected, sizeof expected,
-             "WWW-Authenticate: Digest realm=\"edge.tandem.example\", qop=\"auth\", nonce=\"%s\", opaque=\"%s\", algorithm=MD5\r\n",
+             "WWW-Authenticate: Digest realm=\"edge.tandem.example\", qop=\"auth\", nonce=\"%s\", opaque=\"%s\", "
+             "algorithm=MD5\r\n",
              c.nonce, c.opaque);
     CHECK_STR(s.headers, expected);
     end();
@@ -287,7 +292,8 @@ TEST(right_credentials_without_uri_are_accepted_with_either_algorithm)
 
         CHECK(s.verdict == AUTHN_OK && s.status == 200 && s.had_credentials && !s.stale);
         CHECK_STR(s.username, "alice");
-        snprintf(expected, sizeof expected, "Authentication-Info: rspauth=\"%s\", cnonce=\"0a4f113b9c21\", nc=00000001, qop=auth\r\n",
+        snprintf(expected, sizeof expected,
+                 "Authentication-Info: rspauth=\"%s\", cnonce=\"0a4f113b9c21\", nc=00000001, qop=auth\r\n",
                  hex(c.alg, "%s:%s:00000001:0a4f113b9c21:auth:%s", hex(c.alg, "alice:%s:Wonder-1and", realm), c.nonce,
                      hex(c.alg, ":%s", uri)));
         CHECK_STR(s.headers, expected);
@@ -319,11 +325,19 @@ TEST(incomplete_credentials_bring_a_fresh_challenge)
         const char *from, *to;
         bool had;
     } changes[] = {
-        { "username=\"alice\", ", "", true }, { "realm=\"edge.tandem.example\", ", "", false }, { "nonce=\"", "was=\"", true },
-        { "qop=auth, ", "", true }, { "nc=00000001, ", "", true }, { "cnonce=\"0a4f113b9c21\", ", "", true },
-        { "response=\"", "was=\"", true }, { "nc=00000001", "nc=1", true }, { "nc=00000001", "nc=0000000g", true },
-        { "qop=auth", "qop=auth-int", true }, { "qop=auth", "algorithm=MD5-sess, qop=auth", true },
-        { "qop=auth", "algorithm=SHA-512-256, qop=auth", true }, { "cnonce=\"0a4f113b9c21\"", "cnonce=\"\"", true },
+        { "username=\"alice\", ", "", true },
+        { "realm=\"edge.tandem.example\", ", "", false },
+        { "nonce=\"", "was=\"", true },
+        { "qop=auth, ", "", true },
+        { "nc=00000001, ", "", true },
+        { "cnonce=\"0a4f113b9c21\", ", "", true },
+        { "response=\"", "was=\"", true },
+        { "nc=00000001", "nc=1", true },
+        { "nc=00000001", "nc=0000000g", true },
+        { "qop=auth", "qop=auth-int", true },
+        { "qop=auth", "algorithm=MD5-sess, qop=auth", true },
+        { "qop=auth", "algorithm=SHA-512-256, qop=auth", true },
+        { "cnonce=\"0a4f113b9c21\"", "cnonce=\"\"", true },
     };
     struct client c;
 
@@ -335,7 +349,8 @@ TEST(incomplete_credentials_bring_a_fresh_challenge)
         struct seen s;
 
         CHECK_FATAL(at != NULL);
-        snprintf(value, sizeof value, "%.*s%s%s", (int)(at - whole), whole, changes[i].to, at + strlen(changes[i].from));
+        snprintf(value, sizeof value, "%.*s%s%s", (int)(at - whole), whole, changes[i].to,
+                 at + strlen(changes[i].from));
         s = ask(line(value));
         CHECK(s.verdict == AUTHN_CHALLENGE && s.status == 401 && !s.stale && s.had_credentials == changes[i].had);
         CHECK(strstr(s.headers, "nonce=\"") && !strstr(s.headers, c.nonce));
@@ -357,7 +372,8 @@ TEST(wrong_password_and_unknown_user_get_the_same_challenge_without_stale)
     unknown.user = "nobody";
     a = ask(line(credentials(&wrong, 1, "")));
     b = ask(line(credentials(&unknown, 1, "")));
-    CHECK(a.verdict == AUTHN_CHALLENGE && a.status == 401 && a.had_credentials && !a.stale && !strstr(a.headers, "stale"));
+    CHECK(a.verdict == AUTHN_CHALLENGE && a.status == 401 && a.had_credentials && !a.stale &&
+          !strstr(a.headers, "stale"));
     CHECK(b.verdict == a.verdict && b.status == a.status && b.had_credentials && !b.stale);
     CHECK_INT(strlen(a.headers), strlen(b.headers));
     CHECK_STR(b.username, "nobody"); /* as claimed */
@@ -446,7 +462,8 @@ TEST(a_blocked_user_is_forbidden_with_the_right_password_only)
     end();
 }
 
-/* M-AUTH-15: rows made elsewhere have no SHA-256; the second challenge is one such a user can answer. And it tells nothing. */
+/* M-AUTH-15: rows made elsewhere have no SHA-256; the second challenge is one such a user can answer. And it tells
+ * nothing. */
 TEST(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not)
 {
     static const char *const users[] = { "old", "alice", "nobody" };
@@ -457,7 +474,8 @@ TEST(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not)
     CHECK_INT(db_user_add(rig.db, SV("old"), sv_of(realm), SV("pw")), 0);
     /* As Kamailio would have left it. */
     CHECK_INT(sqlite3_open(rig.file, &h), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(h, "UPDATE subscriber SET ha1_sha256 = '' WHERE username = 'old'", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(h, "UPDATE subscriber SET ha1_sha256 = '' WHERE username = 'old'", NULL, NULL, NULL),
+              SQLITE_OK);
     sqlite3_close(h);
     for (size_t i = 0; i < TD_ARRAY_LEN(users); i++) {
         struct seen s;
@@ -466,7 +484,8 @@ TEST(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not)
         c.user = users[i];
         c.password = "pw";
         s = ask(line(credentials(&c, 1, "")));
-        CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale && !strstr(s.headers, "SHA-256") && strstr(s.headers, "algorithm=MD5"));
+        CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale && !strstr(s.headers, "SHA-256") &&
+              strstr(s.headers, "algorithm=MD5"));
         c.alg = DIGEST_MD5;
         take_challenge(&c, &s);
         CHECK((ask(line(credentials(&c, 1, ""))).verdict == AUTHN_OK) == (i == 0));
@@ -483,9 +502,11 @@ TEST(credentials_for_others_and_algorithms_not_offered_do_not_count)
 
     begin("MD5");
     c = challenged(DIGEST_MD5);
-    s = ask("Authorization: Basic YWxpY2U6eA==\r\nAuthorization: Digest username=\"alice\", realm=\"elsewhere\", response=\"x\"\r\n");
+    s = ask("Authorization: Basic YWxpY2U6eA==\r\nAuthorization: Digest username=\"alice\", realm=\"elsewhere\", "
+            "response=\"x\"\r\n");
     CHECK(s.verdict == AUTHN_CHALLENGE && !s.had_credentials);
-    snprintf(both, sizeof both, "Authorization: Digest username=\"alice\", realm=\"elsewhere\", nonce=n\r\nauthorization:%s\r\n",
+    snprintf(both, sizeof both,
+             "Authorization: Digest username=\"alice\", realm=\"elsewhere\", nonce=n\r\nauthorization:%s\r\n",
              credentials(&c, 1, ""));
     CHECK(ask(both).verdict == AUTHN_OK);
     c.alg = DIGEST_SHA256; /* right, but it was not offered */
@@ -497,7 +518,9 @@ TEST(credentials_for_others_and_algorithms_not_offered_do_not_count)
 TEST(malformed_credentials_are_bad_and_cannot_smuggle_anything_in)
 {
     static const char *const bad[] = {
-        "Authorization: Digest username=\"alice\r\n", "Authorization: Digest realm=\"a\", realm=\"b\"\r\n", "Authorization: Digest\r\n",
+        "Authorization: Digest username=\"alice\r\n",
+        "Authorization: Digest realm=\"a\", realm=\"b\"\r\n",
+        "Authorization: Digest\r\n",
         "Authorization: Digest username=\"a\001\", realm=\"edge.tandem.example\"\r\n",
     };
     char many[2048];
@@ -519,7 +542,8 @@ TEST(malformed_credentials_are_bad_and_cannot_smuggle_anything_in)
     buf_puts(&big, "\"\r\n");
     CHECK(ask(big.p).verdict == AUTHN_BAD);
     /* Headers that would mean something to SIP are not shown to it. */
-    CHECK(ask("Content-Length: 999999\r\nVia: x\r\nCall-ID: a\r\nCall-ID: b\r\nCSeq: z\r\nNo colon here\r\n").verdict == AUTHN_CHALLENGE);
+    CHECK(ask("Content-Length: 999999\r\nVia: x\r\nCall-ID: a\r\nCall-ID: b\r\nCSeq: z\r\nNo colon here\r\n").verdict ==
+          AUTHN_CHALLENGE);
     buf_fini(&big);
     end();
 }
@@ -534,7 +558,8 @@ TEST(a_cancelled_request_calls_nobody_and_the_free_cancels_the_rest)
     c = challenged(DIGEST_MD5);
     r = authn_msrp(rig.a, sv_of(uri), sv_of(line(credentials(&c, 1, ""))), see, &one);
     CHECK(r != NULL);
-    CHECK(authn_msrp(rig.a, sv_of(uri), sv_of(line(credentials(&c, 2, ""))), see, &two) != NULL);
+    c.user = "nobody"; /* whom memory does not know either, however fast the first answer came */
+    CHECK(authn_msrp(rig.a, sv_of(uri), sv_of(line(credentials(&c, 1, ""))), see, &two) != NULL);
     authn_cancel(r);
     authn_free(&rig.a);
     db_stop(rig.db);
@@ -577,8 +602,11 @@ static struct seen ask_sip(const char *method, const char *header, const char *v
     struct seen s = { 0 };
     msg_t *msg;
 
-    buf_printf(&text, "%s sip:edge.tandem.example SIP/2.0\r\nVia: SIP/2.0/TCP a.invalid;branch=z9hG4bK1\r\nFrom: <sip:alice@edge.tandem.example>;tag=1\r\n"
-                      "To: <sip:alice@edge.tandem.example>\r\nCall-ID: c\r\nCSeq: 1 %s\r\n", method, method);
+    buf_printf(&text,
+               "%s sip:edge.tandem.example SIP/2.0\r\nVia: SIP/2.0/TCP a.invalid;branch=z9hG4bK1\r\nFrom: "
+               "<sip:alice@edge.tandem.example>;tag=1\r\n"
+               "To: <sip:alice@edge.tandem.example>\r\nCall-ID: c\r\nCSeq: 1 %s\r\n",
+               method, method);
     if (value)
         buf_printf(&text, "%s: %s\r\n", header, value);
     buf_puts(&text, "Content-Length: 0\r\n\r\n");
@@ -637,9 +665,11 @@ TEST(an_old_sip_client_without_qop_gets_in_once_for_each_nonce)
     begin("MD5");
     s = ask_sip("REGISTER", NULL, NULL, false);
     take_challenge(&c, &s);
-    snprintf(value, sizeof value, "Digest username=\"alice\", realm=\"%s\", nonce=\"%s\", uri=\"sip:edge.tandem.example\", response=\"%s\"",
-             realm, c.nonce, hex(DIGEST_MD5, "%s:%s:%s", hex(DIGEST_MD5, "alice:%s:Wonder-1and", realm), c.nonce,
-                                 hex(DIGEST_MD5, "REGISTER:sip:edge.tandem.example")));
+    snprintf(value, sizeof value,
+             "Digest username=\"alice\", realm=\"%s\", nonce=\"%s\", uri=\"sip:edge.tandem.example\", response=\"%s\"",
+             realm, c.nonce,
+             hex(DIGEST_MD5, "%s:%s:%s", hex(DIGEST_MD5, "alice:%s:Wonder-1and", realm), c.nonce,
+                 hex(DIGEST_MD5, "REGISTER:sip:edge.tandem.example")));
     CHECK(ask_sip("REGISTER", "Authorization", value, false).verdict == AUTHN_OK);
     s = ask_sip("REGISTER", "Authorization", value, false);
     CHECK(s.verdict == AUTHN_CHALLENGE && s.stale);
@@ -657,6 +687,6 @@ SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(credentials_for_others_and_algorithms_not_offered_do_not_count),
       TEST_ROW(malformed_credentials_are_bad_and_cannot_smuggle_anything_in),
       TEST_ROW(a_cancelled_request_calls_nobody_and_the_free_cancels_the_rest),
-      TEST_ROW(without_a_database_nobody_gets_in_and_it_is_no_failed_attempt), TEST_ROW(a_reload_changes_what_is_offered),
-      TEST_ROW(sip_has_401_for_a_registrar_and_407_for_a_proxy),
+      TEST_ROW(without_a_database_nobody_gets_in_and_it_is_no_failed_attempt),
+      TEST_ROW(a_reload_changes_what_is_offered), TEST_ROW(sip_has_401_for_a_registrar_and_407_for_a_proxy),
       TEST_ROW(an_old_sip_client_without_qop_gets_in_once_for_each_nonce));

@@ -22,7 +22,8 @@ TEST(the_check_values_of_x_01_come_out_for_both_algorithms)
         enum digest_alg alg;
         const char *ha1, *response, *rspauth;
     } rows[] = {
-        { DIGEST_MD5, "102a4cd5ae124a286cb7250846482842", "45f35ce279571d5c0dff38c95caa678a", "f46ca8591cc13e3207f0238b5fb2f042" },
+        { DIGEST_MD5, "102a4cd5ae124a286cb7250846482842", "45f35ce279571d5c0dff38c95caa678a",
+          "f46ca8591cc13e3207f0238b5fb2f042" },
         { DIGEST_SHA256, "6ce1fa820fa6e7d4843f62511c1b9d2348e52b24a455a87e1426f0a095a5da9b",
           "bee7b3233746ed46fa778e7f869a80a10cacc6a8fc2e6fe7db5b0fd90302d018",
           "5aa92efb200c6392e0ed6ecbad73c85d93ab3c2afac8c3df6cdbc6feaab1a243" },
@@ -31,10 +32,14 @@ TEST(the_check_values_of_x_01_come_out_for_both_algorithms)
     struct digest_cred c;
     char hex[CRYPTO_HEX_MAX];
 
-    CHECK_INT(parse(&c, "Digest username=\"alice\", realm=\"edge.tandem.example\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", "
-                        "opaque=\"x\", qop=auth, nc=00000001, cnonce=\"0a4f113b9c21\", response=\"r\""), DIGEST_PARSED);
+    CHECK_INT(
+        parse(&c,
+              "Digest username=\"alice\", realm=\"edge.tandem.example\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", "
+              "opaque=\"x\", qop=auth, nc=00000001, cnonce=\"0a4f113b9c21\", response=\"r\""),
+        DIGEST_PARSED);
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        crypto_hash_hex(rows[i].alg == DIGEST_MD5 ? CRYPTO_MD5 : CRYPTO_SHA256, SV("alice:edge.tandem.example:Wonder-1and"), hex);
+        crypto_hash_hex(rows[i].alg == DIGEST_MD5 ? CRYPTO_MD5 : CRYPTO_SHA256,
+                        SV("alice:edge.tandem.example:Wonder-1and"), hex);
         CHECK_STR(hex, rows[i].ha1);
         digest_response(rows[i].alg, &c, sv_of(rows[i].ha1), SV("AUTH"), uri, hex);
         CHECK_STR(hex, rows[i].response);
@@ -50,13 +55,19 @@ TEST(the_examples_of_rfc_2617_come_out)
     struct digest_cred c;
     char hex[CRYPTO_HEX_MAX];
 
-    CHECK_INT(parse(&c, "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
-                        "uri=\"/dir/index.html\", qop=auth, nc=00000001, cnonce=\"0a4f113b\", "
-                        "response=\"6629fae49393a05397450978507c4ef1\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\""), DIGEST_PARSED);
+    CHECK_INT(
+        parse(&c,
+              "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+              "uri=\"/dir/index.html\", qop=auth, nc=00000001, cnonce=\"0a4f113b\", "
+              "response=\"6629fae49393a05397450978507c4ef1\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\""),
+        DIGEST_PARSED);
     digest_response(DIGEST_MD5, &c, ha1, SV("GET"), c.uri, hex);
     CHECK(is(c.response, hex));
-    CHECK_INT(parse(&c, "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
-                        "uri=\"/dir/index.html\", response=\"670fd8c2df070c60b045671b8b24ff02\""), DIGEST_PARSED);
+    CHECK_INT(
+        parse(&c,
+              "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+              "uri=\"/dir/index.html\", response=\"670fd8c2df070c60b045671b8b24ff02\""),
+        DIGEST_PARSED);
     digest_response(DIGEST_MD5, &c, ha1, SV("GET"), c.uri, hex);
     CHECK_STR(hex, "670fd8c2df070c60b045671b8b24ff02");
 }
@@ -67,15 +78,19 @@ TEST(any_blanks_any_order_and_any_quoting_are_read)
     static const char *const same[] = {
         "Digest username=\"alice\", realm=\"r\", nonce=\"n\", nc=00000001, cnonce=\"c\", qop=auth, response=\"x\"",
         "digest response=x,qop=\"auth\",cnonce=c,nc=\"00000001\",nonce=n,realm=r,username=alice",
-        "DIGEST\tusername = \"alice\" ,\trealm\t=\t\"r\",,nonce=\"n\" , nc=00000001,cnonce=\"c\", qop=auth,response=\"x\",",
-        "Digest , USERNAME=\"al\\ice\", Realm=\"r\", x-new=\"a,b=c\", nonce=\"n\", auth-param=1, NC=00000001, cnonce=\"c\", qop=auth, response=\"x\"",
+        "DIGEST\tusername = \"alice\" ,\trealm\t=\t\"r\",,nonce=\"n\" , nc=00000001,cnonce=\"c\", "
+        "qop=auth,response=\"x\",",
+        "Digest , USERNAME=\"al\\ice\", Realm=\"r\", x-new=\"a,b=c\", nonce=\"n\", auth-param=1, NC=00000001, "
+        "cnonce=\"c\", qop=auth, response=\"x\"",
     };
     struct digest_cred c;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(same); i++) {
         CHECK_INT(parse(&c, same[i]), DIGEST_PARSED);
-        CHECK(is(c.username, "alice") && is(c.realm, "r") && is(c.nonce, "n") && is(c.nc, "00000001") && is(c.cnonce, "c"));
-        CHECK(is(c.qop, "auth") && is(c.response, "x") && is(c.uri, NULL) && is(c.opaque, NULL) && is(c.algorithm, NULL));
+        CHECK(is(c.username, "alice") && is(c.realm, "r") && is(c.nonce, "n") && is(c.nc, "00000001") &&
+              is(c.cnonce, "c"));
+        CHECK(is(c.qop, "auth") && is(c.response, "x") && is(c.uri, NULL) && is(c.opaque, NULL) &&
+              is(c.algorithm, NULL));
     }
     CHECK_INT(parse(&c, "Digest username=\"\", realm=\"a \\\"b\\\" \\\\\""), DIGEST_PARSED);
     CHECK(is(c.username, "") && is(c.realm, "a \"b\" \\"));
@@ -84,10 +99,24 @@ TEST(any_blanks_any_order_and_any_quoting_are_read)
 TEST(what_is_no_digest_or_no_grammar_is_told_apart)
 {
     static const char *const broken[] = {
-        "Digest", "Digest ,", "Digest username", "Digest username=", "Digest username=,realm=r", "Digest =x", "Digest \"x\"",
-        "Digest username=\"alice", "Digest username=\"alice\\", "Digest username=\"a\" realm=\"r\"", "Digest username=a b",
-        "Digest username=a, username=b", "Digest username=\"a\"x", "Digest username=a\"b\"", "Digest username=\"a\001b\"",
-        "Digest username=\"a\nb\"", "Digest realm=\"r\", rea lm=x", "Digest nonce=\x7f",
+        "Digest",
+        "Digest ,",
+        "Digest username",
+        "Digest username=",
+        "Digest username=,realm=r",
+        "Digest =x",
+        "Digest \"x\"",
+        "Digest username=\"alice",
+        "Digest username=\"alice\\",
+        "Digest username=\"a\" realm=\"r\"",
+        "Digest username=a b",
+        "Digest username=a, username=b",
+        "Digest username=\"a\"x",
+        "Digest username=a\"b\"",
+        "Digest username=\"a\001b\"",
+        "Digest username=\"a\nb\"",
+        "Digest realm=\"r\", rea lm=x",
+        "Digest nonce=\x7f",
     };
     static const char *const other[] = { "", "Basic YTpi", "Bearer x=y", "Digestx username=a", "username=\"alice\"" };
     struct digest_cred c;
@@ -117,13 +146,17 @@ TEST(what_was_printed_reads_the_same)
     struct buf b = BUF_INIT;
     struct digest_cred c, again;
 
-    CHECK_INT(parse(&c, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=n, uri=\"sip:a,b\", response=\"r\", algorithm=\"SHA-256\", "
-                        "cnonce=\"c\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1"), DIGEST_PARSED);
+    CHECK_INT(parse(&c, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=n, uri=\"sip:a,b\", response=\"r\", "
+                        "algorithm=\"SHA-256\", "
+                        "cnonce=\"c\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1"),
+              DIGEST_PARSED);
     digest_print(&c, &b);
-    CHECK_STR(b.p, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=\"n\", uri=\"sip:a,b\", response=\"r\", algorithm=SHA-256, "
+    CHECK_STR(b.p, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=\"n\", uri=\"sip:a,b\", response=\"r\", "
+                   "algorithm=SHA-256, "
                    "cnonce=\"c\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1");
     CHECK_INT(digest_parse(&again, buf_sv(&b)), DIGEST_PARSED);
-    CHECK(sv_eq(again.username, c.username) && sv_eq(again.realm, c.realm) && sv_eq(again.qop, c.qop) && sv_eq(again.uri, c.uri));
+    CHECK(sv_eq(again.username, c.username) && sv_eq(again.realm, c.realm) && sv_eq(again.qop, c.qop) &&
+          sv_eq(again.uri, c.uri));
     buf_fini(&b);
 }
 
@@ -149,7 +182,8 @@ TEST(a_nonce_count_is_eight_hex_digits)
 
     CHECK(digest_nc_parse(SV("0000000a"), &nc) && nc == 10);
     CHECK(digest_nc_parse(SV("FFFFFFFF"), &nc) && nc == 0xffffffff);
-    CHECK(!digest_nc_parse(SV("1"), &nc) && !digest_nc_parse(SV("000000001"), &nc) && !digest_nc_parse(SV("0000000g"), &nc));
+    CHECK(!digest_nc_parse(SV("1"), &nc) && !digest_nc_parse(SV("000000001"), &nc) &&
+          !digest_nc_parse(SV("0000000g"), &nc));
     CHECK(!digest_nc_parse(SV(""), &nc) && !digest_nc_parse(SV("0x000001"), &nc));
 }
 
@@ -160,11 +194,13 @@ TEST(algorithms_are_known_by_name_in_any_case)
 
     CHECK(digest_alg_parse(SV("md5"), &alg) && alg == DIGEST_MD5);
     CHECK(digest_alg_parse(SV("sha-256"), &alg) && alg == DIGEST_SHA256);
-    CHECK(!digest_alg_parse(SV("MD5-sess"), &alg) && !digest_alg_parse(SV("SHA-512-256"), &alg) && !digest_alg_parse(SV(""), &alg));
+    CHECK(!digest_alg_parse(SV("MD5-sess"), &alg) && !digest_alg_parse(SV("SHA-512-256"), &alg) &&
+          !digest_alg_parse(SV(""), &alg));
 }
 
-SUITE(digest_suite, TEST_ROW(the_check_values_of_x_01_come_out_for_both_algorithms), TEST_ROW(the_examples_of_rfc_2617_come_out),
-      TEST_ROW(any_blanks_any_order_and_any_quoting_are_read), TEST_ROW(what_is_no_digest_or_no_grammar_is_told_apart),
+SUITE(digest_suite, TEST_ROW(the_check_values_of_x_01_come_out_for_both_algorithms),
+      TEST_ROW(the_examples_of_rfc_2617_come_out), TEST_ROW(any_blanks_any_order_and_any_quoting_are_read),
+      TEST_ROW(what_is_no_digest_or_no_grammar_is_told_apart),
       TEST_ROW(values_have_a_limit_and_one_byte_more_is_broken), TEST_ROW(what_was_printed_reads_the_same),
       TEST_ROW(challenges_and_info_have_the_shape_that_clients_split), TEST_ROW(a_nonce_count_is_eight_hex_digits),
       TEST_ROW(algorithms_are_known_by_name_in_any_case));

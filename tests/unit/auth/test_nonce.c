@@ -179,7 +179,9 @@ TEST(two_threads_never_both_get_the_same_count)
     nonces_free(&n);
 }
 
-SUITE(nonce_suite, TEST_ROW(a_nonce_is_ours_for_its_realm_and_its_lifetime), TEST_ROW(every_changed_digit_makes_a_nonce_foreign),
+SUITE(nonce_suite, TEST_ROW(a_nonce_is_ours_for_its_realm_and_its_lifetime),
+      TEST_ROW(every_changed_digit_makes_a_nonce_foreign),
       TEST_ROW(a_count_is_taken_once_and_a_window_lets_requests_overtake),
       TEST_ROW(every_count_of_a_shuffled_run_is_taken_exactly_once), TEST_ROW(a_first_use_that_comes_late_is_stale),
-      TEST_ROW(a_full_table_forgets_the_oldest_and_lets_no_replay_through), TEST_ROW(two_threads_never_both_get_the_same_count));
+      TEST_ROW(a_full_table_forgets_the_oldest_and_lets_no_replay_through),
+      TEST_ROW(two_threads_never_both_get_the_same_count));

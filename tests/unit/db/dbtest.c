@@ -60,8 +60,10 @@ const char *look(const char *sql)
     text[0] = '\0';
     sqlite3_open_v2(file, &h, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_busy_timeout(h, 2000);
-    if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) == SQLITE_OK && (rc = sqlite3_step(st)) != SQLITE_DONE && rc == SQLITE_ROW)
-        snprintf(text, sizeof text, "%s", sqlite3_column_type(st, 0) == SQLITE_NULL ? "(null)" : (const char *)sqlite3_column_text(st, 0));
+    if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) == SQLITE_OK && (rc = sqlite3_step(st)) != SQLITE_DONE &&
+        rc == SQLITE_ROW)
+        snprintf(text, sizeof text, "%s",
+                 sqlite3_column_type(st, 0) == SQLITE_NULL ? "(null)" : (const char *)sqlite3_column_text(st, 0));
     else if (sqlite3_errcode(h) != SQLITE_OK && sqlite3_errcode(h) != SQLITE_DONE)
         snprintf(text, sizeof text, "error: %s", sqlite3_errmsg(h));
     sqlite3_finalize(st);

@@ -89,8 +89,10 @@ TEST(a_plain_password_is_honoured_and_odd_hashes_are_not)
     db = open_started();
     CHECK_INT(mailbox_new(&mb), 0);
     change("INSERT INTO subscriber (username, domain, password) VALUES ('plain', 'example.com', 'secret');"
-           "INSERT INTO subscriber (username, domain, ha1) VALUES ('old', 'example.com', '8A5BD5D5E4A9F4BFD2FF7D8C7B7E4B57');"
-           "INSERT INTO subscriber (username, domain, ha1, ha1_sha256) VALUES ('odd', 'example.com', 'short', 'also short')");
+           "INSERT INTO subscriber (username, domain, ha1) VALUES ('old', 'example.com', "
+           "'8A5BD5D5E4A9F4BFD2FF7D8C7B7E4B57');"
+           "INSERT INTO subscriber (username, domain, ha1, ha1_sha256) VALUES ('odd', 'example.com', 'short', 'also "
+           "short')");
     crypto_hash_hex(CRYPTO_MD5, SV("plain:example.com:secret"), ha1);
     crypto_hash_hex(CRYPTO_SHA256, SV("plain:example.com:secret"), sha);
     get(db, mb, "plain", &a);
@@ -178,7 +180,8 @@ TEST(the_memory_of_credentials_ends_after_ten_seconds_and_is_bounded)
     for (int i = 0; i < 1000; i++) {
         char name[16];
 
-        cred_cache_put(c, sv_make(name, (size_t)snprintf(name, sizeof name, "u%d", i)), SV("d"), 1000, &yes, cred_cache_generation(c));
+        cred_cache_put(c, sv_make(name, (size_t)snprintf(name, sizeof name, "u%d", i)), SV("d"), 1000, &yes,
+                       cred_cache_generation(c));
     }
     CHECK(cred_cache_count(c) <= 64);
     CHECK(cred_cache_get(c, SV("u999"), SV("d"), 1001, &out));
@@ -220,14 +223,16 @@ TEST(users_are_administered_on_the_file_while_a_server_runs)
     CHECK_INT(db_user_each(ctl, list_user, &b), 0);
     CHECK_STR(b.p, "alice@a.example md5 sha256;alice@example.com md5 sha256;bob@example.com blocked md5 sha256 plain;");
     CHECK_INT(db_user_passwd(ctl, SV("bob"), SV("example.com"), SV("new")), 0);
-    CHECK_STR(look("SELECT password || '.' || blocked FROM subscriber WHERE username = 'bob'"), ".1"); /* the old one is no back door */
+    CHECK_STR(look("SELECT password || '.' || blocked FROM subscriber WHERE username = 'bob'"),
+              ".1"); /* the old one is no back door */
     CHECK_INT(db_user_block(ctl, SV("bob"), SV("example.com"), false), 0);
     change("INSERT INTO location (ruid, username, domain) VALUES ('r', 'bob', 'example.com')");
     CHECK_INT(db_user_del(ctl, SV("bob"), SV("example.com")), 0);
     CHECK_INT(db_user_del(ctl, SV("bob"), SV("example.com")), TD_ENOENT);
     CHECK_STR(look("SELECT (SELECT count(*) FROM subscriber) || ' ' || (SELECT count(*) FROM location)"), "2 0");
     for (unsigned i = 0; i < 8; i++) {
-        const struct sv bad[] = { SV(""), SV("a b"), SV("a\"b"), SV("a:b"), SV("a@b"), SV("a\\b"), SV("a\nb"), SV("a\0b") };
+        const struct sv bad[] = { SV(""),    SV("a b"),  SV("a\"b"), SV("a:b"),
+                                  SV("a@b"), SV("a\\b"), SV("a\nb"), SV("a\0b") };
 
         CHECK_INT(db_user_add(ctl, bad[i], SV("example.com"), SV("pw")), TD_EINVAL);
         CHECK_INT(db_user_add(ctl, SV("carol"), bad[i], SV("pw")), TD_EINVAL);
@@ -242,6 +247,7 @@ TEST(users_are_administered_on_the_file_while_a_server_runs)
 
 SUITE(cred_suite, TEST_ROW(a_user_is_looked_up_once_and_then_remembered_unknown_ones_too),
       TEST_ROW(a_plain_password_is_honoured_and_odd_hashes_are_not),
-      TEST_ROW(a_cancelled_lookup_calls_nobody_and_a_stop_answers_the_rest), TEST_ROW(too_many_lookups_at_once_are_refused),
+      TEST_ROW(a_cancelled_lookup_calls_nobody_and_a_stop_answers_the_rest),
+      TEST_ROW(too_many_lookups_at_once_are_refused),
       TEST_ROW(the_memory_of_credentials_ends_after_ten_seconds_and_is_bounded),
       TEST_ROW(users_are_administered_on_the_file_while_a_server_runs));

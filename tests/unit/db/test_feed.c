@@ -22,10 +22,22 @@
 #include "tests/unit/db/dbtest.h"
 
 static const struct db_session alice = {
-    .session_id = { "tok1", 4 }, .username = { "alice", 5 }, .domain = { "example.com", 11 }, .conn_id = 7,
-    .peer_uri = { "msrps://a.invalid:1/x;tcp", 25 }, .srcaddr = { "192.0.2.1:5", 11 }, .srcsock = { "192.0.2.9:5060", 14 },
-    .use_path = { "msrps://e:5060/tok1;tcp", 23 }, .created = 1700000000, .expires = 1700003600, .last_activity = 1700000001,
-    .state = DB_SESSION_ACTIVE, .frames_in = 1, .frames_out = 2, .bytes_in = 3, .bytes_out = 4,
+    .session_id = { "tok1", 4 },
+    .username = { "alice", 5 },
+    .domain = { "example.com", 11 },
+    .conn_id = 7,
+    .peer_uri = { "msrps://a.invalid:1/x;tcp", 25 },
+    .srcaddr = { "192.0.2.1:5", 11 },
+    .srcsock = { "192.0.2.9:5060", 14 },
+    .use_path = { "msrps://e:5060/tok1;tcp", 23 },
+    .created = 1700000000,
+    .expires = 1700003600,
+    .last_activity = 1700000001,
+    .state = DB_SESSION_ACTIVE,
+    .frames_in = 1,
+    .frames_out = 2,
+    .bytes_in = 3,
+    .bytes_out = 4,
 };
 
 TEST(a_session_is_written_and_followed_to_its_end)
@@ -37,18 +49,23 @@ TEST(a_session_is_written_and_followed_to_its_end)
     db = open_started();
     CHECK_INT(db_feed_new(&f, db), 0);
     db_session_put(f, &alice);
-    CHECK(look_until("SELECT session_id || ' ' || username || ' ' || domain || ' ' || conn_id || ' ' || peer_uri || ' ' || srcaddr "
-                     "|| ' ' || srcsock || ' ' || use_path || ' ' || created || ' ' || expires || ' ' || last_activity || ' ' || "
-                     "state || ' ' || frames_in || ' ' || frames_out || ' ' || bytes_in || ' ' || bytes_out FROM msrp_session",
-                     "tok1 alice example.com 7 msrps://a.invalid:1/x;tcp 192.0.2.1:5 192.0.2.9:5060 msrps://e:5060/tok1;tcp "
-                     "2023-11-14 22:13:20 2023-11-14 23:13:20 2023-11-14 22:13:21 active 1 2 3 4"));
+    CHECK(look_until(
+        "SELECT session_id || ' ' || username || ' ' || domain || ' ' || conn_id || ' ' || peer_uri || ' ' || srcaddr "
+        "|| ' ' || srcsock || ' ' || use_path || ' ' || created || ' ' || expires || ' ' || last_activity || ' ' || "
+        "state || ' ' || frames_in || ' ' || frames_out || ' ' || bytes_in || ' ' || bytes_out FROM msrp_session",
+        "tok1 alice example.com 7 msrps://a.invalid:1/x;tcp 192.0.2.1:5 192.0.2.9:5060 msrps://e:5060/tok1;tcp "
+        "2023-11-14 22:13:20 2023-11-14 23:13:20 2023-11-14 22:13:21 active 1 2 3 4"));
     db_session_counters(f, SV("tok1"), 1700000100, 10, 20, 30, 40);
-    CHECK(look_until("SELECT last_activity || ' ' || frames_in || ' ' || frames_out || ' ' || bytes_in || ' ' || bytes_out FROM "
-                     "msrp_session", "2023-11-14 22:15:00 10 20 30 40"));
+    CHECK(look_until(
+        "SELECT last_activity || ' ' || frames_in || ' ' || frames_out || ' ' || bytes_in || ' ' || bytes_out FROM "
+        "msrp_session",
+        "2023-11-14 22:15:00 10 20 30 40"));
     db_session_state(f, SV("tok1"), DB_SESSION_ACTIVE, 1700007200, 8);
-    CHECK(look_until("SELECT state || ' ' || expires || ' ' || conn_id FROM msrp_session", "active 2023-11-15 00:13:20 8"));
+    CHECK(look_until("SELECT state || ' ' || expires || ' ' || conn_id FROM msrp_session",
+                     "active 2023-11-15 00:13:20 8"));
     db_session_state(f, SV("tok1"), DB_SESSION_CLOSED, 0, 0);
-    CHECK(look_until("SELECT state || ' ' || expires || ' ' || conn_id FROM msrp_session", "closed 2023-11-15 00:13:20 8"));
+    CHECK(look_until("SELECT state || ' ' || expires || ' ' || conn_id FROM msrp_session",
+                     "closed 2023-11-15 00:13:20 8"));
     db_feed_free(&f);
     db_close(&db);
     scratch_end();
@@ -58,9 +75,12 @@ TEST(a_connection_and_accounting_rows_are_written)
 {
     const struct db_conn c = { .conn_id = 12, .protocol = SV("msrp"), .transport = SV("tls"), .peer = SV("192.0.2.1:5"),
                                .local = SV("192.0.2.9:5060"), .tls_version = SV("TLS1.3"), .opened = 1700000000 };
-    const struct db_acc_msrp m = { SV("tok1"), SV("alice"), SV("example.com"), SV("msrp://f"), SV("msrp://t"), SV("mid"), 99, 200,
-                                   1700000000, 1700000002 };
-    const struct db_acc a = { SV("INVITE"), SV("ft"), SV("tt"), SV("cid"), SV("Not \"here\", it's gone"), 404, 1700000000 };
+    const struct db_acc_msrp m = {
+        SV("tok1"), SV("alice"), SV("example.com"), SV("msrp://f"), SV("msrp://t"), SV("mid"),
+        99,         200,         1700000000,        1700000002
+    };
+    const struct db_acc a = { SV("INVITE"), SV("ft"),  SV("tt"), SV("cid"), SV("Not \"here\", it's gone"),
+                              404,          1700000000 };
     const struct db_acc none = { .method = SV("BYE"), .sip_code = 7, .time = 1700000000 };
     struct db_feed *f;
     struct db *db;
@@ -72,13 +92,17 @@ TEST(a_connection_and_accounting_rows_are_written)
     db_acc_msrp(f, &m);
     db_acc(f, &a);
     db_acc(f, &none);
-    CHECK(look_until("SELECT conn_id || protocol || transport || peer || local || tls_version || coalesce(tls_cipher, '-') || opened "
-                     "|| coalesce(closed, '-') FROM connection", "12msrptls192.0.2.1:5192.0.2.9:5060TLS1.3-2023-11-14 22:13:20-"));
-    CHECK_STR(look("SELECT session_id || username || domain || from_uri || to_uri || message_id || bytes || status || started || "
+    CHECK(look_until("SELECT conn_id || protocol || transport || peer || local || tls_version || coalesce(tls_cipher, "
+                     "'-') || opened "
+                     "|| coalesce(closed, '-') FROM connection",
+                     "12msrptls192.0.2.1:5192.0.2.9:5060TLS1.3-2023-11-14 22:13:20-"));
+    CHECK_STR(look("SELECT session_id || username || domain || from_uri || to_uri || message_id || bytes || status || "
+                   "started || "
                    "finished FROM acc_msrp"),
               "tok1aliceexample.commsrp://fmsrp://tmid992002023-11-14 22:13:202023-11-14 22:13:22");
-    CHECK_STR(look("SELECT method || from_tag || to_tag || callid || sip_code || sip_reason || time FROM acc WHERE id = 1"),
-              "INVITEftttcid404Not \"here\", it's gone2023-11-14 22:13:20");
+    CHECK_STR(
+        look("SELECT method || from_tag || to_tag || callid || sip_code || sip_reason || time FROM acc WHERE id = 1"),
+        "INVITEftttcid404Not \"here\", it's gone2023-11-14 22:13:20");
     CHECK_STR(look("SELECT sip_code FROM acc WHERE id = 2"), "007");
     db_conn_closed(f, 12, 1700000060, SV("closed by the peer"), 1000, 2000);
     CHECK(look_until("SELECT closed || close_reason || bytes_in || bytes_out FROM connection",
@@ -137,7 +161,9 @@ static void *produce(void *arg)
     struct db_feed *f = arg;
 
     for (int i = 0; i < PER_THREAD; i++) {
-        const struct db_acc_msrp m = { .session_id = SV("s"), .bytes = (uint64_t)i, .status = 200, .started = 1, .finished = 2 };
+        const struct db_acc_msrp m = {
+            .session_id = SV("s"), .bytes = (uint64_t)i, .status = 200, .started = 1, .finished = 2
+        };
 
         db_acc_msrp(f, &m);
         if (i % 500 == 0)
@@ -384,7 +410,8 @@ TEST(a_start_after_a_crash_closes_stale_connections_and_finds_live_sessions)
     CHECK_INT(db_conn_close_stale(db, 1700001000), 0);
     CHECK_STR(look("SELECT closed || ' ' || close_reason FROM connection WHERE conn_id = 41"),
               "2023-11-14 22:30:00 the server was not stopped cleanly");
-    CHECK_STR(look("SELECT closed || ' ' || close_reason FROM connection WHERE conn_id = 42"), "2023-11-14 22:13:21 closed by the peer");
+    CHECK_STR(look("SELECT closed || ' ' || close_reason FROM connection WHERE conn_id = 42"),
+              "2023-11-14 22:13:21 closed by the peer");
     CHECK_INT(db_session_each_live(db, 1700001000, see_session, &seen), 0);
     CHECK_INT(seen.n, 1);
     CHECK_STR(seen.first, "tok1");
@@ -399,14 +426,19 @@ TEST(a_start_after_a_crash_closes_stale_connections_and_finds_live_sessions)
     CHECK_INT(db_list_sessions(r, true, 10, see_session, &seen), 0);
     CHECK_INT(seen.n, 1);
     db_reader_free(&r);
+    CHECK_INT(db_session_close_all(db, 1700001000), 0);
+    CHECK_STR(look("SELECT group_concat(session_id || ' ' || state, ', ') FROM "
+                   "(SELECT * FROM msrp_session ORDER BY session_id)"),
+              "old expired, shut closed, tok1 closed");
     db_close(&db);
     scratch_end();
     buf_fini(&why);
 }
 
-SUITE(feed_suite, TEST_ROW(a_session_is_written_and_followed_to_its_end), TEST_ROW(a_connection_and_accounting_rows_are_written),
-      TEST_ROW(a_row_is_visible_to_others_within_a_second), TEST_ROW(texts_are_data_and_long_ones_are_cut),
-      TEST_ROW(many_threads_write_while_another_program_reads), TEST_ROW(a_full_queue_loses_accounting_first_and_counts_it),
+SUITE(feed_suite, TEST_ROW(a_session_is_written_and_followed_to_its_end),
+      TEST_ROW(a_connection_and_accounting_rows_are_written), TEST_ROW(a_row_is_visible_to_others_within_a_second),
+      TEST_ROW(texts_are_data_and_long_ones_are_cut), TEST_ROW(many_threads_write_while_another_program_reads),
+      TEST_ROW(a_full_queue_loses_accounting_first_and_counts_it),
       TEST_ROW(a_failing_disk_stops_no_traffic_and_all_goes_on_when_it_is_back),
       TEST_ROW(a_row_that_cannot_be_stored_does_not_hold_up_the_others),
       TEST_ROW(a_start_after_a_crash_closes_stale_connections_and_finds_live_sessions));

@@ -17,11 +17,28 @@
 static struct db_location binding(const char *ruid, const char *user)
 {
     return (struct db_location){
-        .ruid = sv_of(ruid), .username = sv_of(user), .domain = SV("example.com"), .contact = SV("sip:a@192.0.2.1:5060;ob"),
-        .received = SV("sip:198.51.100.7:4000;transport=tls"), .path = SV("<sip:p1;lr>,<sip:p2;lr>"), .expires = 2000000000, .q = 0.5,
-        .callid = SV("cid@x"), .cseq = 17, .last_modified = 1700000000, .flags = 1, .cflags = 2, .user_agent = SV("UA/1"),
-        .socket = SV("tls:192.0.2.9:5061"), .methods = 8191, .instance = SV("<urn:uuid:1>"), .reg_id = 1, .server_id = 3,
-        .connection_id = 44, .keepalive = 1, .partition = 5,
+        .ruid = sv_of(ruid),
+        .username = sv_of(user),
+        .domain = SV("example.com"),
+        .contact = SV("sip:a@192.0.2.1:5060;ob"),
+        .received = SV("sip:198.51.100.7:4000;transport=tls"),
+        .path = SV("<sip:p1;lr>,<sip:p2;lr>"),
+        .expires = 2000000000,
+        .q = 0.5,
+        .callid = SV("cid@x"),
+        .cseq = 17,
+        .last_modified = 1700000000,
+        .flags = 1,
+        .cflags = 2,
+        .user_agent = SV("UA/1"),
+        .socket = SV("tls:192.0.2.9:5061"),
+        .methods = 8191,
+        .instance = SV("<urn:uuid:1>"),
+        .reg_id = 1,
+        .server_id = 3,
+        .connection_id = 44,
+        .keepalive = 1,
+        .partition = 5,
     };
 }
 
@@ -54,18 +71,22 @@ static bool find(const struct db_location *l, void *arg)
     f->methods = l->methods;
     f->expires = l->expires;
     f->q = l->q;
-    snprintf(f->text, sizeof f->text, SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " %lld " SV_FMT " " SV_FMT " " SV_FMT " %lld",
-             SV_ARG(l->ruid), SV_ARG(l->username), SV_ARG(l->domain), SV_ARG(l->contact), SV_ARG(l->received), SV_ARG(l->path),
-             SV_ARG(l->callid), (long long)l->cseq, SV_ARG(l->user_agent), SV_ARG(l->socket), SV_ARG(l->instance),
-             (long long)l->connection_id);
+    snprintf(f->text, sizeof f->text,
+             SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " " SV_FMT " %lld " SV_FMT " " SV_FMT
+                    " " SV_FMT " %lld",
+             SV_ARG(l->ruid), SV_ARG(l->username), SV_ARG(l->domain), SV_ARG(l->contact), SV_ARG(l->received),
+             SV_ARG(l->path), SV_ARG(l->callid), (long long)l->cseq, SV_ARG(l->user_agent), SV_ARG(l->socket),
+             SV_ARG(l->instance), (long long)l->connection_id);
     return true;
 }
 
-static const char every_column[] =
-    "SELECT ruid || ' ' || username || ' ' || domain || ' ' || contact || ' ' || received || ' ' || path || ' ' || expires || ' ' || "
-    "q || ' ' || callid || ' ' || cseq || ' ' || last_modified || ' ' || flags || ' ' || cflags || ' ' || user_agent || ' ' || socket "
-    "|| ' ' || methods || ' ' || instance || ' ' || reg_id || ' ' || server_id || ' ' || connection_id || ' ' || keepalive || ' ' || "
-    "\"partition\" FROM location";
+static const char every_column[] = "SELECT ruid || ' ' || username || ' ' || domain || ' ' || contact || ' ' || "
+                                   "received || ' ' || path || ' ' || expires || ' ' || "
+                                   "q || ' ' || callid || ' ' || cseq || ' ' || last_modified || ' ' || flags || ' ' "
+                                   "|| cflags || ' ' || user_agent || ' ' || socket "
+                                   "|| ' ' || methods || ' ' || instance || ' ' || reg_id || ' ' || server_id || ' ' "
+                                   "|| connection_id || ' ' || keepalive || ' ' || "
+                                   "\"partition\" FROM location";
 
 /* S-REG-12 */
 TEST(a_binding_is_on_disk_when_it_is_answered_and_comes_back_at_start)
@@ -83,9 +104,11 @@ TEST(a_binding_is_on_disk_when_it_is_answered_and_comes_back_at_start)
     set = db_loc_begin(db);
     db_loc_put(set, &l);
     CHECK_INT(commit(set, mb), 1);
-    CHECK_STR(look(every_column),
-              "u1 alice example.com sip:a@192.0.2.1:5060;ob sip:198.51.100.7:4000;transport=tls <sip:p1;lr>,<sip:p2;lr> "
-              "2033-05-18 03:33:20 0.5 cid@x 17 2023-11-14 22:13:20 1 2 UA/1 tls:192.0.2.9:5061 8191 <urn:uuid:1> 1 3 44 1 5");
+    CHECK_STR(
+        look(every_column),
+        "u1 alice example.com sip:a@192.0.2.1:5060;ob sip:198.51.100.7:4000;transport=tls <sip:p1;lr>,<sip:p2;lr> "
+        "2033-05-18 03:33:20 0.5 cid@x 17 2023-11-14 22:13:20 1 2 UA/1 tls:192.0.2.9:5061 8191 <urn:uuid:1> 1 3 44 1 "
+        "5");
     /* The same ruid again is an update. */
     l.cseq = 18;
     l.methods = -1;
@@ -94,7 +117,8 @@ TEST(a_binding_is_on_disk_when_it_is_answered_and_comes_back_at_start)
     set = db_loc_begin(db);
     db_loc_put(set, &l);
     CHECK_INT(commit(set, mb), 1);
-    CHECK_STR(look("SELECT count(*) || ' ' || cseq || ' ' || (methods IS NULL) || (path IS NULL) FROM location"), "1 18 11");
+    CHECK_STR(look("SELECT count(*) || ' ' || cseq || ' ' || (methods IS NULL) || (path IS NULL) FROM location"),
+              "1 18 11");
     db_close(&db);
 
     db = open_started();
@@ -131,7 +155,8 @@ TEST(a_change_set_is_all_or_nothing_and_a_bad_one_spoils_no_other)
     scratch_begin();
     db = open_started();
     CHECK_INT(mailbox_new(&mb), 0);
-    change("CREATE TRIGGER no BEFORE INSERT ON location WHEN NEW.username = 'refused' BEGIN SELECT RAISE(ABORT, 'no'); END");
+    change("CREATE TRIGGER no BEFORE INSERT ON location WHEN NEW.username = 'refused' BEGIN SELECT RAISE(ABORT, 'no'); "
+           "END");
     one = db_loc_begin(db);
     good.ruid = SV("half");
     db_loc_put(one, &good);
@@ -339,6 +364,6 @@ TEST(what_was_answered_survives_kill_9)
 
 SUITE(location_suite, TEST_ROW(a_binding_is_on_disk_when_it_is_answered_and_comes_back_at_start),
       TEST_ROW(a_change_set_is_all_or_nothing_and_a_bad_one_spoils_no_other),
-      TEST_ROW(bindings_are_removed_by_ruid_by_address_of_record_and_by_time), TEST_ROW(a_lone_registration_waits_for_nobody),
-      TEST_ROW(what_cannot_be_written_is_answered_with_an_error),
+      TEST_ROW(bindings_are_removed_by_ruid_by_address_of_record_and_by_time),
+      TEST_ROW(a_lone_registration_waits_for_nobody), TEST_ROW(what_cannot_be_written_is_answered_with_an_error),
       TEST_ROW(a_file_locked_by_another_program_delays_and_then_succeeds), TEST_ROW(what_was_answered_survives_kill_9));

@@ -43,18 +43,19 @@ TEST(a_new_file_has_every_promised_table_and_column)
 
     scratch_begin();
     CHECK_INT(open_close(&why), 0);
-    CHECK_STR(look("SELECT group_concat(table_name || ' ' || table_version, ', ') FROM (SELECT * FROM version ORDER BY table_name)"),
+    CHECK_STR(look("SELECT group_concat(table_name || ' ' || table_version, ', ') FROM (SELECT * FROM version ORDER BY "
+                   "table_name)"),
               "acc 5, location 9, subscriber 7, version 1");
     CHECK_STR(look(COLUMNS_OF("subscriber")), "id username domain password ha1 ha1b ha1_sha256 blocked");
-    CHECK_STR(look(COLUMNS_OF("location")),
-              "id ruid username domain contact received path expires q callid cseq last_modified flags cflags user_agent socket "
-              "methods instance reg_id server_id connection_id keepalive partition");
+    CHECK_STR(look(COLUMNS_OF("location")), "id ruid username domain contact received path expires q callid cseq "
+                                            "last_modified flags cflags user_agent socket "
+                                            "methods instance reg_id server_id connection_id keepalive partition");
     CHECK_STR(look(COLUMNS_OF("acc")), "id method from_tag to_tag callid sip_code sip_reason time");
-    CHECK_STR(look(COLUMNS_OF("msrp_session")),
-              "session_id username domain conn_id peer_uri srcaddr srcsock use_path created expires last_activity state frames_in "
-              "frames_out bytes_in bytes_out");
-    CHECK_STR(look(COLUMNS_OF("connection")),
-              "conn_id protocol transport peer local tls_version tls_cipher peer_name opened closed close_reason bytes_in bytes_out");
+    CHECK_STR(look(COLUMNS_OF("msrp_session")), "session_id username domain conn_id peer_uri srcaddr srcsock use_path "
+                                                "created expires last_activity state frames_in "
+                                                "frames_out bytes_in bytes_out");
+    CHECK_STR(look(COLUMNS_OF("connection")), "conn_id protocol transport peer local tls_version tls_cipher peer_name "
+                                              "opened closed close_reason bytes_in bytes_out");
     CHECK_STR(look(COLUMNS_OF("acc_msrp")),
               "id session_id username domain from_uri to_uri message_id bytes status started finished");
     /* A second opening changes nothing. */
@@ -80,9 +81,11 @@ TEST(tables_that_kamailio_made_are_adopted_with_their_rows)
            " email_address VARCHAR(64) DEFAULT '' NOT NULL, ha1 VARCHAR(64) DEFAULT '' NOT NULL,"
            " ha1b VARCHAR(64) DEFAULT '' NOT NULL, rpid VARCHAR(64) DEFAULT NULL,"
            " CONSTRAINT subscriber_account_idx UNIQUE (username, domain));"
-           "INSERT INTO subscriber (username, domain, ha1, email_address) VALUES ('alice', 'example.com', 'abc', 'a@example.com')");
+           "INSERT INTO subscriber (username, domain, ha1, email_address) VALUES ('alice', 'example.com', 'abc', "
+           "'a@example.com')");
     CHECK_INT(open_close(&why), 0);
-    CHECK_STR(look("SELECT username || ' ' || email_address || ' ' || ha1 || ' ' || blocked || ' [' || ha1_sha256 || ']' FROM subscriber"),
+    CHECK_STR(look("SELECT username || ' ' || email_address || ' ' || ha1 || ' ' || blocked || ' [' || ha1_sha256 || "
+                   "']' FROM subscriber"),
               "alice a@example.com abc 0 []");
     CHECK_STR(look("SELECT table_version FROM version WHERE table_name = 'subscriber'"), "7");
     CHECK_STR(look("SELECT table_version FROM version WHERE table_name = 'location'"), "10"); /* never lowered */
@@ -169,6 +172,9 @@ TEST(a_directory_that_cannot_be_made_is_named)
 }
 
 SUITE(open_suite, TEST_ROW(a_missing_file_is_made_with_its_directory_and_mode_0640),
-      TEST_ROW(a_new_file_has_every_promised_table_and_column), TEST_ROW(tables_that_kamailio_made_are_adopted_with_their_rows),
-      TEST_ROW(a_file_of_a_newer_version_is_refused_and_left_alone), TEST_ROW(what_is_no_database_is_refused_with_a_reason),
-      TEST_ROW(a_file_that_may_not_be_written_is_refused_with_a_reason), TEST_ROW(a_directory_that_cannot_be_made_is_named));
+      TEST_ROW(a_new_file_has_every_promised_table_and_column),
+      TEST_ROW(tables_that_kamailio_made_are_adopted_with_their_rows),
+      TEST_ROW(a_file_of_a_newer_version_is_refused_and_left_alone),
+      TEST_ROW(what_is_no_database_is_refused_with_a_reason),
+      TEST_ROW(a_file_that_may_not_be_written_is_refused_with_a_reason),
+      TEST_ROW(a_directory_that_cannot_be_made_is_named));
