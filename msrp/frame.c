@@ -213,9 +213,12 @@ size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start)
     size_t run;
 
     for (size_t at = find_run(p, n, 0, &run); at < n; at = find_run(p, n, run, &run)) {
+        size_t rest = n - at - 7;
         char flag;
+        int end = is_end_line_run(p, at, run, at_start) ? is_end(p + at + 7, rest, tid, &flag) : 0;
 
-        if (is_end_line_run(p, at, run, at_start) && is_end(p + at + 7, n - at - 7, tid, &flag))
+        /* A CRLF may follow these bytes, but nothing else of an end-line: a line is not cut before its flag. */
+        if (end > 0 || (end < 0 && rest > tid.n))
             return at >= 2 ? at - 2 : 0;
     }
     return SIZE_MAX;
