@@ -529,6 +529,17 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         skip_body(m, h);
         return h->n;
     }
+    if (h->method == MSRP_AUTH && h->has_body) { /* of use to nobody, but it may come: M-FRM-19 */
+        struct msrp_body b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
+
+        if (b.n > MSRP_OTHER_BODY_MAX) {
+            refuse(m->conn, h, 400);
+            conn_finish(m->conn, CLOSE_FRAMING);
+            return n;
+        }
+        if (!b.ended)
+            return 0;
+    }
     if (sv_find(h->to_path, ' ') == h->to_path.n || h->method == MSRP_AUTH)
         if (request_to_us(m, h)) {
             stats_inc(&w->stats, STAT_msrp_requests);

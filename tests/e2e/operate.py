@@ -195,7 +195,7 @@ def test_full_disk(w):
     """a full disk stops neither MSRP nor SIP nor AUTH, and rows appear again when there is room"""
     mount = os.path.join(w.folder, "small")
     os.makedirs(mount)
-    r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], stderr=subprocess.PIPE)
+    r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], stderr=subprocess.PIPE)
     if r.returncode:
         raise Skip("no right to mount a small file system: " + r.stderr.decode(errors="replace").strip())
     w.at_end(lambda: subprocess.run(["umount", "-l", mount], check=True))
@@ -205,11 +205,10 @@ def test_full_disk(w):
     a, b = client.pair(d)
     u = sip.Sip(d, "tcp")
     _exchange(a, b)
-    with open(os.path.join(mount, "ballast"), "wb") as f:
+    with open(os.path.join(mount, "ballast"), "wb", buffering=0) as f:
         try:
             while True:
                 f.write(b"\0" * 4096)
-                f.flush()
         except OSError:
             pass
     worst = 0.0

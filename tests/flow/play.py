@@ -48,7 +48,7 @@ class Peer:
 class Player:
     def __init__(self, daemon, dns, loop, pki, run):
         self.daemon, self.dns, self.loop, self.pki, self.run = daemon, dns, loop, pki, run
-        self.names = {}
+        self.names = {"SIPT": "TLS" if run == "tls" else "TCP"}
         self.peers = {}
         self.listeners = {}
         self.rewrites = {}      # text in the scenario -> text used (picked ports)
@@ -605,7 +605,7 @@ class Player:
 
     def on_last(self, p, words, block):
         """c1 last has|lacks TEXT: of the last frame received."""
-        text = " ".join(words[1:]).encode()
+        text = template.render(" ".join(words[1:]), self.names)
         if (text in p.last.raw) != (words[0] == "has"):
             raise Mismatch("the last frame was\n" + show(p.last.raw))
 

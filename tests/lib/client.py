@@ -25,7 +25,7 @@ class Client:
     def __init__(self, server, tls=False, rcvbuf=0, sndbuf=0, timeout=10.0, context=None, address=None):
         self.server, self.tls = server, tls
         self.scheme = "msrps" if tls else "msrp"
-        self.buf = bytearray()
+        self.buf = msrp.Buffer()
         self.serial = next(_serial)
         self.uri = "%s://c%d.invalid:49152/s%d;tcp" % (self.scheme, self.serial, self.serial)
         self.use_path = None

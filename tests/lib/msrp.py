@@ -53,6 +53,12 @@ class Frame:
         return tuple(None if x == "*" else int(x) for x in m.groups())
 
 
+class Buffer(bytearray):
+    """Received octets; remembers how far the look for an end-line has come."""
+
+    scanned = 0
+
+
 def take(buf):
     """Take one frame off the front of buf (a bytearray); None when it is not complete yet."""
     eol = buf.find(b"\r\n", 0, 8192)
@@ -64,9 +70,14 @@ def take(buf):
     if not m:
         raise BadFrame("start line %r" % bytes(buf[:eol]))
     tid = m.group(1)
-    end = re.compile(rb"\r\n-------" + re.escape(tid) + rb"([+$#])\r\n").search(buf, eol)
+    end_line = re.compile(rb"\r\n-------" + re.escape(tid) + rb"([+$#])\r\n")
+    end = end_line.search(buf, max(eol, getattr(buf, "scanned", 0)))
     if not end:
+        if isinstance(buf, Buffer):
+            buf.scanned = max(0, len(buf) - 64)
         return None
+    if isinstance(buf, Buffer):
+        buf.scanned = 0
     raw = bytes(buf[:end.end()])
     content = raw[eol + 2:end.start()] if end.start() >= eol + 2 else b""
     flag = end.group(1).decode()

@@ -13,6 +13,8 @@ import ssl
 import struct
 import time
 
+import msrp
+
 _CHUNK = 256 * 1024
 _TLS_AHEAD = 64 * 1024  # ciphertext kept ready; more would hide that the far side has stopped reading
 
@@ -77,7 +79,7 @@ class Conn:
     def __init__(self, loop, sock, context=None, server_side=False, server_name=None):
         self.loop = loop
         self.sock = sock
-        self.inbuf = bytearray()
+        self.inbuf = msrp.Buffer()
         self.out = bytearray()
         self.received = 0      # application octets ever received
         self.reading = True
