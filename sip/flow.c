@@ -501,6 +501,22 @@ static void free_node(struct hash_node *n, void *arg)
     flow_free(TD_CONTAINER_OF(n, struct flow, by_id));
 }
 
+static void release_node(struct hash_node *n, void *arg)
+{
+    unlink_flow(TD_CONTAINER_OF(n, struct flow, by_id));
+}
+
+void flows_stop(struct flows *fs)
+{
+    if (accepting == fs)
+        accepting = NULL;
+    if (fs->wait_index >= 0)
+        su_root_deregister(fs->root, fs->wait_index);
+    fs->wait_index = -1;
+    if (fs->by_id.slots && fs->by_leg.slots && fs->by_peer.slots)
+        hash_each(&fs->by_id, release_node, NULL);
+}
+
 void flows_free(struct flows **fsp)
 {
     struct flows *fs = *fsp;
@@ -508,10 +524,7 @@ void flows_free(struct flows **fsp)
     if (!fs)
         return;
     *fsp = NULL;
-    if (accepting == fs)
-        accepting = NULL;
-    if (fs->wait_index >= 0)
-        su_root_deregister(fs->root, fs->wait_index);
+    flows_stop(fs);
     if (fs->by_id.slots && fs->by_leg.slots && fs->by_peer.slots)
         hash_each(&fs->by_id, free_node, NULL);
     while (!list_is_empty(&fs->dials))

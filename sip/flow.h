@@ -33,6 +33,9 @@ const char *flow_kind_text(enum pump_kind kind); /* "tcp", "tls", "ws", "wss": a
 int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box);
 void flows_free(struct flows **f);
 
+/* Leave the root's loop and let go of all transports: before the stack goes, after which flows_free() may come. */
+void flows_stop(struct flows *fs);
+
 /* Serve the control socket in this root; when it closes, the root's loop is broken. Connections to the internal
  * listeners are refused from now on unless announced. */
 int flows_start(struct flows *f, su_root_t *root, tport_t *master);

@@ -171,6 +171,7 @@ static void take_down(struct sipd *d)
         db_stop(d->db);
     if (d->mailbox)
         mailbox_run(d->mailbox);
+    flows_stop(d->flows);
     stack_free(&d->stack);
     flows_free(&d->flows);
     location_free(&d->location);
