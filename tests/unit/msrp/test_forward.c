@@ -89,7 +89,7 @@ TEST(two_tokens_in_a_row_are_resolved_inside)
 TEST(paths_that_go_round_in_circles_are_refused)
 {
     struct peer *c, *d = start_two(&c, NULL);
-    char path[2000] = "%U %V %D";
+    struct buf path = BUF_INIT;
 
     say(c, "MSRP l001send SEND\nTo-Path: %U %U %C\nFrom-Path: %C\n" HELLO "-------l001send$\n");
     EXPECT(c, "MSRP l001send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------l001send$\n");
@@ -97,13 +97,15 @@ TEST(paths_that_go_round_in_circles_are_refused)
     EXPECT(c, "MSRP l002send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------l002send$\n");
     say(c, "MSRP l003send SEND\nTo-Path: %U %V %C\nFrom-Path: %C\n" HELLO "-------l003send$\n");
     EXPECT(c, "MSRP l003send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------l003send$\n");
+    buf_puts(&path, "%U %V %D");
     for (int i = 0; i < 14; i++)
-        strcat(path, " msrp://h:1/x;tcp");
+        buf_puts(&path, " msrp://h:1/x;tcp");
     {
         char text[2400];
 
-        snprintf(text, sizeof text, "MSRP l004send SEND\nTo-Path: %s\nFrom-Path: %%C\n" HELLO "-------l004send$\n", path);
+        snprintf(text, sizeof text, "MSRP l004send SEND\nTo-Path: %s\nFrom-Path: %%C\n" HELLO "-------l004send$\n", path.p);
         say(c, text);
+        buf_fini(&path);
     }
     EXPECT(c, "MSRP l004send 400 Bad Request\nTo-Path: %C\nFrom-Path: %U\n-------l004send$\n");
     EXPECT_NOTHING(c);
