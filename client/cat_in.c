@@ -118,12 +118,17 @@ void cat_in_done(struct cat_in *in, struct mc_in *m, bool complete)
 {
     struct part *p = m->user;
 
+    bool was_front = in->front == m;
+
     m->user = NULL;
-    if (in->front == m)
+    if (was_front)
         in->front = NULL;
     if (complete) {
         p->total = m->total;
-        list_append(&in->done, &p->node);
+        if (was_front)
+            list_prepend(&in->done, &p->node); /* its beginning is out already */
+        else
+            list_append(&in->done, &p->node);
         p = NULL;
     }
     part_free(p);

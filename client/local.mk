@@ -12,7 +12,8 @@ libclient_a_SOURCES = \
 CLIENT_LIBS = libclient.a libnet.a $(COMMON_LIBS)
 
 bin_PROGRAMS += bin/msrpcat
-bin_msrpcat_SOURCES = client/msrpcat.c client/cat_in.c client/cat_in.h client/cat_out.c client/cat_out.h \
+bin_msrpcat_SOURCES = client/msrpcat.c client/cat_in.c client/cat_in.h client/cat_opts.c client/cat_opts.h \
+	client/cat_out.c client/cat_out.h \
 	client/sip_auth.c client/sip_auth.h client/sip_call.c client/sip_call.h
 bin_msrpcat_LDADD = $(CLIENT_LIBS) $(SOFIA_LIBS)
 

@@ -1,9 +1,6 @@
 /* msrpcat: a command line MSRP user agent, to try and script a relay. The SIP side of `call` and `answer`
  * is in sip_call.c; see msrpcat(1). */
-#include "config.h"
-
 #include <errno.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,31 +8,15 @@
 #include <unistd.h>
 
 #include "client/cat_in.h"
-#include "client/cat_out.h"
+#include "client/cat_opts.h"
 #include "client/sdp.h"
 #include "client/sip_call.h"
 #include "common/err.h"
 
-enum { ITEMS_MAX = 64, GRACE_MS = 1000, FLUSH_MS = 2000, PROGRESS_MS = 200, SIP_STEP_MS = 10, HEARD_MS = 10000 };
-
-enum mode { MODE_LISTEN, MODE_SEND, MODE_CALL, MODE_ANSWER };
+enum { FLUSH_MS = 2000, PROGRESS_MS = 200, SIP_STEP_MS = 10, HEARD_MS = 10000 };
 
 struct cat {
-    /* what was asked for */
-    enum mode mode;
-    const char *relay, *user, *password, *target;
-    const char *type, *listen_at, *proxy;
-    char *aor;               /* owned: of --sip, without port and parameters */
-    char *sip_hop;           /* owned: where SIP goes */
-    char sip_host[256];
-    bool no_verify, sip_tls, wants_report, no_failure_report, do_register, trace;
-    uint64_t chunk;
-    unsigned long count;     /* messages to receive; 0: no matter */
-    uint64_t grace_ms;
-    struct mc_tls_opts tls;
-    struct mc_opts mc_opts;
-    struct cat_item items[ITEMS_MAX];
-    size_t n_items;
+    struct cat_opts o;
 
     /* what goes on */
     struct loop *loop;
@@ -95,7 +76,7 @@ static void on_trace(void *arg, struct sv text)
 static void conclude(struct cat *c)
 {
     c->is_concluded = true;
-    if (c->ua && !c->call_ended && c->mode == MODE_CALL)
+    if (c->ua && !c->call_ended && c->o.mode == MODE_CALL)
         sip_ua_bye(c->ua);
     else
         c->is_over = true;
@@ -103,12 +84,12 @@ static void conclude(struct cat *c)
 
 static bool is_all_sent(const struct cat *c)
 {
-    return c->items_sent && c->items_done == c->n_items;
+    return c->items_sent && c->items_done == c->o.n_items;
 }
 
 static bool is_done(const struct cat *c)
 {
-    return is_all_sent(c) && c->received >= c->count;
+    return is_all_sent(c) && c->received >= c->o.count;
 }
 
 /* Go on to the end when everything asked for is sent and received. */
@@ -116,15 +97,15 @@ static void check_done(struct cat *c)
 {
     if (c->is_waiting_grace)
         return;
-    switch (c->mode) {
+    switch (c->o.mode) {
     case MODE_LISTEN:
-        c->is_over = c->is_over || (c->count && c->received >= c->count);
+        c->is_over = c->is_over || (c->o.count && c->received >= c->o.count);
         return;
     case MODE_ANSWER:
         c->is_over = c->is_over || (c->call_ended && is_all_sent(c));
         return;
     case MODE_CALL:
-        if (c->n_items == 0 && c->count == 0)
+        if (c->o.n_items == 0 && c->o.count == 0)
             return; /* until somebody hangs up */
         break;
     case MODE_SEND:
@@ -133,12 +114,12 @@ static void check_done(struct cat *c)
     if (!is_done(c))
         return;
     /* a 200 of the first hop may be followed by a failure report, unless that hop is the far end itself */
-    if (c->status || c->wants_report || c->n_items == 0 || !strchr(c->s->to_path, ' ')) {
+    if (c->status || c->o.wants_report || c->o.n_items == 0 || !strchr(c->s->to_path, ' ')) {
         conclude(c);
         return;
     }
     c->is_waiting_grace = true;
-    loop_timer_start(c->loop, &c->timer, c->grace_ms);
+    loop_timer_start(c->loop, &c->timer, c->o.grace_ms);
 }
 
 static void on_timer(struct wheel_timer *t)
@@ -191,9 +172,9 @@ static void on_progress(struct wheel_timer *t)
     uint64_t now = loop_now_ms(c->loop);
     struct cat_item *it = NULL;
 
-    for (size_t i = 0; !it && i < c->n_items; i++)
-        if (c->items[i].out && c->items[i].out->sent)
-            it = &c->items[i];
+    for (size_t i = 0; !it && i < c->o.n_items; i++)
+        if (c->o.items[i].out && c->o.items[i].out->sent)
+            it = &c->o.items[i];
     if (it != c->shown || (!it && !c->in.front)) {
         c->shown = it;
         c->shown_since = now;
@@ -217,10 +198,10 @@ static void send_items(struct cat *c)
     if (c->items_sent)
         return;
     c->items_sent = true;
-    for (size_t i = 0; i < c->n_items; i++) {
-        struct cat_item *it = &c->items[i];
-        struct mc_out what = { .type = it->type, .mem = it->text, .size = it->size, .chunk = c->chunk,
-                               .success_report = c->wants_report, .no_failure_report = c->no_failure_report, .user = it };
+    for (size_t i = 0; i < c->o.n_items; i++) {
+        struct cat_item *it = &c->o.items[i];
+        struct mc_out what = { .type = it->type, .mem = it->text, .size = it->size, .chunk = c->o.chunk,
+                               .success_report = c->o.wants_report, .no_failure_report = c->o.no_failure_report, .user = it };
 
         it->s = c->s;
         it->out = mc_session_send(c->s, &what);
@@ -308,7 +289,7 @@ static void on_heard(struct mc_session *s)
 {
     struct cat *c = s->user;
 
-    if (c->mode != MODE_CALL && c->mode != MODE_ANSWER)
+    if (c->o.mode != MODE_CALL && c->o.mode != MODE_ANSWER)
         return;
     loop_timer_stop(c->loop, &c->timer);
     send_items(c);
@@ -338,7 +319,7 @@ static void begin(struct cat *c)
             loop_timer_start(c->loop, &c->timer, HEARD_MS);
         return;
     }
-    if (!c->relay) {
+    if (!c->o.relay) {
         int err = mc_session_dial(c->s, NULL, 0);
 
         if (err) {
@@ -362,10 +343,10 @@ static void on_registered(void *arg, int status, const char *phrase)
         fail(c, "REGISTER", why);
         return;
     }
-    say(c, "registered: %s", c->aor);
-    if (c->mode == MODE_CALL && !c->s->to_path) {
+    say(c, "registered: %s", c->o.aor);
+    if (c->o.mode == MODE_CALL && !c->s->to_path) {
         if (offer_or_answer(c, MC_SETUP_ACTPASS, &sdp))
-            sip_ua_invite(c->ua, c->target, buf_sv(&sdp));
+            sip_ua_invite(c->ua, c->o.target, buf_sv(&sdp));
         else
             fail(c, "INVITE", "out of memory");
     }
@@ -376,11 +357,11 @@ static void start_sip(struct cat *c)
 {
     struct buf sdp = BUF_INIT;
 
-    if (c->do_register || c->mode == MODE_ANSWER) {
+    if (c->o.do_register || c->o.mode == MODE_ANSWER) {
         sip_ua_register(c->ua);
     } else {
         if (offer_or_answer(c, MC_SETUP_ACTPASS, &sdp))
-            sip_ua_invite(c->ua, c->target, buf_sv(&sdp));
+            sip_ua_invite(c->ua, c->o.target, buf_sv(&sdp));
         else
             fail(c, "INVITE", "out of memory");
     }
@@ -393,7 +374,7 @@ static void on_answered(void *arg, struct sv text)
     const char *fault = "";
     struct mc_sdp sdp;
 
-    if (!mc_sdp_read(text, &sdp, &fault) || !mc_session_set_peer(c->s, sdp.path, c->relay != NULL)) {
+    if (!mc_sdp_read(text, &sdp, &fault) || !mc_session_set_peer(c->s, sdp.path, c->o.relay != NULL)) {
         say(c, "msrpcat: the answer: %s", fault);
         c->status = 1;
         sip_ua_bye(c->ua);
@@ -411,7 +392,7 @@ static void on_invited(void *arg, struct sv from, struct sv text)
     struct mc_sdp sdp;
     enum mc_setup setup = MC_SETUP_NONE;
 
-    if (!mc_sdp_read(text, &sdp, &fault) || !mc_session_set_peer(c->s, sdp.path, c->relay != NULL)) {
+    if (!mc_sdp_read(text, &sdp, &fault) || !mc_session_set_peer(c->s, sdp.path, c->o.relay != NULL)) {
         say(c, "msrpcat: the offer from " SV_FMT ": %s", SV_ARG(from), fault);
         sip_ua_reject(c->ua, 488, "Not Acceptable Here");
         return;
@@ -445,20 +426,20 @@ static void on_ended(void *arg)
     struct cat *c = arg;
 
     c->call_ended = true;
-    if (c->mode == MODE_CALL) {
-        if (!is_done(c) && (c->n_items || c->count))
+    if (c->o.mode == MODE_CALL) {
+        if (!is_done(c) && (c->o.n_items || c->o.count))
             fail(c, "the call", "ended by the far end before all was done");
         c->is_over = true;
         return;
     }
-    if (c->received < c->count) {
+    if (c->received < c->o.count) {
         fail(c, "the call", "ended by the far end before all was done");
         return;
     }
     /* what was sent last may still be answered: the BYE does not travel with the messages */
     check_done(c);
     if (!c->is_over)
-        loop_timer_start(c->loop, &c->timer, c->grace_ms);
+        loop_timer_start(c->loop, &c->timer, c->o.grace_ms);
 }
 
 static const struct sip_ua_ops sip_ops = { on_registered, on_invited, on_answered, on_refused, on_established, on_ended };
@@ -469,18 +450,18 @@ static void on_ready(struct mc_session *s)
 {
     struct cat *c = s->user;
 
-    switch (c->mode) {
+    switch (c->o.mode) {
     case MODE_LISTEN:
         say(c, "path: %s", s->path);
         break;
     case MODE_SEND:
-        if (!mc_session_set_peer(s, sv_of(c->target), c->relay != NULL)) {
-            fail(c, c->target, "not a path of MSRP URIs");
-        } else if (!c->relay) {
+        if (!mc_session_set_peer(s, sv_of(c->o.target), c->o.relay != NULL)) {
+            fail(c, c->o.target, "not a path of MSRP URIs");
+        } else if (!c->o.relay) {
             int err = mc_session_dial(s, NULL, 0);
 
             if (err) {
-                fail(c, c->target, td_err_text(err));
+                fail(c, c->o.target, td_err_text(err));
                 break;
             }
         }
@@ -498,7 +479,7 @@ static void on_failed(struct mc_session *s, unsigned code, const char *why)
     struct cat *c = s->user;
 
     /* without a relay the far end may close first when all is done, before its BYE is here */
-    if (!c->is_concluded && (c->relay || !is_done(c)))
+    if (!c->is_concluded && (c->o.relay || !is_done(c)))
         fail(c, "MSRP connection", why);
 }
 
@@ -515,109 +496,6 @@ static const struct mc_ops ops = {
 };
 
 /* ---- start ---- */
-
-static const char usage[] =
-    "usage: msrpcat [OPTION...] listen\n"
-    "       msrpcat [OPTION...] send \"URI URI...\" [FILE|-]...\n"
-    "       msrpcat [OPTION...] call sip:USER@HOST [FILE|-]...\n"
-    "       msrpcat [OPTION...] answer [FILE|-]...\n"
-    "  -r, --relay msrp[s]://HOST:PORT  use this relay (else listen here, without one)\n"
-    "  -u, --user NAME   -w, --password PASSWORD\n"
-    "  -k, --no-verify   take any TLS certificate      --ca FILE  trusted roots\n"
-    "  --sip sip:USER@HOST[:PORT][;transport=tls]      own address; SIP goes to HOST:PORT\n"
-    "  --proxy sip:HOST:PORT[;transport=tls]           SIP goes there instead\n"
-    "  --register        call: register first\n"
-    "  --text TEXT       send this text, before the files (repeatable)\n"
-    "  --type TYPE       Content-Type of what is sent\n"
-    "  --report          ask for success reports and wait for them\n"
-    "  --no-failure-report   ask for no answers at all\n"
-    "  --chunk N         octets of a chunk (default 0: one chunk a message)\n"
-    "  --count N         messages to receive before it ends\n"
-    "  --grace SECONDS   wait for failure reports (default 1)\n"
-    "  --listen ADDRESS:PORT --cert FILE --key FILE    without a relay\n"
-    "  --expires SECONDS --algorithm MD5|SHA-256 --no-uri   of AUTH\n"
-    "  -v, --trace       show every SIP message and MSRP frame on stderr\n";
-
-enum opt { OPT_SIP = 256, OPT_PROXY, OPT_REGISTER, OPT_TEXT, OPT_TYPE, OPT_REPORT, OPT_NO_FAILURE, OPT_CHUNK, OPT_COUNT,
-           OPT_GRACE, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA, OPT_EXPIRES, OPT_ALGORITHM, OPT_NO_URI };
-
-static const struct option options[] = {
-    { "relay", required_argument, NULL, 'r' },
-    { "user", required_argument, NULL, 'u' },
-    { "password", required_argument, NULL, 'w' },
-    { "no-verify", no_argument, NULL, 'k' },
-    { "trace", no_argument, NULL, 'v' },
-    { "help", no_argument, NULL, 'h' },
-    { "version", no_argument, NULL, 'V' },
-    { "sip", required_argument, NULL, OPT_SIP },
-    { "proxy", required_argument, NULL, OPT_PROXY },
-    { "register", no_argument, NULL, OPT_REGISTER },
-    { "text", required_argument, NULL, OPT_TEXT },
-    { "type", required_argument, NULL, OPT_TYPE },
-    { "report", no_argument, NULL, OPT_REPORT },
-    { "no-failure-report", no_argument, NULL, OPT_NO_FAILURE },
-    { "chunk", required_argument, NULL, OPT_CHUNK },
-    { "count", required_argument, NULL, OPT_COUNT },
-    { "grace", required_argument, NULL, OPT_GRACE },
-    { "listen", required_argument, NULL, OPT_LISTEN },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
-    { "ca", required_argument, NULL, OPT_CA },
-    { "expires", required_argument, NULL, OPT_EXPIRES },
-    { "algorithm", required_argument, NULL, OPT_ALGORITHM },
-    { "no-uri", no_argument, NULL, OPT_NO_URI },
-    { NULL, 0, NULL, 0 },
-};
-
-static uint64_t number(const char *what, const char *text, uint64_t max)
-{
-    uint64_t v;
-
-    if (!sv_to_u64(sv_of(text), &v, NULL) || v > max) {
-        fprintf(stderr, "msrpcat: %s: not a number up to %llu: %s\n", what, (unsigned long long)max, text);
-        exit(2);
-    }
-    return v;
-}
-
-/* "sip:user@host:port;transport=tls" into the address without port, and host, port and transport. */
-static bool read_sip_address(struct cat *c, struct sv uri, bool needs_user)
-{
-    struct buf hop = BUF_INIT;
-    struct sv rest = uri, params, user;
-    size_t at;
-
-    if (!sv_starts(rest, SV("sip:")))
-        return false;
-    rest = sv_from(rest, 4);
-    at = sv_find(rest, ';');
-    params = sv_from(rest, at);
-    rest = sv_upto(rest, at);
-    at = sv_find(rest, '@');
-    user = sv_upto(rest, at < rest.n ? at : 0);
-    if (at < rest.n)
-        rest = sv_from(rest, at + 1);
-    if (rest.n == 0 || (needs_user && user.n == 0))
-        return false;
-    c->sip_tls = sv_eq_nocase(params, SV(";transport=tls"));
-    if (params.n && !c->sip_tls && !sv_eq_nocase(params, SV(";transport=tcp")))
-        return false;
-    buf_printf(&hop, "sip:" SV_FMT ";transport=%s", SV_ARG(rest), c->sip_tls ? "tls" : "tcp");
-    free(c->sip_hop);
-    c->sip_hop = buf_failed(&hop) ? NULL : sv_dup(buf_sv(&hop));
-    buf_clear(&hop);
-    at = rest.n && rest.p[0] == '[' ? sv_find(rest, ']') + 1 : sv_find(rest, ':');
-    rest = sv_upto(rest, at);
-    if (needs_user) {
-        buf_printf(&hop, "sip:" SV_FMT "@" SV_FMT, SV_ARG(user), SV_ARG(rest));
-        free(c->aor);
-        c->aor = buf_failed(&hop) ? NULL : sv_dup(buf_sv(&hop));
-        if (!c->aor)
-            return false;
-    }
-    buf_fini(&hop);
-    return c->sip_hop && sv_copy(rest, c->sip_host, sizeof c->sip_host);
-}
 
 /* Our address as the host sees it. */
 static bool local_towards(const char *host, char out[ADDR_TEXT_MAX])
@@ -647,110 +525,6 @@ static bool local_towards(const char *host, char out[ADDR_TEXT_MAX])
     return ok;
 }
 
-static void add_text(struct cat *c, const char *text)
-{
-    if (c->n_items == ITEMS_MAX) {
-        fprintf(stderr, "msrpcat: more than %d messages\n", ITEMS_MAX);
-        exit(2);
-    }
-    cat_item_text(&c->items[c->n_items++], text, NULL);
-}
-
-static void read_options(struct cat *c, int argc, char **argv)
-{
-    int opt;
-
-    c->do_register = false;
-    c->grace_ms = GRACE_MS;
-    c->mc_opts.algorithm = -1;
-    while ((opt = getopt_long(argc, argv, "r:u:w:kvhV", options, NULL)) != -1) {
-        switch (opt) {
-        case 'r': c->relay = optarg; break;
-        case 'u': c->user = optarg; break;
-        case 'w': c->password = optarg; break;
-        case 'k': c->tls.no_verify = true; break;
-        case 'v': c->trace = true; break;
-        case 'h': fputs(usage, stdout); exit(0);
-        case 'V': puts("msrpcat " PACKAGE_VERSION); exit(0);
-        case OPT_SIP:
-            if (!read_sip_address(c, sv_of(optarg), true)) {
-                fprintf(stderr, "msrpcat: --sip: not sip:USER@HOST[:PORT][;transport=tcp|tls]: %s\n", optarg);
-                exit(2);
-            }
-            break;
-        case OPT_PROXY: c->proxy = optarg; break;
-        case OPT_REGISTER: c->do_register = true; break;
-        case OPT_TEXT: add_text(c, optarg); break;
-        case OPT_TYPE: c->type = optarg; break;
-        case OPT_REPORT: c->wants_report = true; break;
-        case OPT_NO_FAILURE: c->no_failure_report = true; break;
-        case OPT_CHUNK: c->chunk = number("--chunk", optarg, INT64_MAX); break;
-        case OPT_COUNT: c->count = (unsigned long)number("--count", optarg, UINT32_MAX); break;
-        case OPT_GRACE: c->grace_ms = 1000 * number("--grace", optarg, 3600); break;
-        case OPT_LISTEN: c->listen_at = optarg; break;
-        case OPT_CERT: c->tls.certificate = optarg; break;
-        case OPT_KEY: c->tls.private_key = optarg; break;
-        case OPT_CA: c->tls.ca_file = optarg; break;
-        case OPT_EXPIRES: c->mc_opts.expires_s = (uint32_t)number("--expires", optarg, UINT32_MAX); break;
-        case OPT_ALGORITHM:
-            if (strcmp(optarg, "MD5") != 0 && strcmp(optarg, "SHA-256") != 0) {
-                fprintf(stderr, "msrpcat: --algorithm: neither MD5 nor SHA-256: %s\n", optarg);
-                exit(2);
-            }
-            c->mc_opts.algorithm = strcmp(optarg, "MD5") == 0 ? CRYPTO_MD5 : CRYPTO_SHA256;
-            break;
-        case OPT_NO_URI: c->mc_opts.no_uri = true; break;
-        default:
-            fputs(usage, stderr);
-            exit(2);
-        }
-    }
-    if (c->proxy && !read_sip_address(c, sv_of(c->proxy), false)) {
-        fprintf(stderr, "msrpcat: --proxy: not sip:HOST[:PORT][;transport=tcp|tls]: %s\n", c->proxy);
-        exit(2);
-    }
-}
-
-/* The words after the options: mode, target, files. */
-static void read_words(struct cat *c, int n, char **words)
-{
-    static const char *const modes[] = { "listen", "send", "call", "answer" };
-    size_t mode = 0;
-    int at = 1;
-
-    while (n > 0 && mode < TD_ARRAY_LEN(modes) && strcmp(words[0], modes[mode]) != 0)
-        mode++;
-    if (n == 0 || mode == TD_ARRAY_LEN(modes)) {
-        fputs(usage, stderr);
-        exit(2);
-    }
-    c->mode = (enum mode)mode;
-    if (c->mode == MODE_SEND || c->mode == MODE_CALL) {
-        if (n < 2) {
-            fputs(usage, stderr);
-            exit(2);
-        }
-        c->target = words[at++];
-    }
-    if ((c->mode == MODE_CALL || c->mode == MODE_ANSWER) && !c->aor) {
-        fprintf(stderr, "msrpcat: %s needs --sip\n", words[0]);
-        exit(2);
-    }
-    if (c->mode == MODE_LISTEN && (at < n || c->n_items)) {
-        fputs("msrpcat: listen sends nothing\n", stderr);
-        exit(2);
-    }
-    for (; at < n; at++)
-        if (c->n_items == ITEMS_MAX || !cat_item_file(&c->items[c->n_items++], words[at], c->type))
-            exit(2);
-    if (c->n_items == 0 && (c->mode == MODE_SEND || (c->mode == MODE_CALL && c->count == 0)) &&
-        !cat_item_file(&c->items[c->n_items++], "-", c->type))
-        exit(2);
-    for (size_t i = 0; i < c->n_items; i++)
-        if (c->type)
-            c->items[i].type = c->type;
-}
-
 /* Without a relay: listen here, on the address towards the far end when there is one. */
 static int start_direct(struct cat *c, struct buf *fault)
 {
@@ -758,19 +532,19 @@ static int start_direct(struct cat *c, struct buf *fault)
     char host[ADDR_TEXT_MAX] = "127.0.0.1";
     int err;
 
-    if (c->listen_at) {
-        if (!addr_from_text(&at, sv_of(c->listen_at))) {
-            buf_printf(fault, "--listen: not ADDRESS:PORT: %s", c->listen_at);
+    if (c->o.listen_at) {
+        if (!addr_from_text(&at, sv_of(c->o.listen_at))) {
+            buf_printf(fault, "--listen: not ADDRESS:PORT: %s", c->o.listen_at);
             return TD_EINVAL;
         }
     } else {
-        if (c->sip_host[0])
-            local_towards(c->sip_host, host);
+        if (c->o.sip_host[0])
+            local_towards(c->o.sip_host, host);
         addr_from_host(&at, sv_of(host), 0);
     }
-    err = mc_listener_new(&c->listener, &c->mc.net, &at, c->tls.certificate != NULL);
+    err = mc_listener_new(&c->listener, &c->mc.net, &at, c->o.tls.certificate != NULL);
     if (!err)
-        err = mc_session_new_direct(&c->s, &c->mc, &at, c->tls.certificate != NULL, c);
+        err = mc_session_new_direct(&c->s, &c->mc, &at, c->o.tls.certificate != NULL, c);
     if (err) {
         buf_printf(fault, "cannot listen: %s", td_err_text(err));
         return err;
@@ -781,30 +555,30 @@ static int start_direct(struct cat *c, struct buf *fault)
 
 static int start(struct cat *c, struct buf *fault)
 {
-    int err = mc_init(&c->mc, c->loop, &ops, &c->mc_opts, &c->tls, fault);
+    int err = mc_init(&c->mc, c->loop, &ops, &c->o.mc_opts, &c->o.tls, fault);
     char host[ADDR_TEXT_MAX];
 
     if (err)
         return err;
-    if (c->trace)
+    if (c->o.trace)
         c->mc.net.trace = on_trace;
-    if (c->aor && (c->mode == MODE_CALL || c->mode == MODE_ANSWER)) {
-        struct sip_ua_opts so = { .aor = c->aor, .proxy = c->sip_hop, .user = c->user, .password = c->password, .bind_host = host,
-                                  .tls = c->sip_tls, .no_verify = c->tls.no_verify, .trace = c->trace ? on_trace : NULL };
+    if (c->o.aor && (c->o.mode == MODE_CALL || c->o.mode == MODE_ANSWER)) {
+        struct sip_ua_opts so = { .aor = c->o.aor, .proxy = c->o.sip_hop, .user = c->o.user, .password = c->o.password, .bind_host = host,
+                                  .tls = c->o.sip_tls, .no_verify = c->o.tls.no_verify, .trace = c->o.trace ? on_trace : NULL };
 
-        if (!local_towards(c->sip_host, host)) {
-            buf_printf(fault, "%s: not reachable", c->sip_host);
+        if (!local_towards(c->o.sip_host, host)) {
+            buf_printf(fault, "%s: not reachable", c->o.sip_host);
             return TD_ENOENT;
         }
         err = sip_ua_new(&c->ua, &so, &sip_ops, c, fault);
         if (err)
             return err;
     }
-    if (!c->relay)
+    if (!c->o.relay)
         return start_direct(c, fault);
-    err = mc_session_new_relay(&c->s, &c->mc, c->relay, c->user ? c->user : "", c->password ? c->password : "", c);
+    err = mc_session_new_relay(&c->s, &c->mc, c->o.relay, c->o.user ? c->o.user : "", c->o.password ? c->o.password : "", c);
     if (err)
-        buf_printf(fault, "%s: %s", c->relay, err == TD_EINVAL ? "not msrp[s]://HOST:PORT" : td_err_text(err));
+        buf_printf(fault, "%s: %s", c->o.relay, err == TD_EINVAL ? "not msrp[s]://HOST:PORT" : td_err_text(err));
     return err;
 }
 
@@ -839,8 +613,7 @@ int main(int argc, char **argv)
     struct buf fault = BUF_INIT;
     int err;
 
-    read_options(&c, argc, argv);
-    read_words(&c, argc - optind, argv + optind);
+    cat_opts_read(&c.o, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     if (loop_new(&c.loop) < 0) {
         fputs("msrpcat: no event loop\n", stderr);
@@ -852,7 +625,7 @@ int main(int argc, char **argv)
     cat_in_init(&c.in, STDOUT_FILENO);
     wheel_timer_init(&c.timer, on_timer);
     wheel_timer_init(&c.progress, on_progress);
-    if (isatty(STDERR_FILENO) && !c.trace)
+    if (isatty(STDERR_FILENO) && !c.o.trace)
         loop_timer_start(c.loop, &c.progress, PROGRESS_MS);
     err = start(&c, &fault);
     if (err) {
@@ -860,7 +633,7 @@ int main(int argc, char **argv)
         c.status = 2;
     } else {
         run(&c);
-        if (interrupted && c.mode != MODE_LISTEN && c.mode != MODE_ANSWER)
+        if (interrupted && c.o.mode != MODE_LISTEN && c.o.mode != MODE_ANSWER)
             c.status = 1;
     }
     finish(&c);
@@ -869,7 +642,6 @@ int main(int argc, char **argv)
     cat_in_fini(&c.in);
     loop_free(&c.loop);
     buf_fini(&fault);
-    free(c.aor);
-    free(c.sip_hop);
+    cat_opts_fini(&c.o);
     return c.status;
 }
