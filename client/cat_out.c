@@ -14,7 +14,9 @@ static void input_ready(struct loop_io *io, uint32_t events);
 
 void cat_item_text(struct cat_item *it, const char *text, const char *type)
 {
-    *it = (struct cat_item){ .name = "text", .text = text, .type = type ? type : "text/plain", .fd = -1, .size = strlen(text) };
+    *it = (struct cat_item){
+        .name = "text", .text = text, .type = type ? type : "text/plain", .fd = -1, .size = strlen(text)
+    };
     it->wait.fd = -1;
 }
 

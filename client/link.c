@@ -200,7 +200,8 @@ static struct mc_link *link_new(struct mc_net *net, bool tls, void *user)
     list_init(&l->dirty_node);
     wheel_timer_init(&l->timer, link_timeout);
     list_append(&net->links, &l->node);
-    if (net->trace && (mc_tracer_new(&l->tx_trace, net, l, true) < 0 || mc_tracer_new(&l->rx_trace, net, l, false) < 0)) {
+    if (net->trace &&
+        (mc_tracer_new(&l->tx_trace, net, l, true) < 0 || mc_tracer_new(&l->rx_trace, net, l, false) < 0)) {
         list_remove(&l->node);
         link_free(&l->free_later);
         return NULL;
@@ -711,8 +712,9 @@ int mc_listener_new(struct mc_listener **out, struct mc_net *net, struct addr *a
     if (tls && !net->tls->can_listen)
         goto out;
     fd = socket(at->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 || bind(fd, &at->sa, addr_len(at)) < 0 ||
-        listen(fd, SOMAXCONN) < 0 || getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, &at->sa, addr_len(at)) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
         err = td_err_from_errno(errno);
         goto out;
     }

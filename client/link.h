@@ -93,8 +93,8 @@ static inline void mc_link_puts(struct mc_link *l, struct sv s)
     mc_link_write(l, s.p, s.n);
 }
 
-/* Room for n bytes at the end of the queue, to fill in place; then say how many. NULL: the link is closed, or out of memory and
- * will be closed at the end of the turn: no function that writes calls back. */
+/* Room for n bytes at the end of the queue, to fill in place; then say how many. NULL: the link is closed, or out of
+ * memory and will be closed at the end of the turn: no function that writes calls back. */
 char *mc_link_room(struct mc_link *l, size_t n);
 void mc_link_wrote(struct mc_link *l, size_t n);
 

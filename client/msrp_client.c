@@ -106,7 +106,8 @@ static const char *code_text(unsigned code)
 
 static void respond(struct mc_link *l, struct sv tid, struct sv to, struct sv own, unsigned code)
 {
-    const char digits[] = { ' ', (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
+    const char digits[] = { ' ', (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10), (char)('0' + code % 10),
+                            ' ' };
 
     mc_out_interrupt(l);
     mc_link_puts(l, SV("MSRP "));
@@ -247,8 +248,8 @@ static void send_success_report(struct mc_link *l, struct mc_session *s, const s
     mc_link_puts(l, buf_sv(&m->from));
     mc_link_puts(l, SV("\r\nFrom-Path: "));
     mc_link_puts(l, sv_of(s->uri));
-    n = snprintf(line, sizeof line, "\r\nMessage-ID: %s\r\nByte-Range: 1-%llu/%llu\r\n", m->id, (unsigned long long)m->total,
-                 (unsigned long long)m->total);
+    n = snprintf(line, sizeof line, "\r\nMessage-ID: %s\r\nByte-Range: 1-%llu/%llu\r\n", m->id,
+                 (unsigned long long)m->total, (unsigned long long)m->total);
     mc_link_write(l, line, (size_t)n);
     n = snprintf(line, sizeof line, "Status: 000 200 OK\r\n-------%s$\r\n", tid);
     mc_link_write(l, line, (size_t)n);

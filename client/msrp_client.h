@@ -1,13 +1,12 @@
 /* An MSRP endpoint: sessions through a relay or without one, messages of any size.
  *
- * Used by msrpcat, msrpbench and tests. One struct mc and everything in it
- * belongs to one loop and thread; thousands of sessions fit in one.
+ * Used by msrpcat, msrpbench and tests. One struct mc and everything in it belongs to one loop and thread; thousands
+ * of sessions fit in one.
  *
- * Life of a session: mc_session_new() gives it its URI and, with a relay, dials and authenticates;
- * ready() tells its path (for SDP). mc_session_set_peer() tells the far end's path; then messages can be sent. Received messages come as
- * slices with their position. The library answers requests, sends success REPORTs for
- * complete messages that ask for one, refreshes its authentication, and reports failures once.
- * RFC 4975 s.5-7, RFC 4976 s.4-5. */
+ * Life of a session: mc_session_new() gives it its URI and, with a relay, dials and authenticates; ready() tells its
+ * path (for SDP). mc_session_set_peer() tells the far end's path; then messages can be sent. Received messages come as
+ * slices with their position. The library answers requests, sends success REPORTs for complete messages that ask for
+ * one, refreshes its authentication, and reports failures once. RFC 4975 s.5-7, RFC 4976 s.4-5. */
 #pragma once
 
 #include "client/digest.h"
@@ -22,8 +21,8 @@ struct mc_session;
 struct mc_ops {
     /* The session's own path is known: s->path. */
     void (*ready)(struct mc_session *s);
-    /* It is over: connection lost, or authentication refused (code not 0). Exactly once unless freed before; what was being sent has
-     * been told by out_done(). The session is still to be freed. */
+    /* It is over: connection lost, or authentication refused (code not 0). Exactly once unless freed before; what was
+     * being sent has been told by out_done(). The session is still to be freed. */
     void (*failed)(struct mc_session *s, unsigned code, const char *why);
 
     /* A message begins; an answer other than 200 refuses it. */
@@ -152,14 +151,17 @@ struct mc_session {
 int mc_session_new_relay(struct mc_session **out, struct mc *mc, const char *relay, const char *user,
                          const char *password, void *ctx);
 
-/* One more session over the connection of another that authenticated with a relay (RFC 4975 s.5.4): it sends an AUTH of its own. */
+/* One more session over the connection of another that authenticated with a relay (RFC 4975 s.5.4): it sends an AUTH
+ * of its own. */
 int mc_session_new_beside(struct mc_session **out, struct mc_session *other, void *ctx);
 
-/* Without a relay. listen: where a listener of this mc takes connections, becomes the session's URI. ready() is not called: it is ready. */
+/* Without a relay. listen: where a listener of this mc takes connections, becomes the session's URI. ready() is not
+ * called: it is ready. */
 int mc_session_new_direct(struct mc_session **out, struct mc *mc, const struct addr *listen, bool tls, void *ctx);
 
-/* The far end's path as in its SDP. With via_own_relay the session's own Use-Path stands before it (the rule of RFC 4976); without,
- * requests go over the same connection but name the peer's path alone. False: not a path, or no memory. */
+/* The far end's path as in its SDP. With via_own_relay the session's own Use-Path stands before it (the rule of RFC
+ * 4976); without, requests go over the same connection but name the peer's path alone. False: not a path, or no
+ * memory. */
 bool mc_session_set_peer(struct mc_session *s, struct sv path, bool via_own_relay);
 
 /* Dial the first hop of the peer's path (no relay of our own), or host:port if given (a forwarder in between). */
@@ -169,5 +171,6 @@ int mc_session_dial(struct mc_session *s, const char *host, uint16_t port);
 struct mc_out *mc_session_send(struct mc_session *s, const struct mc_out *what);
 void mc_session_kick(struct mc_session *s); /* out_pull has something again */
 
-/* Unanswered and waiting messages are dropped without out_done. The connection is closed when the last session on it is gone. */
+/* Unanswered and waiting messages are dropped without out_done. The connection is closed when the last session on it
+ * is gone. */
 void mc_session_free(struct mc_session **s);

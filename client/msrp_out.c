@@ -295,7 +295,8 @@ static enum push push_piece(struct mc_session *s, struct mc_out *m)
             return PUSH_MORE;
         }
         if (got <= 0) {
-            out_end(s, m, 0, got ? "could not read what is to be sent" : "what is to be sent is shorter than announced");
+            out_end(s, m, 0,
+                    got ? "could not read what is to be sent" : "what is to be sent is shorter than announced");
             return PUSH_MORE;
         }
         n = (size_t)got;

@@ -3,8 +3,8 @@
 
 #include "client/msrp_client.h"
 
-/* The state of a link: the sessions on it and the frame being read. It, sessions and links are freed at the end of the loop
- * turn, so whoever called back may go on reading them. */
+/* The state of a link: the sessions on it and the frame being read. It, sessions and links are freed at the end of the
+ * loop turn, so whoever called back may go on reading them. */
 struct wire {
     struct list sessions;
     struct mc_session *open;  /* whose chunk is open on the link; NULL: none */

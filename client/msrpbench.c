@@ -13,7 +13,16 @@
 #include "client/procstat.h"
 #include "common/err.h"
 
-enum { BLOCK = 1 << 20, MEM_MAX = 16384, PIDS_MAX = 64, RAMP = 64, WARM_UP_S_TENTHS = 3, DRAIN_S = 10, SETUP_S = 120, SETTLE_S = 2 };
+enum {
+    BLOCK = 1 << 20,
+    MEM_MAX = 16384,
+    PIDS_MAX = 64,
+    RAMP = 64,
+    WARM_UP_S_TENTHS = 3,
+    DRAIN_S = 10,
+    SETUP_S = 120,
+    SETTLE_S = 2
+};
 
 enum scenario { BENCH_MESSAGES, BENCH_BULK, BENCH_AUTH, BENCH_IDLE };
 
@@ -375,7 +384,8 @@ static void measure_load(struct bench *b, struct result *r)
     r->octets = b->octets - octets;
     r->auths = b->auths - auths;
     b->is_stopping = true;
-    for (double end = now_s() + DRAIN_S; b->pairs && now_s() < end && (b->delivered < b->sent || b->answered < b->sent);)
+    for (double end = now_s() + DRAIN_S;
+         b->pairs && now_s() < end && (b->delivered < b->sent || b->answered < b->sent);)
         loop_turn(b->loop, 10);
     r->lost = b->sent - TD_MIN(b->sent, b->delivered);
 }
@@ -407,7 +417,8 @@ static void print_json(const struct bench *b, const struct result *r)
         if ((unsigned char)*p >= ' ')
             buf_putc(&label, *p);
     }
-    printf("{\"scenario\":\"%s\",\"label\":\"%s\",\"sessions\":%zu,\"size\":%llu,\"chunk\":%llu,\"window\":%u,\"seconds\":%.3f,"
+    printf("{\"scenario\":\"%s\",\"label\":\"%s\",\"sessions\":%zu,\"size\":%llu,\"chunk\":%llu,\"window\":%u,"
+           "\"seconds\":%.3f,"
            "\"messages\":%llu,\"octets\":%llu,\"auths\":%llu,\"lost\":%llu,\"wrong\":%llu,\"failures\":%llu,"
            "\"cpu_s\":%.6f,\"user_s\":%.2f,\"sys_s\":%.2f,\"rss\":%lld,\"pss\":%lld,\"processes\":%zu}\n",
            b->name, buf_sv(&label).p, b->sessions, (unsigned long long)b->size, (unsigned long long)b->chunk, b->window,
@@ -446,7 +457,8 @@ static void print_line(const struct bench *b, const struct result *r)
         n = (double)b->sessions;
         printf("%10zu sessions", b->sessions);
         if (b->n_pids)
-            printf(" %8.0f octets/session resident %8.0f proportional", ((double)r->after.rss - (double)r->before.rss) / n,
+            printf(" %8.0f octets/session resident %8.0f proportional",
+                   ((double)r->after.rss - (double)r->before.rss) / n,
                    ((double)r->after.pss - (double)r->before.pss) / n);
         break;
     }
@@ -510,8 +522,8 @@ static uint64_t number(const char *text, uint64_t min, uint64_t max)
     uint64_t v;
 
     if (!sv_to_u64(sv_of(text), &v, NULL) || v < min || v > max) {
-        fprintf(stderr, "msrpbench: not a number from %llu to %llu: %s\n", (unsigned long long)min, (unsigned long long)max,
-                text);
+        fprintf(stderr, "msrpbench: not a number from %llu to %llu: %s\n", (unsigned long long)min,
+                (unsigned long long)max, text);
         exit(2);
     }
     return v;

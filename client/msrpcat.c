@@ -200,8 +200,13 @@ static void send_items(struct cat *c)
     c->items_sent = true;
     for (size_t i = 0; i < c->o.n_items; i++) {
         struct cat_item *it = &c->o.items[i];
-        struct mc_out what = { .type = it->type, .mem = it->text, .size = it->size, .chunk = c->o.chunk,
-                               .success_report = c->o.wants_report, .no_failure_report = c->o.no_failure_report, .user = it };
+        struct mc_out what = { .type = it->type,
+                               .mem = it->text,
+                               .size = it->size,
+                               .chunk = c->o.chunk,
+                               .success_report = c->o.wants_report,
+                               .no_failure_report = c->o.no_failure_report,
+                               .user = it };
 
         it->s = c->s;
         it->out = mc_session_send(c->s, &what);
@@ -213,7 +218,8 @@ static void send_items(struct cat *c)
     check_done(c);
 }
 
-/* The active end sends first, a SEND without a body when it has nothing else: that is what joins the connection and the session. */
+/* The active end sends first, a SEND without a body when it has nothing else: that is what joins the connection and
+ * the session. */
 static void send_hello(struct cat *c)
 {
     struct mc_out hello = { .type = NULL };
@@ -442,7 +448,9 @@ static void on_ended(void *arg)
         loop_timer_start(c->loop, &c->timer, c->o.grace_ms);
 }
 
-static const struct sip_ua_ops sip_ops = { on_registered, on_invited, on_answered, on_refused, on_established, on_ended };
+static const struct sip_ua_ops sip_ops = {
+    on_registered, on_invited, on_answered, on_refused, on_established, on_ended
+};
 
 /* ---- the session ---- */
 
@@ -514,7 +522,8 @@ static bool local_towards(const char *host, char out[ADDR_TEXT_MAX])
     if (!sv_copy(name, bare, sizeof bare) || getaddrinfo(bare, "5060", &hints, &list) != 0)
         return false;
     fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 && getsockname(fd, (struct sockaddr *)&ss, &len) == 0) {
+    if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 &&
+        getsockname(fd, (struct sockaddr *)&ss, &len) == 0) {
         addr_from_socket(&a, &ss);
         addr_host_text(&a, out);
         ok = true;
@@ -563,8 +572,14 @@ static int start(struct cat *c, struct buf *fault)
     if (c->o.trace)
         c->mc.net.trace = on_trace;
     if (c->o.aor && (c->o.mode == MODE_CALL || c->o.mode == MODE_ANSWER)) {
-        struct sip_ua_opts so = { .aor = c->o.aor, .proxy = c->o.sip_hop, .user = c->o.user, .password = c->o.password, .bind_host = host,
-                                  .tls = c->o.sip_tls, .no_verify = c->o.tls.no_verify, .trace = c->o.trace ? on_trace : NULL };
+        struct sip_ua_opts so = { .aor = c->o.aor,
+                                  .proxy = c->o.sip_hop,
+                                  .user = c->o.user,
+                                  .password = c->o.password,
+                                  .bind_host = host,
+                                  .tls = c->o.sip_tls,
+                                  .no_verify = c->o.tls.no_verify,
+                                  .trace = c->o.trace ? on_trace : NULL };
 
         if (!local_towards(c->o.sip_host, host)) {
             buf_printf(fault, "%s: not reachable", c->o.sip_host);
@@ -576,7 +591,8 @@ static int start(struct cat *c, struct buf *fault)
     }
     if (!c->o.relay)
         return start_direct(c, fault);
-    err = mc_session_new_relay(&c->s, &c->mc, c->o.relay, c->o.user ? c->o.user : "", c->o.password ? c->o.password : "", c);
+    err = mc_session_new_relay(&c->s, &c->mc, c->o.relay, c->o.user ? c->o.user : "",
+                               c->o.password ? c->o.password : "", c);
     if (err)
         buf_printf(fault, "%s: %s", c->o.relay, err == TD_EINVAL ? "not msrp[s]://HOST:PORT" : td_err_text(err));
     return err;

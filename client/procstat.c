@@ -31,7 +31,8 @@ static bool read_stat(pid_t pid, struct entry *e)
         return false;
     at = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
     fclose(f);
-    ok = at && sscanf(at + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &e->parent, &e->user, &e->sys) == 3;
+    ok =
+        at && sscanf(at + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &e->parent, &e->user, &e->sys) == 3;
     e->pid = pid;
     e->counts = false;
     return ok;

@@ -96,10 +96,10 @@ void mc_sdp_write(struct buf *out, struct sv host, uint16_t port, bool is_tls, s
     static const char *const setups[] = { NULL, "active", "passive", "actpass" };
     const char *ip = sv_find(host, ':') < host.n ? "IP6" : "IP4";
 
-    buf_printf(out, "v=0\r\no=- %lld 1 IN %s " SV_FMT "\r\ns=-\r\nc=IN %s " SV_FMT "\r\nt=0 0\r\n", (long long)time(NULL),
-               ip, SV_ARG(host), ip, SV_ARG(host));
-    buf_printf(out, "m=message %u TCP/%sMSRP *\r\na=accept-types:*\r\na=path:" SV_FMT "\r\n", port, is_tls ? "TLS/" : "",
-               SV_ARG(path));
+    buf_printf(out, "v=0\r\no=- %lld 1 IN %s " SV_FMT "\r\ns=-\r\nc=IN %s " SV_FMT "\r\nt=0 0\r\n",
+               (long long)time(NULL), ip, SV_ARG(host), ip, SV_ARG(host));
+    buf_printf(out, "m=message %u TCP/%sMSRP *\r\na=accept-types:*\r\na=path:" SV_FMT "\r\n", port,
+               is_tls ? "TLS/" : "", SV_ARG(path));
     if (setups[setup])
         buf_printf(out, "a=setup:%s\r\n", setups[setup]);
 }

@@ -18,8 +18,8 @@ struct client {
 
 static const char *secret; /* borrowed; Sofia's own way to hand it over cannot carry a colon */
 
-/* 2: new credentials are worth a try; 1: noted; negative: error. A server's offers come one call each, the one it prefers
- * first; those behind it have a nonce of their own and are passed over. */
+/* 2: new credentials are worth a try; 1: noted; negative: error. A server's offers come one call each, the one it
+ * prefers first; those behind it have a nonce of their own and are passed over. */
 static int take_challenge(auth_client_t *ca, msg_auth_t const *offer)
 {
     struct client *c = (struct client *)(void *)ca;
@@ -53,8 +53,8 @@ out:
     return ret;
 }
 
-static int authorize(auth_client_t *ca, su_home_t *home, char const *method, url_t const *url, msg_payload_t const *body,
-                     msg_header_t **out)
+static int authorize(auth_client_t *ca, su_home_t *home, char const *method, url_t const *url,
+                     msg_payload_t const *body, msg_header_t **out)
 {
     struct client *c = (struct client *)(void *)ca;
     struct mc_credentials who;
@@ -86,8 +86,8 @@ static int clear(auth_client_t *ca)
     return 1;
 }
 
-/* Sofia compares schemes without regard to case; but auc_register_plugin() takes the place of the first plugin whose name
- * is *not* the same, case and all, and that is its own "Digest". */
+/* Sofia compares schemes without regard to case; but auc_register_plugin() takes the place of the first plugin whose
+ * name is *not* the same, case and all, and that is its own "Digest". */
 static const auth_client_plugin_t plugin = {
     .auc_plugin_size = sizeof plugin,
     .auc_size = sizeof(struct client),

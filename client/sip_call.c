@@ -109,7 +109,8 @@ static void on_invited(struct sip_ua *u, nua_handle_t *nh, sip_t const *sip)
     }
     u->call = nh;
     snprintf(from, sizeof from, "sip:%s%s%s", sip->sip_from->a_url->url_user ? sip->sip_from->a_url->url_user : "",
-             sip->sip_from->a_url->url_user ? "@" : "", sip->sip_from->a_url->url_host ? sip->sip_from->a_url->url_host : "");
+             sip->sip_from->a_url->url_user ? "@" : "",
+             sip->sip_from->a_url->url_host ? sip->sip_from->a_url->url_host : "");
     u->ops->invited(u->arg, sv_of(from), payload_of(sip));
 }
 
@@ -162,8 +163,9 @@ static void discard_log(void *stream, char const *fmt, va_list ap)
 {
 }
 
-/* Sofia listens for TLS only under a sips URI, and would then register a sips contact for our sip address, which registrars refuse
- * (RFC 3261 s.10.2.1, RFC 5630). So the contact is written here, and for that the port is chosen here. */
+/* Sofia listens for TLS only under a sips URI, and would then register a sips contact for our sip address, which
+ * registrars refuse (RFC 3261 s.10.2.1, RFC 5630). So the contact is written here, and for that the port is chosen
+ * here. */
 static bool choose_contact(struct sip_ua *u, const struct sip_ua_opts *opts, struct buf *url)
 {
     struct addr at;
@@ -218,11 +220,11 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_opts *opts, const struct
         goto out;
     su_root_threading(u->root, 0);
     su_log_redirect(su_log_default, u->trace ? on_log : discard_log, u);
-    u->nua = nua_create(u->root, on_event, u, NUTAG_URL(url.p), SIPTAG_FROM_STR(opts->aor), NUTAG_MEDIA_ENABLE(0),
-                        NUTAG_OUTBOUND("no-options-keepalive no-validate"), NUTAG_SESSION_TIMER(0),
-                        TAG_IF(opts->proxy, NUTAG_PROXY(opts->proxy)), TAG_IF(u->trace, TPTAG_LOG(1)),
-                        TAG_IF(opts->tls, TPTAG_TLS_VERIFY_POLICY(opts->no_verify ? TPTLS_VERIFY_NONE : TPTLS_VERIFY_OUT)),
-                        TAG_END());
+    u->nua = nua_create(
+        u->root, on_event, u, NUTAG_URL(url.p), SIPTAG_FROM_STR(opts->aor), NUTAG_MEDIA_ENABLE(0),
+        NUTAG_OUTBOUND("no-options-keepalive no-validate"), NUTAG_SESSION_TIMER(0),
+        TAG_IF(opts->proxy, NUTAG_PROXY(opts->proxy)), TAG_IF(u->trace, TPTAG_LOG(1)),
+        TAG_IF(opts->tls, TPTAG_TLS_VERIFY_POLICY(opts->no_verify ? TPTLS_VERIFY_NONE : TPTLS_VERIFY_OUT)), TAG_END());
     if (!u->nua) {
         buf_printf(fault, "SIP could not start on %s", url.p);
         err = TD_EIO;
@@ -286,8 +288,8 @@ void sip_ua_invite(struct sip_ua *u, const char *to, struct sv sdp)
 {
     u->call = nua_handle(u->nua, u, SIPTAG_TO_STR(to), TAG_END());
     if (u->call)
-        nua_invite(u->call, TAG_IF(u->contact, SIPTAG_CONTACT_STR(u->contact)), SIPTAG_CONTENT_TYPE_STR("application/sdp"),
-                   SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
+        nua_invite(u->call, TAG_IF(u->contact, SIPTAG_CONTACT_STR(u->contact)),
+                   SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(sdp.p), TAG_END());
     else
         u->ops->refused(u->arg, 900, "not a SIP URI");
 }

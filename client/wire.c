@@ -176,8 +176,8 @@ static enum mc_event_kind end_line_here(const struct mc_reader *r, const char *p
     return MC_EV_MORE;
 }
 
-/* Index of the next CRLF with seven hyphens and no eighth behind it, from `at` on; n: there is none. Every seventh octet is enough to
- * look at until one is a hyphen. */
+/* Index of the next CRLF with seven hyphens and no eighth behind it, from `at` on; n: there is none. Every seventh
+ * octet is enough to look at until one is a hyphen. */
 static size_t next_hyphens(const char *p, size_t n, size_t at)
 {
     size_t i = at + 8; /* the last hyphen, were the CR at `at` */

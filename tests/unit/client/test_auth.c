@@ -89,8 +89,8 @@ static void relay_says(struct world *w, const char *status, const char *more)
     const char *tid = w->got.p + strlen("MSRP "), *from = strstr(w->got.p, "From-Path: ") + strlen("From-Path: ");
     struct buf b = BUF_INIT;
 
-    buf_printf(&b, "MSRP %.16s %s\r\nTo-Path: %.*s\r\nFrom-Path: msrp://relay.invalid:1;tcp\r\n%s-------%.16s$\r\n", tid, status,
-               (int)strcspn(from, "\r"), from, more, tid);
+    buf_printf(&b, "MSRP %.16s %s\r\nTo-Path: %.*s\r\nFrom-Path: msrp://relay.invalid:1;tcp\r\n%s-------%.16s$\r\n",
+               tid, status, (int)strcspn(from, "\r"), from, more, tid);
     CHECK(send(w->fd, b.p, b.n, MSG_NOSIGNAL) == (ssize_t)b.n);
     for (int i = 0; i < 5; i++)
         loop_turn(w->loop, 2);
@@ -107,12 +107,14 @@ static struct sv param(const struct world *w, const char *name)
     return v;
 }
 
-#define WANTS(nonce, alg) "WWW-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"" nonce "\", algorithm=" alg "\r\n"
+#define WANTS(nonce, alg) \
+    "WWW-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"" nonce "\", algorithm=" alg "\r\n"
 #define USE_PATH "Use-Path: msrp://near.invalid:1/n;tcp msrp://far.invalid:2/f;tcp\r\n"
 
 static const struct mc_opts plain = { .algorithm = -1 };
 
-/* M-AUTH-02, M-AUTH-15, M-TOK-04: the first algorithm offered is taken; the path for SDP is Use-Path reversed and our URI. */
+/* M-AUTH-02, M-AUTH-15, M-TOK-04: the first algorithm offered is taken; the path for SDP is Use-Path reversed and our
+ * URI. */
 TEST(challenge_is_answered_and_use_path_becomes_the_path)
 {
     struct buf path = BUF_INIT;
@@ -174,7 +176,8 @@ TEST(wrong_rspauth_ends_the_session)
     CHECK(relay_gets(&w));
     relay_says(&w, "401 Unauthorized", WANTS("n1", "MD5"));
     CHECK(relay_gets(&w));
-    relay_says(&w, "200 OK", USE_PATH "Authentication-Info: rspauth=\"00000000000000000000000000000000\", qop=auth\r\n");
+    relay_says(&w, "200 OK",
+               USE_PATH "Authentication-Info: rspauth=\"00000000000000000000000000000000\", qop=auth\r\n");
     CHECK_INT(w.ready, 0);
     CHECK_INT(w.failed, 1);
     world_fini(&w);
@@ -217,6 +220,7 @@ TEST(token_is_refreshed_before_it_expires)
     world_fini(&w);
 }
 
-SUITE(auth_suite, TEST_ROW(challenge_is_answered_and_use_path_becomes_the_path), TEST_ROW(options_choose_the_algorithm_and_leave_out_the_uri),
+SUITE(auth_suite, TEST_ROW(challenge_is_answered_and_use_path_becomes_the_path),
+      TEST_ROW(options_choose_the_algorithm_and_leave_out_the_uri),
       TEST_ROW(stale_nonce_is_tried_again_and_a_refusal_is_not), TEST_ROW(wrong_rspauth_ends_the_session),
       TEST_ROW(success_without_a_usable_use_path_is_a_failure), TEST_ROW(token_is_refreshed_before_it_expires));

@@ -4,8 +4,9 @@
 #include "tests/unit/harness.h"
 
 #define URI "msrps://edge.tandem.example:5061;tcp"
-#define CHALLENGE \
-    "Digest realm=\"edge.tandem.example\", qop=\"auth\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", opaque=\"o\", algorithm="
+#define CHALLENGE                                                                                                    \
+    "Digest realm=\"edge.tandem.example\", qop=\"auth\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", opaque=\"o\", " \
+    "algorithm="
 
 static const struct mc_credentials alice = { { "alice", 5 }, { "Wonder-1and", 11 }, false };
 static const struct mc_digest x01 = { { "AUTH", 4 }, { URI, sizeof URI - 1 }, { "0a4f113b9c21", 12 }, 1 };
@@ -44,9 +45,10 @@ TEST(authorization_holds_what_the_relay_needs)
 
     CHECK(mc_challenge_parse(SV(CHALLENGE "MD5"), &c));
     mc_digest_authorize(&b, &c, &who, &x01);
-    CHECK_STR(b.p, "Digest username=\"alice\", realm=\"edge.tandem.example\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", "
-                   "opaque=\"o\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"0a4f113b9c21\", "
-                   "response=\"45f35ce279571d5c0dff38c95caa678a\"");
+    CHECK_STR(b.p,
+              "Digest username=\"alice\", realm=\"edge.tandem.example\", nonce=\"5f9a6c1b2d3e4f50718293a4b5c6d7e8\", "
+              "opaque=\"o\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"0a4f113b9c21\", "
+              "response=\"45f35ce279571d5c0dff38c95caa678a\"");
     CHECK(!mc_auth_param(buf_sv(&b), SV("uri"), &v));
     buf_clear(&b);
     who.send_uri = true;
@@ -60,7 +62,8 @@ TEST(challenges_are_read_in_any_dress)
 {
     struct mc_challenge c;
 
-    CHECK(mc_challenge_parse(SV("digest  nonce=n ,realm=\"a, \\\"b\\\"\",stale=TRUE,qop=\"auth-int,auth\",x=\"y=z\""), &c));
+    CHECK(mc_challenge_parse(SV("digest  nonce=n ,realm=\"a, \\\"b\\\"\",stale=TRUE,qop=\"auth-int,auth\",x=\"y=z\""),
+                             &c));
     CHECK(sv_eq(c.realm, SV("a, \\\"b\\\"")));
     CHECK(sv_eq(c.nonce, SV("n")));
     CHECK(c.is_stale && c.has_qop && !c.has_opaque && c.algorithm == CRYPTO_MD5);
@@ -69,8 +72,12 @@ TEST(challenges_are_read_in_any_dress)
 /* M-AUTH-04 */
 TEST(challenges_that_are_not_ours_are_refused)
 {
-    const char *bad[] = { "", "Basic realm=\"x\"", "Digest realm=\"x\"", "Digest nonce=\"x\", qop=\"auth\"",
-                          "Digest realm=\"x\", nonce=\"y\", qop=\"auth-int\"", "Digest realm=\"x\", nonce=\"y\", qop=\"auth\", algorithm=MD5-sess",
+    const char *bad[] = { "",
+                          "Basic realm=\"x\"",
+                          "Digest realm=\"x\"",
+                          "Digest nonce=\"x\", qop=\"auth\"",
+                          "Digest realm=\"x\", nonce=\"y\", qop=\"auth-int\"",
+                          "Digest realm=\"x\", nonce=\"y\", qop=\"auth\", algorithm=MD5-sess",
                           "Digest realm=\"x\", nonce=\"unterminated" };
     struct mc_challenge c;
 
@@ -78,6 +85,6 @@ TEST(challenges_that_are_not_ours_are_refused)
         CHECK(!mc_challenge_parse(sv_of(bad[i]), &c));
 }
 
-SUITE(digest_suite, TEST_ROW(md5_response_and_rspauth_are_those_of_x01), TEST_ROW(sha256_response_and_rspauth_are_those_of_x01),
-      TEST_ROW(authorization_holds_what_the_relay_needs), TEST_ROW(challenges_are_read_in_any_dress),
-      TEST_ROW(challenges_that_are_not_ours_are_refused));
+SUITE(digest_suite, TEST_ROW(md5_response_and_rspauth_are_those_of_x01),
+      TEST_ROW(sha256_response_and_rspauth_are_those_of_x01), TEST_ROW(authorization_holds_what_the_relay_needs),
+      TEST_ROW(challenges_are_read_in_any_dress), TEST_ROW(challenges_that_are_not_ours_are_refused));

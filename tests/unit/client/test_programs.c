@@ -91,4 +91,5 @@ TEST(process_counts_with_its_descendants_and_a_missing_one_is_told)
 }
 
 SUITE(programs_suite, TEST_ROW(interleaved_and_disordered_messages_come_out_whole_one_after_the_other),
-      TEST_ROW(incomplete_message_behind_another_leaves_nothing), TEST_ROW(process_counts_with_its_descendants_and_a_missing_one_is_told));
+      TEST_ROW(incomplete_message_behind_another_leaves_nothing),
+      TEST_ROW(process_counts_with_its_descendants_and_a_missing_one_is_told));

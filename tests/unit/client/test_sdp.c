@@ -8,9 +8,10 @@
 
 TEST(message_section_is_found_among_others)
 {
-    const char *text = HEAD "m=audio 49170 RTP/AVP 0\r\na=path:msrp://wrong.invalid:1/x;tcp\r\n"
-                            "m=message 49152 TCP/TLS/MSRP *\r\na=accept-types:text/plain *\r\na=path:" PATH "\r\na=setup:actpass\r\n"
-                            "m=message 1 TCP/MSRP *\r\na=path:msrp://late.invalid:1/y;tcp\r\n";
+    const char *text =
+        HEAD "m=audio 49170 RTP/AVP 0\r\na=path:msrp://wrong.invalid:1/x;tcp\r\n"
+             "m=message 49152 TCP/TLS/MSRP *\r\na=accept-types:text/plain *\r\na=path:" PATH "\r\na=setup:actpass\r\n"
+             "m=message 1 TCP/MSRP *\r\na=path:msrp://late.invalid:1/y;tcp\r\n";
     const char *fault = NULL;
     struct mc_sdp sdp;
 

@@ -164,7 +164,8 @@ TEST(message_of_unknown_size_ends_where_its_source_ends)
 /* M-FRM-14: a message of no octets is a message; M-FRM-13: a SEND without a body is none. */
 TEST(empty_message_arrives_and_bodiless_send_does_not_count)
 {
-    struct mc_out empty = { .type = "text/plain", .mem = "", .size = 0, .success_report = true }, bodiless = { .type = NULL };
+    struct mc_out empty = { .type = "text/plain", .mem = "", .size = 0, .success_report = true },
+                  bodiless = { .type = NULL };
     struct world w;
 
     world_init(&w);
@@ -194,7 +195,8 @@ TEST(refused_message_fails_with_the_status)
 TEST(both_ends_send_at_once_and_long_chunks_are_interrupted_for_answers)
 {
     static char big[3000000];
-    struct mc_out what = { .type = "a/b", .mem = big, .size = sizeof big }, small = { .type = "a/b", .mem = "x", .size = 1 };
+    struct mc_out what = { .type = "a/b", .mem = big, .size = sizeof big },
+                  small = { .type = "a/b", .mem = "x", .size = 1 };
     struct world w;
 
     world_init(&w);
@@ -276,16 +278,26 @@ static void script_check(const char *script, const char *start)
 /* M-CHK-03, M-CHK-16, M-HDR-04, M-FR-01 */
 TEST(requests_get_the_answer_they_ask_for)
 {
-    script_check(SEND_TO_B("t001", "Content-Type: a/b\r\n\r\nabc\r\n-------t001$\r\n"), "MSRP t001 200 OK\r\nTo-Path: msrp://peer.invalid:9/p;tcp\r\n");
-    script_check(SEND_TO_B("t002", "Byte-Range: 1-3/2\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t002$\r\n"), "MSRP t002 400 ");
-    script_check(SEND_TO_B("t003", "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t003$\r\n"), "MSRP t003 400 ");
+    script_check(SEND_TO_B("t001", "Content-Type: a/b\r\n\r\nabc\r\n-------t001$\r\n"),
+                 "MSRP t001 200 OK\r\nTo-Path: msrp://peer.invalid:9/p;tcp\r\n");
+    script_check(SEND_TO_B("t002", "Byte-Range: 1-3/2\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t002$\r\n"),
+                 "MSRP t002 400 ");
+    script_check(SEND_TO_B("t003", "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t003$\r\n"),
+                 "MSRP t003 400 ");
     script_check(SEND_TO_B("t004", "Failure-Report: no\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t004$\r\n"), "");
     script_check(SEND_TO_B("t005", "Failure-Report: partial\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t005$\r\n"), "");
-    script_check(SEND_TO_B("t006", "Failure-Report: partial\r\nByte-Range: 0-1/1\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t006$\r\n"), "MSRP t006 400 ");
-    script_check("MSRP t007 SEND\r\nTo-Path: %U\r\n" FROM "Content-Type: a/b\r\n\r\nabc\r\n-------t007$\r\n", "MSRP t007 400 ");
-    script_check("MSRP t008 SEND\r\nTo-Path: msrp://127.0.0.1:1/none;tcp\r\n" FROM "Message-ID: m-0001\r\n-------t008$\r\n", "MSRP t008 481 ");
+    script_check(
+        SEND_TO_B("t006",
+                  "Failure-Report: partial\r\nByte-Range: 0-1/1\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t006$\r\n"),
+        "MSRP t006 400 ");
+    script_check("MSRP t007 SEND\r\nTo-Path: %U\r\n" FROM "Content-Type: a/b\r\n\r\nabc\r\n-------t007$\r\n",
+                 "MSRP t007 400 ");
+    script_check("MSRP t008 SEND\r\nTo-Path: msrp://127.0.0.1:1/none;tcp\r\n" FROM
+                 "Message-ID: m-0001\r\n-------t008$\r\n",
+                 "MSRP t008 481 ");
     script_check("MSRP t009 NICKNAME\r\nTo-Path: %U\r\n" FROM "-------t009$\r\n", "MSRP t009 501 ");
-    script_check("MSRP t010 REPORT\r\nTo-Path: %U\r\n" FROM "Message-ID: m-0001\r\nStatus: 000 200 OK\r\n-------t010$\r\n", "");
+    script_check(
+        "MSRP t010 REPORT\r\nTo-Path: %U\r\n" FROM "Message-ID: m-0001\r\nStatus: 000 200 OK\r\n-------t010$\r\n", "");
     script_check(SEND_TO_B("t011", "-------t011$\r\n"), "MSRP t011 200 OK\r\n");
 }
 
@@ -298,10 +310,18 @@ TEST(chunks_out_of_order_make_one_message_and_one_report)
 
     world_init(&w);
     fd = script_connect(&w);
-    script_say(&w, fd, SEND_TO_B("t001", "Success-Report: yes\r\nByte-Range: 4-6/6\r\nContent-Type: a/b\r\n\r\ndef\r\n-------t001$\r\n"), &answer);
+    script_say(
+        &w, fd,
+        SEND_TO_B("t001",
+                  "Success-Report: yes\r\nByte-Range: 4-6/6\r\nContent-Type: a/b\r\n\r\ndef\r\n-------t001$\r\n"),
+        &answer);
     CHECK(strstr(answer.p, "MSRP t001 200 ") != NULL && strstr(answer.p, "REPORT") == NULL);
     CHECK_INT(w.complete, 0);
-    script_say(&w, fd, SEND_TO_B("t002", "Success-Report: yes\r\nByte-Range: 1-3/6\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t002+\r\n"), &answer);
+    script_say(
+        &w, fd,
+        SEND_TO_B("t002",
+                  "Success-Report: yes\r\nByte-Range: 1-3/6\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t002+\r\n"),
+        &answer);
     CHECK_INT(w.complete, 1);
     CHECK(strncmp(answer.p, "MSRP t002 200 ", 14) == 0);
     CHECK(strstr(answer.p, "Message-ID: m-0001\r\nByte-Range: 1-6/6\r\nStatus: 000 200 OK\r\n") != NULL);
@@ -318,7 +338,8 @@ TEST(aborted_message_is_told_as_incomplete)
 
     world_init(&w);
     fd = script_connect(&w);
-    script_say(&w, fd, SEND_TO_B("t001", "Byte-Range: 1-*/6\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t001#\r\n"), &answer);
+    script_say(&w, fd, SEND_TO_B("t001", "Byte-Range: 1-*/6\r\nContent-Type: a/b\r\n\r\nabc\r\n-------t001#\r\n"),
+               &answer);
     CHECK_INT(w.complete, 0);
     CHECK_INT(w.incomplete, 1);
     script_say(&w, fd, SEND_TO_B("t002", "Byte-Range: 1-*/6\r\nContent-Type: a/b\r\n\r\nab"), &answer);
@@ -348,7 +369,8 @@ TEST(second_connection_for_a_bound_session_gets_506)
     buf_fini(&answer);
 }
 
-/* M-FRM-18: the transaction id is known, as the peer would know it, and its end-line is in what is sent, also across two pieces. */
+/* M-FRM-18: the transaction id is known, as the peer would know it, and its end-line is in what is sent, also across
+ * two pieces. */
 TEST(end_line_inside_the_body_ends_the_chunk_early)
 {
     for (size_t piece = 1; piece <= 60; piece += 59) {
@@ -357,7 +379,8 @@ TEST(end_line_inside_the_body_ends_the_chunk_early)
         struct world w;
 
         world_init(&w);
-        buf_printf(&body, "before\r\n-------%s00000000$\r\nbetween\r\n-------%s00000001+\r\nafter", w.a->tid_prefix, w.a->tid_prefix);
+        buf_printf(&body, "before\r\n-------%s00000000$\r\nbetween\r\n-------%s00000001+\r\nafter", w.a->tid_prefix,
+                   w.a->tid_prefix);
         w.source = body.p;
         w.source_n = body.n;
         w.piece = piece;
@@ -411,10 +434,13 @@ TEST(lost_connection_fails_what_is_under_way_once)
     world_fini(&w);
 }
 
-SUITE(session_suite, TEST_ROW(message_of_any_size_arrives_in_one_chunk), TEST_ROW(message_arrives_in_many_chunks_and_is_reported),
-      TEST_ROW(message_of_unknown_size_ends_where_its_source_ends), TEST_ROW(empty_message_arrives_and_bodiless_send_does_not_count),
-      TEST_ROW(refused_message_fails_with_the_status), TEST_ROW(both_ends_send_at_once_and_long_chunks_are_interrupted_for_answers),
+SUITE(session_suite, TEST_ROW(message_of_any_size_arrives_in_one_chunk),
+      TEST_ROW(message_arrives_in_many_chunks_and_is_reported),
+      TEST_ROW(message_of_unknown_size_ends_where_its_source_ends),
+      TEST_ROW(empty_message_arrives_and_bodiless_send_does_not_count), TEST_ROW(refused_message_fails_with_the_status),
+      TEST_ROW(both_ends_send_at_once_and_long_chunks_are_interrupted_for_answers),
       TEST_ROW(requests_get_the_answer_they_ask_for), TEST_ROW(chunks_out_of_order_make_one_message_and_one_report),
       TEST_ROW(aborted_message_is_told_as_incomplete), TEST_ROW(second_connection_for_a_bound_session_gets_506),
-      TEST_ROW(end_line_inside_the_body_ends_the_chunk_early), TEST_ROW(short_message_with_its_own_end_line_goes_out_under_another_number),
+      TEST_ROW(end_line_inside_the_body_ends_the_chunk_early),
+      TEST_ROW(short_message_with_its_own_end_line_goes_out_under_another_number),
       TEST_ROW(lost_connection_fails_what_is_under_way_once));

@@ -19,7 +19,9 @@ TEST(octets_in_order_are_one_range_and_full_at_the_total)
 /* M-CHK-17: chunks may come in any order, and twice. */
 TEST(octets_in_any_order_and_twice_are_full_only_when_all_are_there)
 {
-    const struct { uint64_t start, n; } parts[] = { { 301, 100 }, { 1, 100 }, { 301, 50 }, { 101, 100 }, { 250, 60 }, { 201, 60 } };
+    const struct {
+        uint64_t start, n;
+    } parts[] = { { 301, 100 }, { 1, 100 }, { 301, 50 }, { 101, 100 }, { 250, 60 }, { 201, 60 } };
     struct span s = { .n = 0 };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(parts); i++) {

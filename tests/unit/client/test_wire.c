@@ -23,7 +23,8 @@ static void run(struct sv stream, size_t step, struct buf *out)
             to = TD_MIN(to + step, stream.n);
         } else if (ev.kind == MC_EV_HEAD) {
             if (ev.head->method.n)
-                buf_printf(out, "H(" SV_FMT " %zu%s)", SV_ARG(ev.head->method), ev.head->n, ev.head->has_body ? " body" : "");
+                buf_printf(out, "H(" SV_FMT " %zu%s)", SV_ARG(ev.head->method), ev.head->n,
+                           ev.head->has_body ? " body" : "");
             else
                 buf_printf(out, "H(%03u " SV_FMT ")", ev.head->code, SV_ARG(ev.head->comment));
         } else if (ev.kind == MC_EV_BODY) {
@@ -62,20 +63,23 @@ static void check(const char *stream, size_t n, const char *expected)
 /* M-FRM-17 */
 TEST(frames_split_anywhere_give_the_same_events)
 {
-    CHECK_STREAM("MSRP a786hjs2 SEND\r\n" PATHS "Message-ID: 87652491\r\nByte-Range: 1-25/25\r\nContent-Type: text/plain\r\n\r\n"
-                 "Hey Bob, are you there?\r\n\r\n-------a786hjs2$\r\nMSRP a786hjs2 200 OK\r\n" PATHS "-------a786hjs2$\r\n"
-                 "MSRP b123 REPORT\r\n" PATHS "Message-ID: 1234\r\nStatus: 000 200 OK\r\n-------b123$\r\n",
-                 "H(SEND 3 body)B(Hey Bob, are you there?\r\n)E($)H(200 OK)E($)H(REPORT 2)E($)");
+    CHECK_STREAM(
+        "MSRP a786hjs2 SEND\r\n" PATHS "Message-ID: 87652491\r\nByte-Range: 1-25/25\r\nContent-Type: text/plain\r\n\r\n"
+        "Hey Bob, are you there?\r\n\r\n-------a786hjs2$\r\nMSRP a786hjs2 200 OK\r\n" PATHS "-------a786hjs2$\r\n"
+        "MSRP b123 REPORT\r\n" PATHS "Message-ID: 1234\r\nStatus: 000 200 OK\r\n-------b123$\r\n",
+        "H(SEND 3 body)B(Hey Bob, are you there?\r\n)E($)H(200 OK)E($)H(REPORT 2)E($)");
 }
 
 /* M-FRM-10, M-FRM-03, M-FRM-11 */
 TEST(only_the_very_end_line_ends_a_body)
 {
-    CHECK_STREAM("MSRP abcd SEND\r\n" PATHS "Content-Type: text/plain\r\n\r\n"
-                 "x\r\n------abcd$\r\n\r\n--------abcd$\r\n\r\n-------abcd\r\n\r\n-------abcd!\r\n\r\n-------abcde$\r\n"
-                 "\r\n-------abCD$\r\n\n-------abcd$\r\n-------abcd$\rz\r\n-------abcd+\r\n",
-                 "H(SEND 1 body)B(x\r\n------abcd$\r\n\r\n--------abcd$\r\n\r\n-------abcd\r\n\r\n-------abcd!\r\n\r\n-------abcde$\r\n"
-                 "\r\n-------abCD$\r\n\n-------abcd$\r\n-------abcd$\rz)E(+)");
+    CHECK_STREAM(
+        "MSRP abcd SEND\r\n" PATHS "Content-Type: text/plain\r\n\r\n"
+        "x\r\n------abcd$\r\n\r\n--------abcd$\r\n\r\n-------abcd\r\n\r\n-------abcd!\r\n\r\n-------abcde$\r\n"
+        "\r\n-------abCD$\r\n\n-------abcd$\r\n-------abcd$\rz\r\n-------abcd+\r\n",
+        "H(SEND 1 "
+        "body)B(x\r\n------abcd$\r\n\r\n--------abcd$\r\n\r\n-------abcd\r\n\r\n-------abcd!\r\n\r\n-------abcde$\r\n"
+        "\r\n-------abCD$\r\n\n-------abcd$\r\n-------abcd$\rz)E(+)");
 }
 
 /* M-FRM-13, M-FRM-14, M-FRM-15 */
@@ -148,7 +152,18 @@ TEST(every_octet_passes_through_a_body)
 TEST(byte_ranges_are_checked)
 {
     const char *good[] = { "1-5/5", "1-*/5", "1-5/*", "1-*/*", "1-0/0", "6-5/5", "1-*/9223372036854775807" };
-    const char *bad[] = { "0-5/5", "2-0/5", "1-6/5", "7-*/5", "1-5", "-5/5", "1-/5", "1-5/", "a-b/c", "1-5/5 ", "1-*/99999999999999999999", "*-5/5" };
+    const char *bad[] = { "0-5/5",
+                          "2-0/5",
+                          "1-6/5",
+                          "7-*/5",
+                          "1-5",
+                          "-5/5",
+                          "1-/5",
+                          "1-5/",
+                          "a-b/c",
+                          "1-5/5 ",
+                          "1-*/99999999999999999999",
+                          "*-5/5" };
     struct mc_range r;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(good); i++)
@@ -172,8 +187,18 @@ TEST(uris_come_apart)
 
 TEST(what_is_no_msrp_uri_is_refused)
 {
-    const char *bad[] = { "", "msrp", "msrp://", "msrp://h:1/s", "msrp://:1/s;tcp", "sip:h;tcp", "msrp://h:0/s;tcp", "msrp://h:65536/s;tcp",
-                          "msrp://[::1/s;tcp", "msrp://h:x/s;tcp", "msrp://h:1/s;", "msrp://h:1/s\x01;tcp" };
+    const char *bad[] = { "",
+                          "msrp",
+                          "msrp://",
+                          "msrp://h:1/s",
+                          "msrp://:1/s;tcp",
+                          "sip:h;tcp",
+                          "msrp://h:0/s;tcp",
+                          "msrp://h:65536/s;tcp",
+                          "msrp://[::1/s;tcp",
+                          "msrp://h:x/s;tcp",
+                          "msrp://h:1/s;",
+                          "msrp://h:1/s\x01;tcp" };
     struct mc_uri u;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++)
@@ -186,11 +211,12 @@ TEST(end_line_is_found_in_text_and_only_there)
 
     CHECK_INT(mc_end_line_find(SV("xx\r\n-------abcd$"), end), 2);
     CHECK_INT(mc_end_line_find(SV("\r\n-------abcd#\r\n"), end), 0);
-    CHECK_INT(mc_end_line_find(SV("-------abcd$\r\n-------abcd!\r\n-------abcd"), end), sizeof "-------abcd$\r\n-------abcd!\r\n-------abcd" - 1);
+    CHECK_INT(mc_end_line_find(SV("-------abcd$\r\n-------abcd!\r\n-------abcd"), end),
+              sizeof "-------abcd$\r\n-------abcd!\r\n-------abcd" - 1);
 }
 
 SUITE(wire_suite, TEST_ROW(frames_split_anywhere_give_the_same_events), TEST_ROW(only_the_very_end_line_ends_a_body),
-      TEST_ROW(no_body_and_an_empty_body_differ), TEST_ROW(response_without_comment_is_read), TEST_ROW(broken_heads_are_named),
-      TEST_ROW(head_at_the_limit_is_read_and_one_past_it_is_not), TEST_ROW(every_octet_passes_through_a_body),
-      TEST_ROW(byte_ranges_are_checked), TEST_ROW(uris_come_apart), TEST_ROW(what_is_no_msrp_uri_is_refused),
-      TEST_ROW(end_line_is_found_in_text_and_only_there));
+      TEST_ROW(no_body_and_an_empty_body_differ), TEST_ROW(response_without_comment_is_read),
+      TEST_ROW(broken_heads_are_named), TEST_ROW(head_at_the_limit_is_read_and_one_past_it_is_not),
+      TEST_ROW(every_octet_passes_through_a_body), TEST_ROW(byte_ranges_are_checked), TEST_ROW(uris_come_apart),
+      TEST_ROW(what_is_no_msrp_uri_is_refused), TEST_ROW(end_line_is_found_in_text_and_only_there));
