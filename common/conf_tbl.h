@@ -60,7 +60,7 @@ CONF(msrp, response_timeout, INT, "30", 1, 300, "s", LIVE, "Time a next hop has 
 CONF(msrp, connect_timeout, INT, "10", 1, 300, "s", LIVE, "Time for connecting and TLS handshake, for each address.")
 CONF(msrp, probation, INT, "30", 1, 3600, "s", LIVE, "A new connection must have had one accepted request by then.")
 CONF(msrp, idle_timeout, INT, "3600", 1, 604800, "s", LIVE, "Connections without live tokens or bindings are closed after this time.")
-CONF(msrp, max_header, SIZE, "16k", 1024, 1048576, "bytes", LIVE, "Longest start line and headers of one frame.")
+CONF(msrp, max_header, SIZE, "16k", 1024, 32768, "bytes", LIVE, "Longest start line and headers of one frame.")
 CONF(msrp, buffer, SIZE, "1M", 16384, 1073741824, "bytes", LIVE, "Data waiting for one connection before its senders are paused.")
 CONF(msrp, forward_to, LIST, "public", 0, 0, "", RESTART, "Next hops allowed: public, private, loopback, or CIDRs.")
 CONF_END(msrp)

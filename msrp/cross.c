@@ -13,6 +13,8 @@
 #include "msrp/private.h"
 
 enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
+/* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
+_Static_assert(RING_SIZE / 4 >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
 enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_PAUSE, REC_RESUME };
 
@@ -323,11 +325,11 @@ static struct remote_stream *stream_by_id(struct relay *relay, uint64_t id)
 }
 
 /* The next hop has more than it should: its source, on another worker, is to pause. */
-static void hold(struct relay *relay, struct conn *dest, struct conn_ref source)
+static void hold(struct relay *relay, struct conn *dest, struct conn_ref source, bool in_pieces)
 {
     struct msrp_conn *m = msrp_of(dest);
 
-    if (!conn_is_full(dest))
+    if (!conn_has_queued(dest, in_pieces ? dest->tx_high : m->buffer))
         return;
     for (unsigned i = 0; i < m->n_remote_waiters; i++)
         if (m->remote_waiters[i].id == source.id)
@@ -371,7 +373,7 @@ static void got_outgoing(struct relay *relay, struct record *r)
         if (!dest || hop_frame(relay, dest, &f) == HOP_GONE)
             relay_undeliverable(relay, &f);
         else
-            hold(relay, dest, r->source);
+            hold(relay, dest, r->source, false);
     } else {
         struct remote_stream *rs = dest ? calloc(1, sizeof *rs) : NULL;
 
@@ -399,7 +401,7 @@ static void got_stream(struct relay *relay, const struct record *r)
         hop_stream_body(rs->stream, (const char *)(r + 1), r->body_n, r->hyphen_lines);
         dest = hop_stream_dest(rs->stream);
         if (dest)
-            hold(relay, dest, r->source);
+            hold(relay, dest, r->source, true);
     } else {
         hop_stream_end(rs->stream, (char)r->flag);
         hash_remove(&relay->streams, &rs->node);

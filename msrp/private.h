@@ -119,8 +119,6 @@ struct msrp_conn {
     uint8_t rx_tid_n;
     bool rx_at_start;             /* no body byte was taken yet */
     bool rx_answer;               /* 200 when it is complete */
-    bool rx_big_counts;           /* a body of something that is not SEND: rx_octets is limited */
-    uint64_t rx_octets;
     struct route *rx_route;       /* owned reference; RX_STREAM */
     struct stream *rx_stream;     /* owned: next hop on this worker; else NULL */
     uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
@@ -128,6 +126,7 @@ struct msrp_conn {
     struct auth_wait *auth;       /* an AUTH that waits for credentials */
 
     /* as a next hop */
+    size_t buffer;                /* bytes that may wait for it */
     struct peer_entry *peer;      /* owned: a dialled connection */
     struct stream *tx_stream;     /* the chunk that is open on the wire, if any */
     struct list streams;          /* all chunks on their way to here */
@@ -195,7 +194,7 @@ void txn_pool_free(struct relay *relay);
 
 /* ---- cross.c: between workers ---- */
 
-enum { CROSS_BODY_MAX = 32 * 1024 /* octets of one record */ };
+enum { CROSS_BODY_MAX = 16 * 1024 /* octets of one record; with the largest header it fits a ring */ };
 
 int cross_new(struct cross **out, struct relay *relay, unsigned n_workers);
 void cross_free(struct cross **c);

@@ -206,15 +206,16 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
     /* A Byte-Range before the paths is not among the headers kept; such a frame was refused. */
 }
 
-/* Is the next hop able to take more? If not, the source waits for it. */
-static bool has_room(struct msrp_conn *m, const struct route *route)
+/* Is the next hop able to take more? If not, the source waits for it. A chunk in pieces stops early, so that what others have
+ * to say is not far behind it (M-FAIR-07); whole frames may fill the buffer. */
+static bool has_room(struct msrp_conn *m, const struct route *route, bool in_pieces)
 {
     struct conn *dest;
 
     if (route->dest.worker != m->relay->worker->index)
         return true; /* cross.c says */
     dest = conn_deref(m->relay->worker, route->dest);
-    if (!dest || !conn_is_full(dest))
+    if (!dest || !conn_has_queued(dest, in_pieces ? dest->tx_high : msrp_of(dest)->buffer))
         return true;
     list_remove(&m->wait_node);
     list_append(&msrp_of(dest)->waiters, &m->wait_node);
@@ -263,8 +264,6 @@ static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
     memcpy(m->rx_tid, h->tid.p, h->tid.n);
     m->rx_at_start = true;
     m->rx_answer = false;
-    m->rx_octets = 0;
-    m->rx_big_counts = h->is_response || h->method != MSRP_SEND;
 }
 
 /* Begin a chunk that arrives in pieces. False: no room, try again. */
@@ -296,8 +295,6 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
     memcpy(m->rx_tid, h->tid.p, h->tid.n);
     m->rx_at_start = true;
     m->rx_answer = h->failure_report == MSRP_FR_YES;
-    m->rx_octets = 0;
-    m->rx_big_counts = false;
     return true;
 }
 
@@ -328,7 +325,6 @@ static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool h
     } else {
         taken = n; /* the next hop is gone and its sender knows */
     }
-    m->rx_octets += taken;
     count_in(m, m->rx_route, taken, false);
     return taken;
 }
@@ -351,18 +347,13 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     struct msrp_body b = msrp_body_scan(p, n, sv_make(m->rx_tid, m->rx_tid_n), m->rx_at_start);
 
     if (m->rx == RX_SKIP) {
-        m->rx_octets += b.n;
-        if (m->rx_big_counts && m->rx_octets > MSRP_OTHER_BODY_MAX) {
-            conn_finish(m->conn, CLOSE_FRAMING);
-            return n;
-        }
         if (b.used)
             m->rx_at_start = false;
         if (b.ended)
             m->rx = RX_HEAD;
         return b.used;
     }
-    if (m->rx_stream && hop_stream_dest(m->rx_stream) && !has_room(m, m->rx_route))
+    if (m->rx_stream && hop_stream_dest(m->rx_stream) && !has_room(m, m->rx_route, true))
         return 0;
     if (b.n) {
         size_t taken = stream_octets(m, p, b.n, b.hyphen_lines);
@@ -414,29 +405,18 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         skip_body(m, h);
         return h->n;
     }
-    if (!has_room(m, route))
+    if (!has_room(m, route, false))
         return 0;
     fill_outgoing(&f, route, h, relay);
     if (h->has_body) {
         b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
         if (!b.ended || (route->dest.worker != relay->worker->index && b.n > CROSS_BODY_MAX)) {
-            if (h->method != MSRP_SEND) { /* never interrupted: whole or not at all */
-                if (n - h->n <= MSRP_OTHER_BODY_MAX + MSRP_END_LINE_MAX)
-                    return 0;
-                refuse(c, h, 400);
-                skip_body(m, h);
-                return h->n;
-            }
             if (b.n < CHUNK_MIN || (h->range.end_known && h->range.end - (h->range.start - 1) <= CHUNK_MIN && b.n <= CHUNK_MIN))
                 return 0;
             if (!begin_stream(m, h, &f))
                 return 0;
             relay_proven(m);
             return h->n;
-        }
-        if (h->method != MSRP_SEND && (b.n > MSRP_OTHER_BODY_MAX || b.flag != '$')) {
-            refuse(c, h, 400);
-            return h->n + b.used;
         }
         f.body = sv_make(p + h->n, b.n);
         f.hyphen_lines = b.hyphen_lines;
@@ -529,13 +509,16 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         skip_body(m, h);
         return h->n;
     }
-    if (h->method == MSRP_AUTH && h->has_body) { /* of use to nobody, but it may come: M-FRM-19 */
+    if (h->method != MSRP_SEND && h->has_body) { /* never interrupted: whole and small, or not at all (M-FRM-19) */
         struct msrp_body b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
 
-        if (b.n > MSRP_OTHER_BODY_MAX) {
+        if (b.n > MSRP_OTHER_BODY_MAX || (b.ended && b.flag != '$')) {
+            stats_inc(&w->stats, STAT_msrp_requests);
             refuse(m->conn, h, 400);
-            conn_finish(m->conn, CLOSE_FRAMING);
-            return n;
+            skip_body(m, h);
+            if (h->method == MSRP_AUTH)
+                conn_finish(m->conn, CLOSE_FRAMING);
+            return h->n;
         }
         if (!b.ended)
             return 0;
@@ -643,6 +626,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
     list_init(&m->wait_node);
     m->proven = !c->accepted;
     m->last_used_ms = loop_now_ms(relay->worker->loop);
+    m->buffer = (size_t)buffer;
     c->tx_high = (size_t)TD_MIN(buffer, (int64_t)CONN_TX_HIGH);
     c->tx_max = (size_t)buffer + CONN_TX_MAX;
     c->user = m;

@@ -510,13 +510,13 @@ void conn_flush(struct conn *c)
         finish_step(c);
 }
 
-bool conn_is_full(struct conn *c)
+bool conn_has_queued(struct conn *c, size_t limit)
 {
-    if (conn_queued(c) < c->tx_high)
+    if (conn_queued(c) < limit)
         return false;
     if (!(c->io.want & LOOP_WRITE) && !c->connecting) {
         conn_flush(c);
-        if (conn_queued(c) < c->tx_high)
+        if (conn_queued(c) < limit)
             return false;
     }
     c->above = 1;

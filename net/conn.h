@@ -145,8 +145,14 @@ static inline size_t conn_queued(const struct conn *c)
     return c->out.n + c->cipher.n;
 }
 
-/* True above the high mark: write no more bulk data until drained(). */
-bool conn_is_full(struct conn *c);
+/* Is that much queued, after a try to write it? Then write no more until drained(). */
+bool conn_has_queued(struct conn *c, size_t limit);
+
+/* The same with the high mark: for bulk data. */
+static inline bool conn_is_full(struct conn *c)
+{
+    return conn_has_queued(c, c->tx_high);
+}
 
 /* Stop and go on reading; reasons are independent bits. Bytes already kept are offered
  * again when the last reason is gone (from the loop, not from inside conn_resume()). */

@@ -108,6 +108,7 @@ static int worker_start(struct edge *e, unsigned index)
     w->edge = e;
     w->worker.limits = e->limits;
     w->worker.tls = e->tls;
+    w->worker.first_line_ms = e->conf->msrp.probation * 1000;
     return open_ports(e, w);
 }
 

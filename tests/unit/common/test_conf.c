@@ -184,7 +184,7 @@ TEST(every_fault_is_told_with_its_line)
                   "FILE:7: unknown section [sipp]: did you mean [sip]?\n"
                   "FILE:8: a section line must end with ]\n"
                   "FILE:10: require_tls = maybe: must be yes or no\n"
-                  "FILE:11: max_header = 1023: must be a size from 1k to 1M\n"
+                  "FILE:11: max_header = 1023: must be a size from 1k to 32k\n"
                   "FILE:12: buffer = 2G: must be a size from 16k to 1G\n"
                   "FILE:13: buffer was given before, on line 12\n"
                   "FILE:14: neither [section] nor key = value: nothing here\n"
