@@ -280,19 +280,20 @@ void say_auth(struct peer *p, char client, char token)
 
 /* ---- hearing ---- */
 
-static void read_more(struct peer *p)
+void peer_read(struct peer *p, size_t max)
 {
     char chunk[65536];
-    ssize_t n;
 
-    while (p->fd >= 0 && !p->ended && (n = recv(p->fd, chunk, sizeof chunk, MSG_DONTWAIT)) != 0) {
-        if (n < 0) {
-            p->ended = errno != EAGAIN && errno != EINTR;
+    while (p->fd >= 0 && !p->ended && max) {
+        ssize_t n = recv(p->fd, chunk, TD_MIN(max, sizeof chunk), MSG_DONTWAIT);
+
+        if (n <= 0) {
+            p->ended = n == 0 || (errno != EAGAIN && errno != EINTR);
             return;
         }
         buf_add(&p->got, chunk, (size_t)n);
+        max -= (size_t)n;
     }
-    p->ended = true;
 }
 
 /* A frame at the front of the bytes, by the words of RFC 4975 s.7.1 and not by the code under test. */
@@ -336,22 +337,26 @@ static size_t cut(struct sv in, struct heard *h)
     return h->all.n;
 }
 
-bool hear(struct peer *p, struct heard *h)
+bool peer_frame(struct peer *p, struct heard *h)
 {
     static struct buf frame; /* what the views point into */
+    size_t n = cut(buf_sv(&p->got), h);
 
+    if (!n)
+        return false;
+    buf_clear(&frame);
+    buf_add(&frame, p->got.p, n);
+    buf_drop_front(&p->got, n);
+    return cut(buf_sv(&frame), h) == n;
+}
+
+bool hear(struct peer *p, struct heard *h)
+{
     for (int i = 0; i < 2000; i++) {
-        size_t n;
-
         rig_turn(p->rig);
-        read_more(p);
-        n = cut(buf_sv(&p->got), h);
-        if (n) {
-            buf_clear(&frame);
-            buf_add(&frame, p->got.p, n);
-            buf_drop_front(&p->got, n);
-            return cut(buf_sv(&frame), h) == n;
-        }
+        peer_read(p, SIZE_MAX);
+        if (peer_frame(p, h))
+            return true;
         if (p->ended)
             return false;
         rig_wait(p->rig, 1);
@@ -362,7 +367,7 @@ bool hear(struct peer *p, struct heard *h)
 struct sv hear_rest(struct peer *p)
 {
     rig_turn(p->rig);
-    read_more(p);
+    peer_read(p, SIZE_MAX);
     return buf_sv(&p->got);
 }
 

@@ -89,6 +89,10 @@ void say_bytes(struct peer *p, const void *bytes, size_t n);
 /* An AUTH as client URI %client that gets a token: %token. */
 void say_auth(struct peer *p, char client, char token);
 
+/* Read at most so many bytes of what has come; then a frame, if there is a whole one. Neither waits. */
+void peer_read(struct peer *p, size_t max);
+bool peer_frame(struct peer *p, struct heard *h);
+
 /* The next frame, waiting 2 s for it; false: there is none. */
 bool hear(struct peer *p, struct heard *h);
 /* What has come and is no frame yet. */

@@ -289,6 +289,8 @@ TEST(clash_at_the_very_end_or_the_very_front_of_a_body_counts)
     CHECK_INT(msrp_body_clash("-------zzzz$\r\nab", 16, SV("zzzz"), true), 0);
     CHECK(msrp_body_clash("-------zzzz$\r\nab", 16, SV("zzzz"), false) == SIZE_MAX);
     CHECK(msrp_body_clash("ab\r\n--------zzzz$", 17, SV("zzzz"), true) == SIZE_MAX);
+    for (size_t n = 0; n <= 15; n++) /* the beginning of such a line is none */
+        CHECK(msrp_body_clash("ab\r\n-------zzzz$", n, SV("zzzz"), true) == SIZE_MAX);
     CHECK(msrp_body_clash("ab\r\n-------zzzz!\r\n", 18, SV("zzzz"), true) == SIZE_MAX);
 }
 

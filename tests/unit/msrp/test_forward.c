@@ -610,6 +610,24 @@ TEST(identifier_that_stands_in_the_body_is_not_used)
     rig_stop(&r);
 }
 
+/* M-FRM-16, M-FRM-18: a body that ends like the beginning of any end-line clashes with none. */
+TEST(body_that_ends_in_hyphens_is_forwarded)
+{
+    static const char line[] = "\r\n-------abcd";
+    struct peer *c, *d = start_two(&c, NULL);
+    struct heard h;
+
+    for (size_t n = 1; n < sizeof line; n++) {
+        say(c, "MSRP e001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nContent-Type: a/b\n\nab");
+        say_bytes(c, line, n);
+        say(c, "\n-------e001send$\n");
+        CHECK_FATAL(hear(d, &h));
+        CHECK(h.body.n == n + 2 && memcmp(h.body.p + 2, line, n) == 0);
+        EXPECT(c, "MSRP e001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------e001send$\n");
+    }
+    rig_stop(&r);
+}
+
 SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and_goes_on_with_paths_rewritten),
       TEST_ROW(send_to_a_token_reaches_its_owner_from_anyone), TEST_ROW(two_tokens_in_a_row_are_resolved_inside),
       TEST_ROW(paths_that_go_round_in_circles_are_refused), TEST_ROW(request_for_another_relay_closes_the_connection_without_a_word),
@@ -630,4 +648,5 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(token_of_a_lost_connection_routes_nothing_and_another_connection_does_not_revive_it),
       TEST_ROW(responses_that_match_nothing_are_dropped_and_never_answered),
       TEST_ROW(response_counts_only_on_the_connection_the_request_went_to),
+      TEST_ROW(body_that_ends_in_hyphens_is_forwarded),
       TEST_ROW(identifier_that_stands_in_the_body_is_not_used));
