@@ -1,7 +1,7 @@
 noinst_LIBRARIES += libharness.a
 libharness_a_SOURCES = tests/unit/harness.c tests/unit/harness.h
 UNIT_LIBS = libharness.a $(CUNIT_LIBS)
-EXTRA_DIST += tests/flow tests/lib tests/e2e
+EXTRA_DIST += tests/flow tests/lib tests/e2e tests/sip
 
 if HAVE_CUNIT
 include tests/unit/common/local.mk

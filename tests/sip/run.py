@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """End-to-end tests of the SIP side, against the real server on loopback.
 
-usage: run.py TANDEMD [PART-OF-A-NAME]
+usage: run.py [TANDEMD [PART-OF-A-NAME]]     TANDEMD: else that of the environment, else build/bin/tandemd
 
 A test is a function test_* in one of the files below that takes make(), which starts a server, and fails by
 an exception. The last line printed is `sip: N passed, N failed`.
@@ -24,6 +24,7 @@ import sip_policy  # noqa: E402
 import sip_register  # noqa: E402
 import sip_sipp  # noqa: E402
 
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 FILES = (sip_register, sip_calls, sip_flows, sip_policy, sip_faults, sip_sipp)
 
 
@@ -53,9 +54,10 @@ def run(name, test, tandemd, shared):
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    tandemd, only = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    tandemd = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TANDEMD", os.path.join(TOP, "build", "bin", "tandemd"))
+    tandemd, only = os.path.abspath(tandemd), sys.argv[2] if len(sys.argv) > 2 else ""
+    if not os.access(tandemd, os.X_OK):
+        sys.exit("sip: no program %s\n%s" % (tandemd, __doc__))
     shared = tempfile.mkdtemp(prefix="tandem-sip-")
     results = []
     try:
