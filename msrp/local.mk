@@ -9,6 +9,7 @@ libmsrp_a_SOURCES = \
 	msrp/report.c msrp/status_tbl.h \
 	msrp/route.c \
 	msrp/session.c msrp/session.h \
+	msrp/shared.c \
 	msrp/txn.c msrp/txn.h \
 	msrp/uri.c msrp/uri.h
 MSRP_LIBS = libmsrp.a $(AUTH_LIBS) $(NET_LIBS)
