@@ -506,7 +506,7 @@ static void release_node(struct hash_node *n, void *arg)
     unlink_flow(TD_CONTAINER_OF(n, struct flow, by_id));
 }
 
-void flows_stop(struct flows *fs)
+static void flows_stop(struct flows *fs)
 {
     if (accepting == fs)
         accepting = NULL;

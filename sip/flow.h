@@ -31,10 +31,7 @@ const char *flow_kind_text(enum pump_kind kind); /* "tcp", "tls", "ws", "wss": a
 
 /* control_fd is owned. *hello gets the first record; *box (PUMP_BOX_SIZE bytes, mapped) is where the request in work is noted. */
 int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box);
-void flows_free(struct flows **f);
-
-/* Leave the root's loop and let go of all transports: before the stack goes, after which flows_free() may come. */
-void flows_stop(struct flows *fs);
+void flows_free(struct flows **f); /* before the stack goes */
 
 /* Serve the control socket in this root; when it closes, the root's loop is broken. Connections to the internal
  * listeners are refused from now on unless announced. */

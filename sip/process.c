@@ -25,7 +25,7 @@
 #include "sip/sipd.h"
 #include "sip/sofia.h"
 
-enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8 };
+enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8, LAST_MAILS = 1000 };
 
 /* A runaway parser must not take the machine's memory; sanitizers need theirs by the terabyte. */
 static void limit_memory(void)
@@ -164,16 +164,15 @@ static int build(struct sipd *d, struct buf *fault)
 
 static void take_down(struct sipd *d)
 {
+    if (d->db)
+        db_stop(d->db); /* every request that waits for the database gets an answer */
+    for (int i = 0; d->mailbox && d->n_requests && i < LAST_MAILS; i++)
+        mailbox_run(d->mailbox);
     if (d->nta)
         forks_fini(d);
     authn_free(&d->authn);
-    if (d->db)
-        db_stop(d->db);
-    if (d->mailbox)
-        mailbox_run(d->mailbox);
-    flows_stop(d->flows);
-    stack_free(&d->stack);
     flows_free(&d->flows);
+    stack_free(&d->stack);
     location_free(&d->location);
     nonces_free(&d->nonces);
     db_feed_free(&d->feed);

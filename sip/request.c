@@ -25,6 +25,7 @@ static enum verdict (*const steps[])(struct request *r) = {
 
 static void request_free(struct request *r)
 {
+    r->d->n_requests--;
     if (r->auth)
         authn_cancel(r->auth);
     if (r->cred)
@@ -70,6 +71,7 @@ void request_start(struct sipd *d, msg_t *msg, sip_t *sip)
         nta_msg_discard(d->nta, msg);
         return;
     }
+    d->n_requests++;
     r->d = d;
     r->msg = msg;
     r->sip = sip;

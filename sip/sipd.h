@@ -27,6 +27,7 @@ struct sipd {
     struct authn *authn;
     struct location *location;
     struct db_feed *feed;      /* accounting */
+    size_t n_requests;         /* struct request that live */
     struct list forks;         /* transactions under way */
     struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in fork.c */
     struct list answered_list; /* the same, oldest first */

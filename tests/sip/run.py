@@ -46,7 +46,7 @@ def run(name, test, tandemd, shared):
             if status and not fault:
                 fault = "tandemd ended with status %s\n" % status
         except AssertionError as e:
-            fault = fault or str(e)
+            fault = (fault or "") + str(e)
     print("%-6s %s (%.1f s)" % ("FAILED" if fault else "ok", name, time.monotonic() - began), flush=True)
     if fault:
         print(fault, flush=True)

@@ -115,7 +115,11 @@ class Server:
             except OSError:
                 pass
         status = self.stop()
+        with open(self.log, "rb") as f:
+            log = f.read().decode("latin-1")
         shutil.rmtree(self.dir)
+        for sign in ("Sanitizer", "runtime error:", "killed by signal 6", "killed by signal 11", "Assertion"):
+            assert sign not in log, log[log.index(sign) - 200:][:6000]
         return status
 
     def ua(self, kind="udp", user="alice", **more):

@@ -1,0 +1,68 @@
+/* The marks in Record-Route. */
+#include "sip/mark.h"
+#include "tests/unit/harness.h"
+
+static struct sipd server(const char *secret)
+{
+    struct sipd d = { 0 };
+
+    CHECK_FATAL(sv_copy(sv_of(secret), d.secret, sizeof d.secret));
+    return d;
+}
+
+static struct mark round_trip(const struct mark *in)
+{
+    struct sipd d = server("secret");
+    char text[MARK_TEXT_MAX];
+    struct mark out;
+
+    mark_print(&d, in, "call@x", text);
+    CHECK(strlen(text) < sizeof text - 1);
+    CHECK_FATAL(mark_parse(&d, text, "call@x", &out));
+    CHECK_INT(out.kind, in->kind);
+    return out;
+}
+
+/* S-OUT-08 */
+TEST(every_kind_of_mark_survives_printing)
+{
+    struct mark m = { .kind = MARK_PLAIN }, out;
+
+    round_trip(&m);
+    m = (struct mark){ .kind = MARK_FLOW, .conn_id = UINT64_MAX };
+    CHECK(round_trip(&m).conn_id == UINT64_MAX);
+    m = (struct mark){ .kind = MARK_UDP, .ident = "udp12" };
+    CHECK(addr_from_text(&m.addr, SV("192.0.2.7:65535")));
+    out = round_trip(&m);
+    CHECK(addr_eq(&out.addr, &m.addr));
+    CHECK_STR(out.ident, "udp12");
+    CHECK(addr_from_text(&m.addr, SV("[2001:db8::ffff:1]:5060")));
+    out = round_trip(&m);
+    CHECK(addr_eq(&out.addr, &m.addr));
+}
+
+/* S-SEC-06 */
+TEST(mark_of_another_call_server_or_content_is_no_mark)
+{
+    struct sipd d = server("secret"), other = server("other");
+    struct mark m = { .kind = MARK_FLOW, .conn_id = 0x17 }, out;
+    char text[MARK_TEXT_MAX];
+
+    mark_print(&d, &m, "call@x", text);
+    CHECK(!mark_parse(&d, text, "call@y", &out));
+    CHECK(!mark_parse(&other, text, "call@x", &out));
+    for (size_t i = 0; text[i]; i++) {
+        char was = text[i];
+
+        text[i] ^= 1;
+        CHECK(!mark_parse(&d, text, "call@x", &out));
+        text[i] = was;
+    }
+    text[strlen(text) - 1] = '\0';
+    CHECK(!mark_parse(&d, text, "call@x", &out));
+    CHECK(!mark_parse(&d, "", "call@x", &out));
+    CHECK(!mark_parse(&d, ".", "call@x", &out));
+    CHECK(!mark_parse(&d, "p", "call@x", &out));
+}
+
+SUITE(mark_suite, TEST_ROW(every_kind_of_mark_survives_printing), TEST_ROW(mark_of_another_call_server_or_content_is_no_mark));

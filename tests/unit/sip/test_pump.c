@@ -1,0 +1,403 @@
+/* The pump, with the test as client and as SIP process. */
+#include "net/pump.h"
+#include "tests/unit/harness.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+static const char message[] = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                              "To: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 4\r\n\r\nbody";
+static const char answer[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                             "To: <sip:b@c>;tag=2\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
+
+struct rig {
+    struct worker w;
+    struct pump *pump;
+    uint64_t ids;
+    int listener;       /* the SIP process's */
+    uint16_t port;
+    int control;        /* its end of the control socket; -1: none */
+    int client;         /* our end of the client's connection */
+    struct conn *conn;  /* the pump's end */
+    struct conn_ref ref;
+};
+
+static void turns(struct rig *r, int n)
+{
+    while (n-- > 0)
+        loop_turn(r->w.loop, 5);
+}
+
+static void link_up(struct rig *r)
+{
+    uint16_t ports[PUMP_KIND_N][2] = { { r->port, 0 } };
+    struct pump_link *link;
+    int sv[2];
+
+    CHECK_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0);
+    CHECK_FATAL(pump_link_new(&link, sv[0], ports) == TD_OK);
+    r->control = sv[1];
+    pump_link_up(r->pump, link);
+    pump_link_unref(&link);
+    turns(r, 3);
+}
+
+static void link_down(struct rig *r)
+{
+    close(r->control);
+    r->control = -1;
+    pump_link_down(r->pump);
+    turns(r, 3);
+}
+
+static void rig_open(struct rig *r, bool with_link)
+{
+    const struct pump_limits limits = { .idle_ms = 300, .message_ms = 150, .dial_ms = 1000 };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof in;
+    struct addr peer, local;
+    int sv[2];
+
+    *r = (struct rig){ .control = -1 };
+    CHECK_FATAL(worker_init(&r->w, 0, &r->ids) == TD_OK);
+    CHECK_FATAL(pump_new(&r->pump, &r->w, &limits) == TD_OK);
+    r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_FATAL(bind(r->listener, (struct sockaddr *)&in, sizeof in) == 0 && listen(r->listener, 100) == 0);
+    CHECK_FATAL(getsockname(r->listener, (struct sockaddr *)&in, &len) == 0);
+    r->port = ntohs(in.sin_port);
+    if (with_link)
+        link_up(r);
+    CHECK_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0);
+    CHECK_FATAL(addr_from_text(&peer, SV("192.0.2.1:1234")) && addr_from_text(&local, SV("192.0.2.2:5060")));
+    CHECK_FATAL(conn_new(&r->conn, &r->w, sv[0], true, &peer, &local) == TD_OK);
+    r->client = sv[1];
+    r->ref = conn_ref(r->conn);
+    conn_set_proto(r->conn, &pump_proto, r->pump, NULL);
+    pump_proto.up(r->conn);
+    turns(r, 3);
+}
+
+static void rig_close(struct rig *r)
+{
+    pump_free(&r->pump);
+    worker_fini(&r->w);
+    close(r->listener);
+    close(r->client);
+    if (r->control >= 0)
+        close(r->control);
+}
+
+static bool next_record(struct rig *r, struct pump_rec *rec)
+{
+    ssize_t n = recv(r->control, rec, sizeof *rec, MSG_DONTWAIT);
+
+    return n > 0 && pump_rec_check(rec, (size_t)n);
+}
+
+/* Accept the leg as the SIP process does; -1: there is none. */
+static int accept_leg(struct rig *r, struct addr *from)
+{
+    struct pollfd p = { .fd = r->listener, .events = POLLIN };
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    int fd;
+
+    if (poll(&p, 1, 0) != 1)
+        return -1;
+    fd = accept4(r->listener, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        addr_from_socket(from, &ss);
+    return fd;
+}
+
+static int leg_of(struct rig *r, struct pump_rec *rec)
+{
+    struct addr from;
+    int fd;
+
+    CHECK_FATAL(next_record(r, rec));
+    CHECK_INT(rec->type, PUMP_ANNOUNCE);
+    fd = accept_leg(r, &from);
+    CHECK_FATAL(fd >= 0);
+    CHECK(addr_eq(&from, &rec->leg));
+    return fd;
+}
+
+static void put(int fd, const void *p, size_t n)
+{
+    CHECK_INT(send(fd, p, n, MSG_NOSIGNAL), n);
+}
+
+/* What is there to read, NUL-terminated; -1 nothing, 0 end of stream. */
+static ssize_t get(int fd, char *out, size_t size)
+{
+    ssize_t n = recv(fd, out, size - 1, MSG_DONTWAIT);
+
+    out[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+TEST(leg_is_announced_before_it_connects_and_named_by_its_source_address)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char text[ADDR_TEXT_MAX];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    CHECK_INT(rec.conn_id, r.ref.id);
+    CHECK_INT(rec.kind, PUMP_TCP);
+    CHECK_STR(addr_text(&rec.peer, text), "192.0.2.1:1234");
+    CHECK_STR(addr_text(&rec.local, text), "192.0.2.2:5060");
+    CHECK(rec.leg.in.sin_addr.s_addr != htonl(INADDR_LOOPBACK));
+    CHECK_INT(ntohl(rec.leg.in.sin_addr.s_addr) >> 24, 127);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(only_whole_messages_cross_in_both_directions)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[4096];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    put(r.client, message, sizeof message - 2);
+    turns(&r, 3);
+    CHECK_INT(get(leg, got, sizeof got), -1);
+    put(r.client, message + sizeof message - 2, 1);
+    turns(&r, 3);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    CHECK_STR(got, message);
+    put(leg, answer, 30);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), -1);
+    put(leg, answer + 30, sizeof answer - 1 - 30);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), sizeof answer - 1);
+    CHECK_STR(got, answer);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(sip_process_that_dies_costs_half_messages_and_no_client)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[4096];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    put(r.client, message, 100);
+    put(leg, answer, 50);
+    turns(&r, 3);
+    close(leg);
+    link_down(&r);
+    CHECK_INT(get(r.client, got, sizeof got), -1); /* neither closed nor given half an answer */
+    put(r.client, message + 100, sizeof message - 1 - 100);
+    turns(&r, 3);
+    link_up(&r);
+    leg = leg_of(&r, &rec);
+    CHECK_INT(rec.conn_id, r.ref.id); /* the same flow */
+    turns(&r, 3);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    CHECK_STR(got, message);
+    put(leg, answer, sizeof answer - 1);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), sizeof answer - 1);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(clients_without_a_sip_process_wait_for_one)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[4096];
+    int leg;
+
+    rig_open(&r, false);
+    put(r.client, message, sizeof message - 1);
+    turns(&r, 5);
+    CHECK(conn_deref(&r.w, r.ref) != NULL);
+    link_up(&r);
+    leg = leg_of(&r, &rec);
+    turns(&r, 3);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(ended_leg_is_asked_about_and_only_a_yes_closes_the_client)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    close(leg);
+    turns(&r, 3);
+    CHECK_FATAL(next_record(&r, &rec));
+    CHECK_INT(rec.type, PUMP_ASK);
+    CHECK_INT(rec.conn_id, r.ref.id);
+    CHECK_INT(get(r.client, got, sizeof got), -1);
+    rec.type = PUMP_GONE;
+    pump_tell(r.pump, &rec);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    CHECK(conn_deref(&r.w, r.ref) == NULL);
+    CHECK_FATAL(next_record(&r, &rec));
+    CHECK_INT(rec.type, PUMP_CLOSED);
+    rig_close(&r);
+}
+
+TEST(client_that_goes_takes_its_leg_along_and_is_reported)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    shutdown(r.client, SHUT_RDWR);
+    turns(&r, 4);
+    CHECK_INT(get(leg, got, sizeof got), 0);
+    CHECK_FATAL(next_record(&r, &rec));
+    CHECK_INT(rec.type, PUMP_CLOSED);
+    CHECK_INT(rec.conn_id, r.ref.id);
+    close(leg);
+    turns(&r, 2);
+    rig_close(&r);
+}
+
+/* S-OUT-10 */
+TEST(double_crlf_gets_one_crlf)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    put(r.client, "\r\n\r", 3);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), -1);
+    put(r.client, "\n", 1);
+    turns(&r, 3);
+    CHECK_INT(get(r.client, got, sizeof got), 2);
+    CHECK_INT(get(leg, got, sizeof got), -1);
+    close(leg);
+    rig_close(&r);
+}
+
+/* What waits for a SIP process that reads nothing is bounded by the sockets and a few messages. */
+TEST(full_leg_pauses_its_client)
+{
+    struct rig r;
+    struct pump_rec rec;
+    size_t sent = 0;
+    char got[65536];
+    int leg, idle = 0;
+    ssize_t n;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    while (idle < 20 && sent < (8u << 20)) {
+        n = send(r.client, message, sizeof message - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n == (ssize_t)sizeof message - 1) {
+            sent += (size_t)n;
+            idle = 0;
+        } else {
+            CHECK_FATAL(n < 0 && errno == EAGAIN);
+            turns(&r, 1);
+            idle++;
+        }
+    }
+    CHECK(sent < (8u << 20));
+    CHECK(r.conn->pauses & CONN_PAUSE_PUMP);
+    CHECK(r.conn->kept_n <= 256 * 1024);
+    for (size_t read = 0; read < sent;) { /* and all of it comes when it reads again */
+        turns(&r, 1);
+        n = get(leg, got, sizeof got);
+        CHECK_FATAL(n != 0);
+        read += n > 0 ? (size_t)n : 0;
+    }
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(unfinished_message_and_silence_end_the_client)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    put(r.client, message, 20);
+    turns(&r, 60); /* a turn waits up to 5 ms for the next event */
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    close(leg);
+    rig_close(&r);
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    turns(&r, 90);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    close(leg);
+    rig_close(&r);
+}
+
+/* The refused body is skipped as it comes; what follows passes. */
+TEST(refused_message_is_answered_skipped_and_the_next_one_passes)
+{
+    struct rig r;
+    struct pump_rec rec;
+    struct buf big = BUF_INIT;
+    char got[4096];
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    buf_printf(&big, "MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\n"
+                     "CSeq: 1 MESSAGE\r\nContent-Length: 70000\r\n\r\n");
+    put(r.client, big.p, big.n);
+    turns(&r, 2);
+    for (int i = 0; i < 70; i++) {
+        memset(got, 'x', 1000);
+        put(r.client, got, 1000);
+        turns(&r, 1);
+    }
+    put(r.client, message, sizeof message - 1);
+    turns(&r, 3);
+    CHECK(get(r.client, got, sizeof got) > 0);
+    CHECK(strncmp(got, "SIP/2.0 513 ", 12) == 0);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    CHECK_STR(got, message);
+    buf_fini(&big);
+    close(leg);
+    rig_close(&r);
+}
+
+SUITE(pump_suite, TEST_ROW(leg_is_announced_before_it_connects_and_named_by_its_source_address),
+      TEST_ROW(only_whole_messages_cross_in_both_directions), TEST_ROW(sip_process_that_dies_costs_half_messages_and_no_client),
+      TEST_ROW(clients_without_a_sip_process_wait_for_one), TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
+      TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(double_crlf_gets_one_crlf),
+      TEST_ROW(full_leg_pauses_its_client), TEST_ROW(unfinished_message_and_silence_end_the_client),
+      TEST_ROW(refused_message_is_answered_skipped_and_the_next_one_passes));
