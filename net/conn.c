@@ -554,6 +554,8 @@ static void keep(struct conn *c, const char *p, size_t n)
 
 static void tls_feed(struct conn *c, size_t n);
 
+static void want_read(struct conn *c);
+
 static void offer_later(struct conn *c)
 {
     if (!list_is_empty(&c->again_node))
@@ -723,10 +725,12 @@ static void conn_read(struct conn *c)
 
 void conn_offer_kept(struct conn *c)
 {
-    if (c->ended || c->doomed || c->pauses || !c->kept_n)
+    if (c->ended || c->doomed || c->pauses)
         return;
-    if (front(c, 0))
+    if (c->kept_n && front(c, 0))
         offer(c, c->kept_n);
+    if (!c->ended)
+        want_read(c);
 }
 
 static void read_and_discard(struct conn *c)
@@ -792,9 +796,10 @@ void conn_resume(struct conn *c, enum conn_pause why)
     c->pauses &= (uint8_t)~why;
     if (c->pauses)
         return;
-    want_read(c);
     if (c->kept_n)
-        offer_later(c);
+        offer_later(c); /* and read on only when the protocol has not paused again, else more would be kept each time */
+    else
+        want_read(c);
 }
 
 /* ---- TLS and coming up ---- */
