@@ -140,6 +140,7 @@ class Daemon:
         self.log = os.path.join(folder, "stderr.log")
         self._log = None
         self._first = True
+        self.sip_deaths = 0  # how many the test itself has caused
 
     def settings(self):
         cert, key = self.pki.leaf("edge.tandem.example")
@@ -281,9 +282,13 @@ class Daemon:
             faults[-1] += " (exit status %d)" % self.proc.returncode
         self._log.close()
         with open(self.log, "rb") as f:
-            m = _BAD.search(f.read())
+            text = f.read()
+        m = _BAD.search(text)
         if m:
             faults.append("says: " + m.group(0).decode(errors="replace"))
+        deaths = re.findall(rb"the SIP process \d+ has ended[^\n]*", text)
+        if len(deaths) > self.sip_deaths:
+            faults.append("says: " + deaths[-1].decode(errors="replace"))
         self.proc = None
         return faults
 
