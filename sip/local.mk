@@ -6,6 +6,7 @@ libsip_a_SOURCES = \
 	sip/later.c sip/later.h \
 	sip/location.c sip/location.h \
 	sip/mark.c sip/mark.h \
+	sip/method.c sip/method.h \
 	sip/process.c sip/process.h \
 	sip/registrar.c sip/registrar.h \
 	sip/request.c sip/request.h \

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "sip/flow.h"
+#include "sip/method.h"
 
 enum {
     LEG_BACKLOG = 1000,          /* TPTAG_QUEUESIZE is the listen backlog, too, and the bound of a flow's send queue */
@@ -271,6 +272,7 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
     if (!s->root)
         goto out;
     s->nta = nta_agent_create(s->root, (url_string_t *)-1, on_message, d,
+        NTATAG_MCLASS(method_mclass()),
         NTATAG_UA(0), NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
         NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(1), NTATAG_USE_SRV(1), NTATAG_PRELOAD(PRELOAD),
         NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_TIMER_C(NEVER_MS),

@@ -1,0 +1,93 @@
+/* Request lines with methods that Sofia does not know. */
+#include "sip/method.h"
+
+#include <sofia-sip/bnf.h>
+#include <sofia-sip/msg_mclass.h>
+#include <sofia-sip/sip_parser.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/defs.h"
+#include "sip/sofia.h"
+
+/* Methods that Sofia has a code for; it reads these itself. */
+static bool is_known(const char *name)
+{
+    static const char *const known[] = { "INVITE",  "ACK",     "CANCEL",    "BYE",    "OPTIONS", "REGISTER", "INFO",
+                                         "PRACK",   "UPDATE",  "MESSAGE",   "SUBSCRIBE", "NOTIFY",  "REFER",    "PUBLISH" };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(known); i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Cut a method that Sofia does not know off the front; NULL: it knows it, or there is none. *s is then behind it. */
+static char *take_unknown(char **s, char behind)
+{
+    char *name = *s;
+    size_t n = (size_t)span_token(name);
+
+    if (n == 0 || name[n] != behind)
+        return NULL;
+    name[n] = '\0';
+    if (is_known(name)) {
+        name[n] = behind;
+        return NULL;
+    }
+    *s += n + (behind ? 1 : 0);
+    return name;
+}
+
+static issize_t request_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
+{
+    sip_request_t *rq = (sip_request_t *)h;
+    char *name = take_unknown(&s, ' ');
+    size_t url_n;
+
+    if (!name)
+        return sip_request_class->hc_parse(home, h, s, n);
+    rq->rq_method = sip_method_unknown;
+    rq->rq_method_name = name;
+    url_n = strcspn(s, " \t\r\n");
+    if (s[url_n] != ' ')
+        return -1;
+    s[url_n] = '\0';
+    if (url_d(rq->rq_url, s) < 0)
+        return -1;
+    s += url_n + 1;
+    return sip_version_d(&s, &rq->rq_version) < 0 || *s ? -1 : 0;
+}
+
+static issize_t cseq_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
+{
+    sip_cseq_t *cs = (sip_cseq_t *)h;
+    size_t digits = strspn(s, "0123456789"), blanks = strspn(s + digits, " \t");
+    char *method = s + digits + blanks, *name;
+
+    name = digits && digits <= 10 && blanks ? take_unknown(&method, '\0') : NULL;
+    if (!name || strtoull(s, NULL, 10) > UINT32_MAX)
+        return sip_cseq_class->hc_parse(home, h, s, n);
+    cs->cs_seq = (uint32_t)strtoull(s, NULL, 10);
+    cs->cs_method = sip_method_unknown;
+    cs->cs_method_name = name;
+    return 0;
+}
+
+msg_mclass_t const *method_mclass(void)
+{
+    static struct msg_hclass_s request_class[1], cseq_class[1]; /* Sofia's, but for the parser */
+    msg_mclass_t *mc = msg_mclass_clone(sip_default_mclass(), 0, 0);
+
+    if (!mc)
+        return NULL;
+    memcpy(request_class, sip_request_class, sizeof request_class);
+    request_class->hc_parse = request_d;
+    mc->mc_request->hr_class = request_class;
+    memcpy(cseq_class, sip_cseq_class, sizeof cseq_class);
+    cseq_class->hc_parse = cseq_d;
+    for (int i = 0; i < mc->mc_hash_size; i++)
+        if (mc->mc_hash[i].hr_class == sip_cseq_class)
+            mc->mc_hash[i].hr_class = cseq_class;
+    return mc;
+}
