@@ -22,7 +22,7 @@ bool msrp_tid_is_good(struct sv tid)
     return true;
 }
 
-/* Take a number off the front. False: no digit, or over UINT64_MAX. */
+/* Take a number off the front. False: no digit, or over INT64_MAX: so a position and the octets after it always add up. */
 static bool take_number(struct sv *s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -33,7 +33,7 @@ static bool take_number(struct sv *s, uint64_t *out)
             return false;
     *s = sv_from(*s, i);
     *out = v;
-    return i > 0;
+    return i > 0 && v <= INT64_MAX;
 }
 
 static bool take_char(struct sv *s, char c)

@@ -79,7 +79,8 @@ size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start);
 
 bool msrp_tid_is_good(struct sv tid);
 
-/* Byte-Range value: a-b/t with * for b or t. False: syntax, overflow, or numbers that contradict (M-CHK-16). */
+/* Byte-Range value: a-b/t with * for b or t. False: syntax, a number over 2^63-1, or numbers that contradict
+ * (M-CHK-15, M-CHK-16). */
 bool msrp_range_parse(struct msrp_range *r, struct sv text);
 
 /* First place at or after from where seven hyphens stand in a row, or n. */

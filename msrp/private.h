@@ -34,6 +34,7 @@ struct route {
     struct session *u1;      /* owned reference: To-Path[0] */
     struct session *u2;      /* owned reference: To-Path[1], when both clients are ours; else NULL */
     bool outward;            /* origin is u1's owner */
+    bool auth;               /* for AUTH alone: a next hop that is no client of ours is a relay (M-AUTH-31) */
     struct sv raw;           /* as received: the lines To-Path and From-Path */
     struct sv out;           /* the two lines to send */
     struct sv answer;        /* the two lines of our response to a SEND: To-Path is From-Path[0] */
@@ -58,6 +59,9 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
 
 /* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us). */
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
+
+/* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02, M-TLS-07)? */
+bool route_is_relay_link(const struct conn *c, struct sv from_path);
 
 /* A request on its way to the next hop. Views live for the call. */
 struct outgoing {
@@ -186,6 +190,8 @@ void hop_interrupt(struct msrp_conn *dest);
 /* Tell the sender of a SEND that octets from..to failed. to_octets: UINT64_MAX for a frame without body (range as received). */
 void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
                     uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+/* The same about a SEND that was not taken, by its head: the range is what was announced. */
+void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status);
 const char *status_phrase(unsigned status);
 
 /* ---- txn.c ---- */

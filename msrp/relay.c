@@ -363,6 +363,21 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     return b.used;
 }
 
+/* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on (M-FWD-02).
+ * True: closed. */
+static bool not_for_us(struct msrp_conn *m, const struct msrp_head *h)
+{
+    if (!route_is_relay_link(m->conn, h->from_path)) {
+        conn_close(m->conn, CLOSE_NOT_FOR_US);
+        return true;
+    }
+    stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
+    if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
+        report_refusal(m->relay, m->conn, h, 481);
+    skip_body(m, h);
+    return false;
+}
+
 /* What to do with a frame of which the head is there. Returns the bytes taken; 0: wait for more, or paused. */
 static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
@@ -376,10 +391,8 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
 
     route = route_of(relay, c, h, &status);
     if (!route) {
-        if (status == 0) {
-            conn_close(c, CLOSE_NOT_FOR_US);
-            return n;
-        }
+        if (status == 0)
+            return not_for_us(m, h) ? n : h->n;
         refuse(c, h, status);
         skip_body(m, h);
         return h->n;
@@ -437,7 +450,7 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
         return true;
     }
     if (!relay_is_us(m->relay, m->conn, &to[0], h->method == MSRP_AUTH)) {
-        conn_close(m->conn, CLOSE_NOT_FOR_US);
+        not_for_us(m, h);
         return true;
     }
     if (h->method == MSRP_AUTH) {

@@ -53,8 +53,8 @@ static struct sv safe_comment(struct sv in, char out[STATUS_COMMENT_MAX])
     return sv_make(out, n);
 }
 
-void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
-                    uint64_t start, uint64_t octets, unsigned status, struct sv comment)
+static void write_report(struct relay *relay, struct conn_ref to, struct sv lines, struct sv message_id, const struct msrp_range *range,
+                         uint64_t start, uint64_t octets, unsigned status, struct sv comment)
 {
     char comment_buf[STATUS_COMMENT_MAX], fields[256], tid[TID_LEN];
     struct buf frame = BUF_INIT;
@@ -72,7 +72,7 @@ void report_failure(struct relay *relay, const struct route *route, struct sv me
 
     tid_make(relay, tid);
     buf_printf(&frame, "MSRP %.*s REPORT\r\n", TID_LEN, tid);
-    buf_add_sv(&frame, route->report);
+    buf_add_sv(&frame, lines);
     buf_printf(&frame, "Message-ID: " SV_FMT "\r\n%sStatus: 000 %03u%s" SV_FMT "\r\n-------%.*s$\r\n", SV_ARG(message_id), fields,
                status, comment.n ? " " : "", SV_ARG(comment), TID_LEN, tid);
     if (buf_failed(&frame)) {
@@ -80,6 +80,27 @@ void report_failure(struct relay *relay, const struct route *route, struct sv me
         return;
     }
     stats_inc(&relay->worker->stats, STAT_msrp_reports_made);
-    relay_deliver(relay, route->origin, buf_sv(&frame));
+    relay_deliver(relay, to, buf_sv(&frame));
     buf_fini(&frame);
+}
+
+void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
+                    uint64_t start, uint64_t octets, unsigned status, struct sv comment)
+{
+    write_report(relay, route->origin, route->report, message_id, range, start, octets, status, comment);
+}
+
+void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status)
+{
+    struct buf lines = BUF_INIT;
+    uint64_t start = h->range.present ? h->range.start : 1;
+    struct sv to = h->to_path, first;
+
+    if (!msrp_path_next(&to, &first))
+        return;
+    buf_printf(&lines, "To-Path: " SV_FMT "\r\nFrom-Path: " SV_FMT "\r\n", SV_ARG(h->from_path), SV_ARG(first));
+    if (!buf_failed(&lines))
+        write_report(relay, conn_ref(c), buf_sv(&lines), h->message_id, &h->range, start,
+                     !h->has_body ? UINT64_MAX : h->range.end_known ? h->range.end - start + 1 : 0, status, sv_make(NULL, 0));
+    buf_fini(&lines);
 }

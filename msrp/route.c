@@ -68,21 +68,21 @@ static bool is_good(const struct relay *relay, const struct route *r)
     return !r->outward || r->u2 || r->hops_ended == __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
 }
 
-static struct route *cached(struct relay *relay, struct conn *c, struct sv raw)
+static struct route *cached(struct relay *relay, struct conn *c, struct sv raw, bool auth)
 {
     struct msrp_conn *m = msrp_of(c);
     struct route *r = m->last_route;
     struct hash_node *n;
     uint64_t hash;
 
-    if (r && sv_eq(r->raw, raw))
+    if (r && r->auth == auth && sv_eq(r->raw, raw))
         return r;
     if (list_is_empty(&m->routes))
         return NULL;
     hash = hash_bytes(raw.p, raw.n) ^ c->id;
     for (n = hash_first(&relay->routes, hash); n; n = hash_next(n)) {
         r = TD_CONTAINER_OF(n, struct route, node);
-        if (r->origin.id == c->id && sv_eq(r->raw, raw))
+        if (r->origin.id == c->id && r->auth == auth && sv_eq(r->raw, raw))
             return r;
     }
     return NULL;
@@ -106,6 +106,14 @@ struct making {
 static bool is_relay(const struct conn *c, const struct msrp_uri *u)
 {
     return c->tls && tlsio_peer_is(c->tls, u->host, TLSIO_VERIFY_HOST);
+}
+
+bool route_is_relay_link(const struct conn *c, struct sv from_path)
+{
+    struct msrp_uri u;
+    struct sv first;
+
+    return msrp_path_next(&from_path, &first) && msrp_uri_parse(&u, first) && is_relay(c, &u);
 }
 
 /* A live session whose Use-Path URI is u. */
@@ -191,7 +199,7 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
 static unsigned find_peer(struct making *k)
 {
     const struct msrp_uri *next = &k->to[1];
-    bool to_relay = k->n_to > 2;
+    bool to_relay = k->n_to > 2 || k->h->method == MSRP_AUTH;
     char key[sizeof((struct peer_entry *)0)->key];
     bool verify;
 
@@ -324,6 +332,7 @@ static struct route *build(struct making *k)
     r->u2 = k->u2;
     k->u1 = k->u2 = NULL;
     r->outward = k->outward;
+    r->auth = h->method == MSRP_AUTH;
     list_init(&r->conn_node);
 
     at = r->text;
@@ -356,7 +365,7 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status)
 {
     struct msrp_conn *m = msrp_of(c);
-    struct route *r = cached(relay, c, h->paths);
+    struct route *r = cached(relay, c, h->paths, h->method == MSRP_AUTH);
     struct making k;
 
     if (TD_LIKELY(r != NULL)) {
