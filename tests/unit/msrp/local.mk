@@ -1,13 +1,13 @@
-msrp_rig_sources = tests/unit/msrp/rig.c tests/unit/msrp/rig.h tests/unit/msrp/test_failure.c tests/unit/msrp/test_forward.c \
-	tests/unit/msrp/test_session.c tests/unit/msrp/test_soak.c tests/unit/msrp/test_stream.c
+msrp_rig_sources = tests/unit/net/certs.c tests/unit/net/certs.h tests/unit/msrp/rig.c tests/unit/msrp/rig.h tests/unit/msrp/test_failure.c \
+	tests/unit/msrp/test_forward.c tests/unit/msrp/test_relays.c tests/unit/msrp/test_session.c tests/unit/msrp/test_soak.c tests/unit/msrp/test_stream.c
 
 check_PROGRAMS += unit-msrp
 unit_msrp_SOURCES = tests/unit/msrp/main.c tests/unit/msrp/test_body.c tests/unit/msrp/test_head.c tests/unit/msrp/test_uri.c \
 	$(msrp_rig_sources)
-unit_msrp_LDADD = $(UNIT_LIBS) $(MSRP_LIBS)
+unit_msrp_LDADD = $(UNIT_LIBS) $(MSRP_LIBS) $(GNUTLS_LIBS)
 
 ## The same relay tests with the two clients on two workers.
 check_PROGRAMS += unit-msrp-cross
 unit_msrp_cross_SOURCES = tests/unit/msrp/main_cross.c $(msrp_rig_sources)
 unit_msrp_cross_CPPFLAGS = $(AM_CPPFLAGS) -DRIG_WORKERS=2
-unit_msrp_cross_LDADD = $(UNIT_LIBS) $(MSRP_LIBS)
+unit_msrp_cross_LDADD = $(UNIT_LIBS) $(MSRP_LIBS) $(GNUTLS_LIBS)

@@ -78,17 +78,51 @@ void rig_start(struct rig *r, const char *option)
         CHECK_FATAL(worker_init(&r->workers[i], i, &r->next_id) == 0);
         CHECK_FATAL(relay_new(&r->relays[i], r->shared, &r->workers[i], (struct authn *)(void *)r) == 0);
         CHECK_FATAL(addr_from_host(&r->at[i], SV("127.0.0.1"), 0));
-        CHECK_FATAL(listener_new(&r->listeners[i], &r->workers[i], &r->at[i], PORT_TCP, PORT_MSRP) == 0);
+        CHECK_FATAL(listener_new(&r->listeners[i], &r->workers[i], &r->at[i], PORT_TCP | PORT_TLS, PORT_MSRP) == 0);
     }
     buf_fini(&faults);
     snprintf(r->var['E'], RIG_VAR_MAX, "edge.tandem.example:5061");
     snprintf(r->var['N'], RIG_VAR_MAX, "msrp://edge.tandem.example:5061/AAAAAAAAAAAAAAAAAAAAAA;tcp");
 }
 
+struct tlsio_server *rig_identity(struct rig *r, const char *name, const char *san, unsigned flags)
+{
+    struct tlsio_settings set = { .certificate = "", .private_key = "", .priorities = r->conf->tls.priorities,
+                                  .client_certificate = CLIENT_CERT_OPTIONAL };
+    struct buf faults = BUF_INIT;
+    struct tlsio_server **out = &r->identities[r->n_identities++];
+    char certificate[256], key[256], root[256], file[64];
+
+    CHECK_FATAL(r->n_identities <= RIG_IDENTITIES);
+    snprintf(root, sizeof root, "%s", certs_path(r->certs, "ca.pem"));
+    set.ca_file = root;
+    if (san) {
+        certs_issue(r->certs, name, san, flags);
+        snprintf(file, sizeof file, "%s.pem", name);
+        snprintf(certificate, sizeof certificate, "%s", certs_path(r->certs, file));
+        snprintf(file, sizeof file, "%s.key", name);
+        snprintf(key, sizeof key, "%s", certs_path(r->certs, file));
+        set.certificate = certificate;
+        set.private_key = key;
+    }
+    CHECK_FATAL(tlsio_server_new(out, &set, &faults) == 0);
+    return *out;
+}
+
+void rig_start_tls(struct rig *r, const char *option)
+{
+    rig_start(r, option);
+    r->certs = certs_new();
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        r->workers[i].tls = i ? r->identities[0] : rig_identity(r, "edge", "dns:edge.tandem.example", 0);
+}
+
 void rig_stop(struct rig *r)
 {
     for (size_t i = 0; i < r->n_peers; i++) {
         peer_close(&r->peers[i]);
+        tlsio_free(&r->peers[i].tls);
+        buf_fini(&r->peers[i].cipher);
         buf_fini(&r->peers[i].got);
     }
     if (r->listen_fd >= 0)
@@ -104,6 +138,10 @@ void rig_stop(struct rig *r)
         relay_free(&r->relays[i]);
     relay_shared_free(&r->shared);
     conf_free(&r->conf);
+    for (size_t i = 0; i < r->n_identities; i++)
+        tlsio_server_free(&r->identities[i]);
+    if (r->certs)
+        certs_free(&r->certs);
 }
 
 void rig_turn(struct rig *r)
@@ -160,7 +198,7 @@ static struct peer *new_peer(struct rig *r, int fd)
 
     CHECK_FATAL(fd >= 0 && r->n_peers < RIG_PEERS);
     r->n_peers++;
-    *p = (struct peer){ .rig = r, .fd = fd, .got = BUF_INIT };
+    *p = (struct peer){ .rig = r, .fd = fd, .cipher = BUF_INIT, .got = BUF_INIT };
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return p;
 }
@@ -175,6 +213,39 @@ struct peer *rig_peer(struct rig *r)
     rig_turn(r);
     p = new_peer(r, fd);
     p->worker = &r->workers[w];
+    return p;
+}
+
+static void on_cipher(void *arg, const void *p, size_t n)
+{
+    buf_add(&((struct peer *)arg)->cipher, p, n);
+}
+
+static void flush_cipher(struct peer *p)
+{
+    while (p->cipher.n) {
+        ssize_t n = send(p->fd, p->cipher.p, p->cipher.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n <= 0)
+            return;
+        buf_drop_front(&p->cipher, (size_t)n);
+    }
+}
+
+struct peer *rig_peer_tls(struct rig *r, struct tlsio_server *identity)
+{
+    struct peer *p = rig_peer(r);
+
+    CHECK_FATAL(tlsio_dial(&p->tls, identity, "edge.tandem.example", TLSIO_VERIFY_HOST, on_cipher, p) == 0);
+    return p;
+}
+
+struct peer *rig_accept_tls(struct rig *r, struct tlsio_server *identity)
+{
+    struct peer *p = rig_accept(r);
+
+    if (p)
+        CHECK_FATAL(tlsio_accept(&p->tls, identity, on_cipher, p) == 0);
     return p;
 }
 
@@ -223,9 +294,30 @@ void peer_reset(struct peer *p)
 
 /* ---- saying ---- */
 
+static void say_by_tls(struct peer *p, const char *bytes, size_t n)
+{
+    for (int i = 0; i < 2000 && tlsio_state(p->tls) == TLSIO_HANDSHAKING && !p->ended; i++) {
+        rig_turn(p->rig);
+        peer_read(p, 65536);
+    }
+    CHECK_FATAL(tlsio_state(p->tls) == TLSIO_UP);
+    CHECK_FATAL(tlsio_output(p->tls, bytes, n) == 0);
+    for (int i = 0; i < 2000 && p->cipher.n; i++) {
+        flush_cipher(p);
+        rig_turn(p->rig);
+    }
+    CHECK_FATAL(p->cipher.n == 0);
+    rig_turn(p->rig);
+}
+
 void say_bytes(struct peer *p, const void *bytes, size_t n)
 {
     size_t at = 0;
+
+    if (p->tls) {
+        say_by_tls(p, bytes, n);
+        return;
+    }
 
     for (int idle = 0; at < n && idle < 2000;) {
         ssize_t sent = send(p->fd, (const char *)bytes + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -284,15 +376,26 @@ void peer_read(struct peer *p, size_t max)
 {
     char chunk[65536];
 
+    if (p->tls && p->fd >= 0)
+        flush_cipher(p);
     while (p->fd >= 0 && !p->ended && max) {
         ssize_t n = recv(p->fd, chunk, TD_MIN(max, sizeof chunk), MSG_DONTWAIT);
 
         if (n <= 0) {
             p->ended = n == 0 || (errno != EAGAIN && errno != EINTR);
-            return;
+            break;
         }
-        buf_add(&p->got, chunk, (size_t)n);
         max -= (size_t)n;
+        if (!p->tls) {
+            buf_add(&p->got, chunk, (size_t)n);
+            continue;
+        }
+        for (size_t at = 0, used = 0, plain = 1; plain; at += used) {
+            char text[32768];
+
+            plain = tlsio_input(p->tls, chunk + at, (size_t)n - at, &used, text, sizeof text);
+            buf_add(&p->got, text, plain);
+        }
     }
 }
 

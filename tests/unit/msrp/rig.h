@@ -17,7 +17,9 @@
 #include "msrp/relay.h"
 #include "net/conn.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/net/certs.h"
 
 #ifndef RIG_WORKERS
 #define RIG_WORKERS 1
@@ -27,11 +29,13 @@ struct peer {
     struct rig *rig;  /* back */
     struct worker *worker; /* borrowed: of the relay's end; NULL: not known */
     int fd;           /* -1: none */
+    struct tlsio_session *tls; /* owned; NULL: plain */
+    struct buf cipher; /* owned: TLS records still to be written */
     struct buf got;   /* owned: read and not heard yet */
     bool ended;       /* the relay has closed */
 };
 
-enum { RIG_PEERS = 16, RIG_VAR_MAX = 512 };
+enum { RIG_IDENTITIES = 8, RIG_PEERS = 16, RIG_VAR_MAX = 512 };
 
 struct rig {
     struct worker workers[RIG_WORKERS];
@@ -44,6 +48,9 @@ struct rig {
     int listen_fd;               /* of the foreign endpoint F; -1: none */
     struct peer peers[RIG_PEERS];
     size_t n_peers;
+    struct certs *certs;         /* owned; with TLS */
+    struct tlsio_server *identities[RIG_IDENTITIES]; /* owned; the first is the relay's */
+    size_t n_identities;
     char var[128][RIG_VAR_MAX];
     enum authn_verdict verdict;  /* of the next AUTHs */
     bool stale, had_credentials;
@@ -60,7 +67,12 @@ struct heard {
 
 /* option: one more "section.key=value", or NULL. */
 void rig_start(struct rig *r, const char *option);
+/* With TLS, too: the relay has a certificate for edge.tandem.example and asks for those of its clients. */
+void rig_start_tls(struct rig *r, const char *option);
 void rig_stop(struct rig *r);
+
+/* A TLS peer's certificate, as certs_issue() takes it; san NULL: none. Lives as long as the rig. */
+struct tlsio_server *rig_identity(struct rig *r, const char *name, const char *san, unsigned flags);
 
 /* The workers do what there is to do; wait_ms: perhaps waiting a little for it. */
 void rig_turn(struct rig *r);
@@ -75,10 +87,14 @@ size_t rig_longest_queue(struct rig *r);
 
 /* Connect to the relay. */
 struct peer *rig_peer(struct rig *r);
+/* The same by TLS; verified against the relay's name. */
+struct peer *rig_peer_tls(struct rig *r, struct tlsio_server *identity);
 /* Listen as the foreign endpoint %name (msrp, on loopback; receive_buffer 0: the system's). */
 void rig_listen(struct rig *r, char name, int receive_buffer);
 /* Take the connection that the relay has opened to it; NULL: it has opened none. */
 struct peer *rig_accept(struct rig *r);
+/* The same, and be its TLS server. */
+struct peer *rig_accept_tls(struct rig *r, struct tlsio_server *identity);
 void peer_close(struct peer *p);
 void peer_reset(struct peer *p);
 
