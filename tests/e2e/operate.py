@@ -114,9 +114,9 @@ def test_reload_with_new_certificate(w):
 
 def test_reload_under_load(w):
     """ten reloads while messages flow: none lost"""
-    import sip_death
+    import together
     d = w.daemon({"server.workers": "2"})
-    load = sip_death.Load([client.pair(d) for _ in range(4)], 500 / SLOW)
+    load = together.Load([client.pair(d) for _ in range(4)], 500 / SLOW)
     load.run(3.0, [(0.2 * n, d.hup) for n in range(1, 11)])
     assert not load.failed, load.failed[0]
     assert not load.sent, "%d of %d messages did not arrive" % (len(load.sent), load.n)

@@ -229,6 +229,12 @@ class Player:
             raise Mismatch("the handshake failed: %s" % (conn.error or "closed"))
         self._name(words[0], conn)
 
+    def on_has(self, p, words, block):
+        """r1 has certificate HOST: the relay has shown one of that name, as a TLS client."""
+        cert = p.conn.tls.getpeercert() or {}
+        if ("DNS", words[1]) not in cert.get("subjectAltName", ()):
+            raise Mismatch("its certificate: %s" % (cert or "none"))
+
     def on_close(self, p, words, block):
         self._wait(p.conn.is_flushed)
         p.conn.close()
