@@ -84,7 +84,7 @@ def test_kill_of_the_sip_process(w):
         pid = d.sip_pid()
         assert pid, "no SIP process found"
         os.kill(pid, signal.SIGKILL)
-        d.togethers += 1
+        d.sip_deaths += 1
         killed.append((pid, time.monotonic()))
 
     load.run(3.0, [(1.0, kill), (2.0, kill)] if w.all else [(1.0, kill)])
