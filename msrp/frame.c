@@ -22,7 +22,7 @@ bool msrp_tid_is_good(struct sv tid)
     return true;
 }
 
-/* Take a number off the front. False: no digit, or over INT64_MAX: so a position and the octets after it always add up. */
+/* Take a number off the front. False: no digit, or over INT64_MAX, so that positions never wrap. */
 static bool take_number(struct sv *s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -81,8 +81,8 @@ static size_t run_end(const char *p, size_t n, size_t at)
     return at;
 }
 
-/* The first run of seven hyphens or more that begins at or after from (a hyphen before from does not count). Returns its
- * beginning, with *end past it, or n. */
+/* The first run of seven hyphens or more that begins at or after from (a hyphen before from does not count). Returns
+ * its beginning, with *end past it, or n. */
 static size_t find_run(const char *p, size_t n, size_t from, size_t *end)
 {
     size_t i = from;
@@ -282,7 +282,8 @@ static const char *read_start(struct msrp_head *h, struct sv line)
     for (sp = 0; sp < rest.n && ident_class[(uint8_t)rest.p[sp]];)
         sp++;
     word = sv_upto(rest, sp);
-    if (word.n < MSRP_TID_MIN || word.n > MSRP_TID_MAX || ident_class[(uint8_t)word.p[0]] != 2 || (sp < rest.n && rest.p[sp] != ' '))
+    if (word.n < MSRP_TID_MIN || word.n > MSRP_TID_MAX || ident_class[(uint8_t)word.p[0]] != 2 ||
+        (sp < rest.n && rest.p[sp] != ' '))
         return "bad transaction identifier";
     h->tid = word;
     rest = sv_from(rest, sp + 1);
@@ -332,8 +333,9 @@ static void set_once(struct msrp_head *h, struct sv *slot, struct sv value, cons
 /* Header field names are visible ASCII without the colon: 1. */
 static const uint8_t name_class[256] = { ['!' ... '9'] = 1, [';' ... '~'] = 1 };
 
-/* Does this header name read as the given one, of the same length n (6 or more) and in lower case? Among visible characters
- * no other than the two cases of a letter (and the hyphen itself) become letters and hyphens by setting this bit. */
+/* Does this header name read as the given one, of the same length n (6 or more) and in lower case? Among visible
+ * characters no other than the two cases of a letter (and the hyphen itself) become letters and hyphens by setting
+ * this bit. */
 static inline bool is_name(const char *name, const char *lower, size_t n)
 {
     if (n < 8) {
@@ -427,7 +429,7 @@ static bool read_header(struct msrp_head *h, struct sv line)
     return true;
 }
 
-/* The values of SEND and of methods that are none of ours; in a REPORT the two headers have no effect (RFC 4975 s.7.1.2). */
+/* Not for REPORT, in which the two headers have no effect (RFC 4975 s.7.1.2). */
 static void check_reports(struct msrp_head *h)
 {
     if (h->failure_report_text.p) {

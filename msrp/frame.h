@@ -37,7 +37,8 @@ struct msrp_head {
     struct sv paths;         /* the lines To-Path and From-Path as received, CRLFs included */
     struct sv to_path, from_path; /* values */
     struct sv headers;       /* the lines after From-Path, CRLFs included, without the blank line */
-    struct sv message_id, success_report, failure_report_text, content_type, byte_range, status_text, authorization, expires;
+    struct sv message_id, success_report, failure_report_text, content_type, byte_range;
+    struct sv status_text, authorization, expires;
     enum msrp_failure_report failure_report;
     bool wants_success;
     struct msrp_range range;
@@ -45,7 +46,7 @@ struct msrp_head {
     char flag;               /* of a frame without body: + $ # */
     size_t n;                /* bytes of it all: up to the body, or past the end-line */
     const char *fault;       /* well framed but wrong: what is wrong (answer 400). NULL: good */
-    bool order_fault;        /* the two paths are both there but not first (M-FRM-05); to_path or from_path empty: missing */
+    bool order_fault;        /* the two paths are both there but not first (M-FRM-05) */
 };
 
 enum msrp_read { MSRP_MORE, MSRP_DONE, MSRP_BROKEN };
@@ -69,12 +70,12 @@ struct msrp_body {
 
 /* Find the end of a body, or how much of the bytes is body for certain.
  * at_start  the bytes begin right after the blank line (an end-line there means an empty body, M-FRM-15)
- * What is held back (at most MSRP_END_LINE_MAX bytes, from the CRLF on) is whatever could still become an end-line, be it of this tid or of
- * any other: so a line that starts like an end-line is never cut before its flag. */
+ * What is held back (at most MSRP_END_LINE_MAX bytes, from the CRLF on) is whatever could still become an end-line, be
+ * it of this tid or of any other: so a line that starts like an end-line is never cut before its flag. */
 struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_start);
 
-/* Where an end-line with this tid stands in body bytes: the offset of its CRLF (0 for one at the very front when at_start),
- * or SIZE_MAX. For bytes with hyphen_lines only (M-FRM-18). */
+/* Where an end-line with this tid stands in body bytes: the offset of its CRLF (0 for one at the very front when
+ * at_start), or SIZE_MAX. For bytes with hyphen_lines only (M-FRM-18). */
 size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start);
 
 bool msrp_tid_is_good(struct sv tid);

@@ -8,16 +8,17 @@ enum { ALNUM = 1, HEX = 2, USERINFO = 4, HOST = 8, SESSION = 16, VISIBLE = 32 };
 #define ANYWHERE (USERINFO | HOST | SESSION | VISIBLE)
 
 static const uint8_t char_class[256] = {
-    ['"'] = VISIBLE, ['%'] = VISIBLE, ['/'] = SESSION | VISIBLE, [':'] = USERINFO | VISIBLE, ['<'] = VISIBLE, ['>'] = VISIBLE,
-    ['?'] = VISIBLE, ['@'] = VISIBLE, ['['] = VISIBLE, ['\\'] = VISIBLE, [']'] = VISIBLE, ['^'] = VISIBLE, ['`'] = VISIBLE,
+    ['"'] = VISIBLE, ['%'] = VISIBLE, ['<'] = VISIBLE, ['>'] = VISIBLE, ['?'] = VISIBLE, ['@'] = VISIBLE,
+    ['['] = VISIBLE, ['\\'] = VISIBLE, [']'] = VISIBLE, ['^'] = VISIBLE, ['`'] = VISIBLE,
+    ['/'] = SESSION | VISIBLE, [':'] = USERINFO | VISIBLE,
     ['{'] = VISIBLE, ['|'] = VISIBLE, ['}'] = VISIBLE, ['#'] = VISIBLE, [';'] = HOST | VISIBLE,
     ['!'] = USERINFO | HOST | VISIBLE, ['$'] = USERINFO | HOST | VISIBLE, ['&'] = USERINFO | HOST | VISIBLE,
     ['\''] = USERINFO | HOST | VISIBLE, ['('] = USERINFO | HOST | VISIBLE, [')'] = USERINFO | HOST | VISIBLE,
     ['*'] = USERINFO | HOST | VISIBLE, [','] = USERINFO | HOST | VISIBLE,
     ['+'] = USERINFO | HOST | SESSION | VISIBLE, ['='] = USERINFO | HOST | SESSION | VISIBLE,
     ['-'] = ANYWHERE, ['.'] = ANYWHERE, ['_'] = ANYWHERE, ['~'] = ANYWHERE,
-    ['0' ... '9'] = ANYWHERE | ALNUM | HEX, ['A' ... 'F'] = ANYWHERE | ALNUM | HEX, ['a' ... 'f'] = ANYWHERE | ALNUM | HEX,
-    ['G' ... 'Z'] = ANYWHERE | ALNUM, ['g' ... 'z'] = ANYWHERE | ALNUM,
+    ['0' ... '9'] = ANYWHERE | ALNUM | HEX, ['A' ... 'F'] = ANYWHERE | ALNUM | HEX,
+    ['a' ... 'f'] = ANYWHERE | ALNUM | HEX, ['G' ... 'Z'] = ANYWHERE | ALNUM, ['g' ... 'z'] = ANYWHERE | ALNUM,
 };
 
 static bool is_class(char c, uint8_t class)
@@ -126,7 +127,7 @@ bool msrp_uri_parse(struct msrp_uri *u, struct sv text)
         return false;
     if (at < s.n) {
         u->params = sv_from(s, at + 1);
-        for (size_t i = 0; i < u->params.n; i++) /* visible characters; a quoted value would need a space to end a path word */
+        for (size_t i = 0; i < u->params.n; i++)
             if (!is_class(u->params.p[i], VISIBLE))
                 return false;
     }

@@ -1,8 +1,19 @@
-msrp_rig_sources = tests/unit/net/certs.c tests/unit/net/certs.h tests/unit/msrp/rig.c tests/unit/msrp/rig.h tests/unit/msrp/test_failure.c \
-	tests/unit/msrp/test_forward.c tests/unit/msrp/test_relays.c tests/unit/msrp/test_session.c tests/unit/msrp/test_soak.c tests/unit/msrp/test_stream.c
+msrp_rig_sources = \
+	tests/unit/msrp/rig.c tests/unit/msrp/rig.h \
+	tests/unit/msrp/test_failure.c \
+	tests/unit/msrp/test_forward.c \
+	tests/unit/msrp/test_relays.c \
+	tests/unit/msrp/test_session.c \
+	tests/unit/msrp/test_soak.c \
+	tests/unit/msrp/test_stream.c \
+	tests/unit/net/certs.c tests/unit/net/certs.h
 
 check_PROGRAMS += unit-msrp
-unit_msrp_SOURCES = tests/unit/msrp/main.c tests/unit/msrp/test_body.c tests/unit/msrp/test_head.c tests/unit/msrp/test_uri.c \
+unit_msrp_SOURCES = \
+	tests/unit/msrp/main.c \
+	tests/unit/msrp/test_body.c \
+	tests/unit/msrp/test_head.c \
+	tests/unit/msrp/test_uri.c \
 	$(msrp_rig_sources)
 unit_msrp_LDADD = $(UNIT_LIBS) $(MSRP_LIBS) $(GNUTLS_LIBS)
 

@@ -5,7 +5,8 @@ extern const struct suite forward_suite, failure_suite, relays_suite, session_su
 
 int main(int argc, char **argv)
 {
-    const struct suite *const suites[] = { &forward_suite, &failure_suite, &relays_suite, &session_suite, &stream_suite, &soak_suite };
+    const struct suite *const suites[] = { &forward_suite, &failure_suite, &relays_suite,
+                                           &session_suite, &stream_suite,  &soak_suite };
 
     return run_suites("unit-msrp-cross", suites, TD_ARRAY_LEN(suites), argc, argv);
 }

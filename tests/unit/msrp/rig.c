@@ -62,8 +62,9 @@ void authn_cancel(struct authn_req *req)
 
 void rig_start(struct rig *r, const char *option)
 {
-    char *options[] = { (char *)(uintptr_t)"msrp.use_path_addr=edge.tandem.example:5061", (char *)(uintptr_t)"msrp.require_tls=no",
-                        (char *)(uintptr_t)"msrp.forward_to=loopback", (char *)(uintptr_t)option };
+    char *options[] = { (char *)(uintptr_t) "msrp.use_path_addr=edge.tandem.example:5061",
+                        (char *)(uintptr_t) "msrp.require_tls=no", (char *)(uintptr_t) "msrp.forward_to=loopback",
+                        (char *)(uintptr_t)option };
     struct buf faults = BUF_INIT;
 
     memset(r, 0, sizeof *r);
@@ -87,7 +88,9 @@ void rig_start(struct rig *r, const char *option)
 
 struct tlsio_server *rig_identity(struct rig *r, const char *name, const char *san, unsigned flags)
 {
-    struct tlsio_settings set = { .certificate = "", .private_key = "", .priorities = r->conf->tls.priorities,
+    struct tlsio_settings set = { .certificate = "",
+                                  .private_key = "",
+                                  .priorities = r->conf->tls.priorities,
                                   .client_certificate = CLIENT_CERT_OPTIONAL };
     struct buf faults = BUF_INIT;
     struct tlsio_server **out = &r->identities[r->n_identities++];
@@ -362,7 +365,8 @@ void say_auth(struct peer *p, char client, char token)
     struct sv uri;
     char text[300];
 
-    snprintf(text, sizeof text, "MSRP a001auth AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%%c\n-------a001auth$\n", client);
+    snprintf(text, sizeof text, "MSRP a001auth AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%%c\n-------a001auth$\n",
+             client);
     say(p, text);
     CHECK_FATAL(hear(p, &h));
     uri = heard_header(&h, "Use-Path");

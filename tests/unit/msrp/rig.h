@@ -1,14 +1,14 @@
 /* A relay whose loops, clock and peers belong to the test.
  *
- * With RIG_WORKERS 2 (the program unit-msrp-cross) the peers go to two workers in turn, so that every test whose two clients
- * are C and D sees its frames cross from worker to worker; all loops run on the test's thread.
+ * With RIG_WORKERS 2 (the program unit-msrp-cross) the peers go to two workers in turn, so that every test whose two
+ * clients are C and D sees its frames cross from worker to worker; all loops run on the test's thread.
  *
  * The peers are real sockets on loopback; the test plays every one of them. Time is the machine's plus what
  * rig_pass() has added, so a hop timer of 30 s fires in a millisecond. Credentials are not looked at: an AUTH gets
  * the verdict that the test has put into rig.verdict (the digest has its own tests).
  *
- * Frames are written as templates: `\n` stands for CRLF, `%X` for the text of variable X, `%%` for a percent sign. In what is
- * expected a variable 1..9 that has no text yet takes the transaction identifier found there. rig_start() sets
+ * Frames are written as templates: `\n` stands for CRLF, `%X` for the text of variable X, `%%` for a percent sign. In
+ * what is expected a variable 1..9 that has no text yet takes the transaction identifier found there. rig_start() sets
  * E (the authority of the relay) and N (an unused token's URI). */
 #pragma once
 
@@ -26,13 +26,13 @@
 #endif
 
 struct peer {
-    struct rig *rig;  /* back */
+    struct rig *rig; /* back */
     struct worker *worker; /* borrowed: of the relay's end; NULL: not known */
-    int fd;           /* -1: none */
+    int fd; /* -1: none */
     struct tlsio_session *tls; /* owned; NULL: plain */
     struct buf cipher; /* owned: TLS records still to be written */
-    struct buf got;   /* owned: read and not heard yet */
-    bool ended;       /* the relay has closed */
+    struct buf got; /* owned: read and not heard yet */
+    bool ended; /* the relay has closed */
 };
 
 enum { RIG_IDENTITIES = 8, RIG_PEERS = 16, RIG_VAR_MAX = 512 };
@@ -45,14 +45,14 @@ struct rig {
     uint64_t next_id;
     struct conf *conf;
     struct relay_shared *shared;
-    int listen_fd;               /* of the foreign endpoint F; -1: none */
+    int listen_fd; /* of the foreign endpoint F; -1: none */
     struct peer peers[RIG_PEERS];
     size_t n_peers;
-    struct certs *certs;         /* owned; with TLS */
+    struct certs *certs; /* owned; with TLS */
     struct tlsio_server *identities[RIG_IDENTITIES]; /* owned; the first is the relay's */
     size_t n_identities;
     char var[128][RIG_VAR_MAX];
-    enum authn_verdict verdict;  /* of the next AUTHs */
+    enum authn_verdict verdict; /* of the next AUTHs */
     bool stale, had_credentials;
     const char *user;
 };

@@ -23,7 +23,8 @@ static size_t naive_find(const char *p, size_t n, size_t from)
     return n;
 }
 
-/* Where the body ends, by the words of RFC 4975 s.7.1. Returns the body's length and *used past the end-line, or SIZE_MAX. */
+/* Where the body ends, by the words of RFC 4975 s.7.1. Returns the body's length and *used past the end-line, or
+ * SIZE_MAX. */
 static size_t naive_end(const char *p, size_t n, const char *tid, size_t *used)
 {
     char line[64];
@@ -44,8 +45,8 @@ static size_t naive_end(const char *p, size_t n, const char *tid, size_t *used)
     return SIZE_MAX;
 }
 
-/* Streams the bytes through the scan in pieces, from a heap copy of exactly the bytes at hand. Returns the body's length (its
- * bytes in body), or SIZE_MAX when it does not end. */
+/* Streams the bytes through the scan in pieces, from a heap copy of exactly the bytes at hand. Returns the body's
+ * length (its bytes in body), or SIZE_MAX when it does not end. */
 static size_t stream(const char *p, size_t n, const char *tid, size_t piece, char *body, size_t *used, char *flag)
 {
     size_t given = 0, taken = 0, body_n = 0;
@@ -143,11 +144,12 @@ TEST(hyphens_in_random_data_are_found_where_a_simple_search_finds_them)
 TEST(only_seven_hyphens_own_tid_and_a_flag_on_a_line_of_its_own_end_a_body)
 {
     static const char *const body_data[] = {
-        "\r\n------" TID "$\r\n",   "\r\n--------" TID "$\r\n", "\r\n-------" TID "\r\n",   "\r\n-------" TID "!\r\n",
-        "\r\n-------" TID "e$\r\n", "\r\n-------" TID "$$\r\n", "\r\n-------" TID "$ \r\n", "\r\n-------" TID "$\n",
-        "\r\n-------" TID "$\r\r\n", "\r\n-------a1B2.-+%=Z9$\r\n", "\n-------" TID "$\r\n", "\r-------" TID "$\r\n",
-        "\r\n -------" TID "$\r\n", "x-------" TID "$\r\n", "\r\n-------zzzz$\r\n", "\r\n-------" TID "-\r\n",
-        "\r\n-------$\r\n", "\n\r-------" TID "$\r\n",
+        "\r\n------" TID "$\r\n",      "\r\n--------" TID "$\r\n", "\r\n-------" TID "\r\n",
+        "\r\n-------" TID "!\r\n",     "\r\n-------" TID "e$\r\n", "\r\n-------" TID "$$\r\n",
+        "\r\n-------" TID "$ \r\n",    "\r\n-------" TID "$\n",    "\r\n-------" TID "$\r\r\n",
+        "\r\n-------a1B2.-+%=Z9$\r\n", "\n-------" TID "$\r\n",    "\r-------" TID "$\r\n",
+        "\r\n -------" TID "$\r\n",    "x-------" TID "$\r\n",     "\r\n-------zzzz$\r\n",
+        "\r\n-------" TID "-\r\n",     "\r\n-------$\r\n",         "\n\r-------" TID "$\r\n",
     };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(body_data); i++)
@@ -223,8 +225,10 @@ TEST(body_of_every_byte_value_comes_out_unchanged_at_every_split)
 /* M-FRM-17: bytes that look like beginnings of end-lines, cut everywhere, against the words of the RFC. */
 TEST(random_bodies_of_nearly_end_lines_stream_like_they_are_read_whole)
 {
-    static const char *const bits[] = { "\r\n",  "-------", "-",  "abcd", "abc", "$",         "\r",
-                                        "\n",    "x",       "--", "#\r\n", "abcd$\r\n", "\r\n-------", "\r\n-------abcd" };
+    static const char *const bits[] = {
+        "\r\n", "-------", "-",  "abcd",  "abc",       "$",           "\r",
+        "\n",   "x",       "--", "#\r\n", "abcd$\r\n", "\r\n-------", "\r\n-------abcd"
+    };
     char text[600], body[600];
     bool same = true;
     size_t ended = 0;
@@ -253,7 +257,8 @@ TEST(random_bodies_of_nearly_end_lines_stream_like_they_are_read_whole)
 /* M-FRM-18: a line that could be an end-line of some tid is passed on in one piece, so that the clash is seen in it. */
 TEST(clash_is_seen_wherever_the_bytes_are_split)
 {
-    static const char text[] = "some text\r\n-------0123456789abcdefghijklmnopqrstuv$\r\nmore text that follows it for a while";
+    static const char text[] =
+        "some text\r\n-------0123456789abcdefghijklmnopqrstuv$\r\nmore text that follows it for a while";
     struct sv other = SV("0123456789abcdefghijklmnopqrstuv");
     size_t line = 9, decided = 9 + 2 + 7 + 32 + 1;
 
@@ -311,7 +316,8 @@ TEST(nothing_to_scan_gives_nothing)
     CHECK(msrp_body_clash(NULL, 0, SV("zzzz"), true) == SIZE_MAX);
 }
 
-/* Bodies made to cost much: each is scanned once, so a megabyte takes milliseconds; a quadratic scan would take hours. */
+/* Bodies made to cost much: each is scanned once, so a megabyte takes milliseconds; a quadratic scan would take
+ * hours. */
 TEST(hostile_bodies_are_scanned_in_one_pass)
 {
     static const char *const fill[] = { "-", "\r\n", "\r\n-", "------x", "\r\n-------a1b2!", "\r\n--------" };

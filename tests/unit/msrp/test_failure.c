@@ -1,4 +1,5 @@
-/* What a sender learns when something goes wrong: Failure-Report, REPORTs, hop timers (RFC 4975 s.5.3, RFC 4976 s.6.4.1). */
+/* What a sender learns when something goes wrong: Failure-Report, REPORTs, hop timers (RFC 4975 s.5.3, RFC 4976
+ * s.6.4.1). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +17,10 @@ static struct peer *c, *d, *f; /* clients with the tokens U and V; the foreign e
 static const struct column {
     const char *header;
     bool yes, partial, no;
-} columns[] = { { "", true, false, false }, { "Failure-Report: yes\n", true, false, false },
-                { "Failure-Report: partial\n", false, true, false }, { "Failure-Report: no\n", false, false, true } };
+} columns[] = { { "", true, false, false },
+                { "Failure-Report: yes\n", true, false, false },
+                { "Failure-Report: partial\n", false, true, false },
+                { "Failure-Report: no\n", false, false, true } };
 
 static void start(int receive_buffer)
 {
@@ -37,8 +40,11 @@ static void send_hello(const char *more)
 {
     char text[400];
 
-    snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%sByte-Range: 1-5/5\nContent-Type: a/b\n\nhello\n"
-                                "-------b001send$\n", more);
+    snprintf(text, sizeof text,
+             "MSRP b001send SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%sByte-Range: "
+             "1-5/5\nContent-Type: a/b\n\nhello\n"
+             "-------b001send$\n",
+             more);
     say(c, text);
 }
 
@@ -48,8 +54,11 @@ static void expect_hello(const char *more)
 
     f = rig_accept(&r);
     CHECK_FATAL(f != NULL);
-    snprintf(text, sizeof text, "MSRP %%1 SEND\nTo-Path: %%F\nFrom-Path: %%U %%C\nMessage-ID: m-0001\n%sByte-Range: 1-5/5\nContent-Type: a/b\n\nhello\n"
-                                "-------%%1$\n", more);
+    snprintf(text, sizeof text,
+             "MSRP %%1 SEND\nTo-Path: %%F\nFrom-Path: %%U %%C\nMessage-ID: m-0001\n%sByte-Range: 1-5/5\nContent-Type: "
+             "a/b\n\nhello\n"
+             "-------%%1$\n",
+             more);
     EXPECT(f, text);
 }
 
@@ -66,7 +75,10 @@ static void expect_report(bool wanted, const char *status)
 {
     char text[400];
 
-    snprintf(text, sizeof text, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 %s\n-------%%2$\n", status);
+    snprintf(text, sizeof text,
+             "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+             "%s\n-------%%2$\n",
+             status);
     if (wanted)
         EXPECT(c, text);
     EXPECT_NOTHING(c);
@@ -95,7 +107,9 @@ TEST(rejected_chunk_is_an_error_response_unless_nobody_wants_to_know)
         char text[400];
 
         start(0);
-        snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%N %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%s-------b001send$\n", columns[i].header);
+        snprintf(text, sizeof text,
+                 "MSRP b001send SEND\nTo-Path: %%N %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%s-------b001send$\n",
+                 columns[i].header);
         say(c, text);
         if (!columns[i].no)
             EXPECT(c, "MSRP b001send 481 No such session\nTo-Path: %C\nFrom-Path: %N\n-------b001send$\n");
@@ -188,7 +202,9 @@ TEST(next_hop_lost_in_the_middle_of_a_chunk_is_408)
 
         CHECK_FATAL(body != NULL);
         start(0);
-        snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%sByte-Range: 1-*/9000\nContent-Type: a/b\n\n",
+        snprintf(text, sizeof text,
+                 "MSRP b001send SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%sByte-Range: "
+                 "1-*/9000\nContent-Type: a/b\n\n",
                  columns[i].header);
         say(c, text);
         say_bytes(c, body, 5000);
@@ -197,7 +213,8 @@ TEST(next_hop_lost_in_the_middle_of_a_chunk_is_408)
         CHECK(hear_rest(f).n > 5000);
         peer_reset(f);
         if (!columns[i].no)
-            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5000/9000\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
+            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: "
+                      "1-5000/9000\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
         EXPECT_NOTHING(c);
         say_bytes(c, body, 4000); /* the rest has nowhere to go and is read over */
         say(c, "\n-------b001send$\n");
@@ -254,8 +271,8 @@ TEST(every_three_digit_code_but_2xx_is_a_failure)
 {
     static const struct {
         const char *response, *status;
-    } rows[] = { { "200 OK", NULL },     { "204", NULL },         { "299 Fine", NULL }, { "199 x", "199 x" },
-                 { "300 x", "300 x" },   { "606 Odd", "606 Odd" }, { "999", "999" },     { "000 zero", "000 zero" } };
+    } rows[] = { { "200 OK", NULL },   { "204", NULL },          { "299 Fine", NULL }, { "199 x", "199 x" },
+                 { "300 x", "300 x" }, { "606 Odd", "606 Odd" }, { "999", "999" },     { "000 zero", "000 zero" } };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         char text[300];
@@ -278,7 +295,8 @@ TEST(comment_copied_into_a_report_is_printable_utf_8_of_128_octets_at_most)
         const char *comment, *copied;
         int fill;
     } rows[] = { { "a\tb", "ab", 0 },
-                 { "\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", 0 },
+                 { "\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80",
+                   0 },
                  { "x", "x", 127 },
                  { "xy", "x", 127 },
                  { "\xc3\xa9", "", 127 }, /* not cut in two */
@@ -294,7 +312,8 @@ TEST(comment_copied_into_a_report_is_printable_utf_8_of_128_octets_at_most)
         send_hello("");
         expect_ok(&columns[0]);
         expect_hello("");
-        snprintf(text, sizeof text, "MSRP %%1 415 %s%s\nTo-Path: %%U\nFrom-Path: %%F\n-------%%1$\n", fill, rows[i].comment);
+        snprintf(text, sizeof text, "MSRP %%1 415 %s%s\nTo-Path: %%U\nFrom-Path: %%F\n-------%%1$\n", fill,
+                 rows[i].comment);
         say(f, text);
         snprintf(text, sizeof text, "415 %s%s", fill, rows[i].copied);
         expect_report(true, text);
@@ -309,8 +328,10 @@ TEST(success_report_passes_back_though_nobody_wants_failures)
     send_hello("Failure-Report: no\nSuccess-Report: yes\n");
     expect_hello("Failure-Report: no\nSuccess-Report: yes\n");
     EXPECT_NOTHING(c);
-    say(f, "MSRP f9report REPORT\nTo-Path: %U %C\nFrom-Path: %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------f9report$\n");
-    EXPECT(c, "MSRP %3 REPORT\nTo-Path: %C\nFrom-Path: %U %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------%3$\n");
+    say(f, "MSRP f9report REPORT\nTo-Path: %U %C\nFrom-Path: %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+           "200 OK\n-------f9report$\n");
+    EXPECT(c, "MSRP %3 REPORT\nTo-Path: %C\nFrom-Path: %U %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 "
+              "OK\n-------%3$\n");
     EXPECT_NOTHING(f);
     rig_stop(&r);
 }
@@ -321,7 +342,8 @@ TEST(nothing_is_reported_about_what_is_not_a_send)
     start(0);
     close(r.listen_fd);
     r.listen_fd = -1;
-    say(c, "MSRP b002rprt REPORT\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------b002rprt$\n");
+    say(c, "MSRP b002rprt REPORT\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+           "200 OK\n-------b002rprt$\n");
     say(c, "MSRP b003nick NICKNAME\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------b003nick$\n");
     rig_pass(&r, 40000);
     EXPECT_NOTHING(c);
@@ -332,11 +354,16 @@ TEST(nothing_is_reported_about_what_is_not_a_send)
 TEST(report_goes_to_the_sender_as_his_own_paths_say)
 {
     start(0);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: a/b\n\nhello\n-------b001send$\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+           "a/b\n\nhello\n-------b001send$\n");
     EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
-    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: a/b\n\nhello\n-------%1$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+              "a/b\n\nhello\n-------%1$\n");
     rig_pass(&r, 31000);
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
+    EXPECT(
+        c,
+        "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 " TIMED_OUT
+        "\n-------%2$\n");
     CHECK(strcmp(r.var['1'], r.var['2']) != 0);
     rig_stop(&r);
 }
@@ -345,11 +372,14 @@ TEST(report_goes_to_the_sender_as_his_own_paths_say)
 TEST(report_tells_the_octets_that_came_not_those_that_were_announced)
 {
     start(0);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 11-100/100\nContent-Type: a/b\n\nhello\n-------b001send+\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: "
+           "11-100/100\nContent-Type: a/b\n\nhello\n-------b001send+\n");
     EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
-    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: 11-100/100\nContent-Type: a/b\n\nhello\n-------%1+\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: "
+              "11-100/100\nContent-Type: a/b\n\nhello\n-------%1+\n");
     say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 11-15/100\nStatus: 000 413 Stop\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 11-15/100\nStatus: 000 "
+              "413 Stop\n-------%2$\n");
     rig_stop(&r);
 }
 
@@ -358,20 +388,27 @@ TEST(report_on_a_send_without_byte_range_or_body)
 {
     static const struct {
         const char *more, *range;
-    } rows[] = { { "", "1-0/0" }, { "Byte-Range: 1-0/0\n", "1-0/0" }, { "Content-Type: a/b\n\nhello\n", "1-5/*" },
-                 { "Byte-Range: 1-*/*\nContent-Type: a/b\n\nhello\n", "1-5/*" }, { "Byte-Range: 6-*/10\nContent-Type: a/b\n\nhello\n", "6-10/10" } };
+    } rows[] = { { "", "1-0/0" },
+                 { "Byte-Range: 1-0/0\n", "1-0/0" },
+                 { "Content-Type: a/b\n\nhello\n", "1-5/*" },
+                 { "Byte-Range: 1-*/*\nContent-Type: a/b\n\nhello\n", "1-5/*" },
+                 { "Byte-Range: 6-*/10\nContent-Type: a/b\n\nhello\n", "6-10/10" } };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         struct heard h;
         char text[400];
 
         start(0);
-        snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0001\n%s-------b001send$\n", rows[i].more);
+        snprintf(text, sizeof text,
+                 "MSRP b001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0001\n%s-------b001send$\n",
+                 rows[i].more);
         say(c, text);
         EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
         CHECK_FATAL(hear(d, &h));
         rig_pass(&r, 31000);
-        snprintf(text, sizeof text, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\nByte-Range: %s\nStatus: 000 " TIMED_OUT "\n-------%%2$\n",
+        snprintf(text, sizeof text,
+                 "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\nByte-Range: %s\nStatus: "
+                 "000 " TIMED_OUT "\n-------%%2$\n",
                  rows[i].range);
         EXPECT(c, text);
         rig_stop(&r);
@@ -382,8 +419,11 @@ TEST(report_on_a_send_without_byte_range_or_body)
 TEST(report_for_a_sender_who_is_gone_is_dropped)
 {
     start(0);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nContent-Type: a/b\n\nhello\n-------b001send$\n");
-    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nContent-Type: a/b\n\nhello\n-------%1$\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nContent-Type: "
+           "a/b\n\nhello\n-------b001send$\n");
+    EXPECT(
+        d,
+        "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nContent-Type: a/b\n\nhello\n-------%1$\n");
     peer_close(c);
     say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     rig_pass(&r, 31000);
@@ -402,7 +442,8 @@ TEST(hop_timer_runs_from_the_last_octet_written)
 
     CHECK_FATAL(body != NULL);
     start(4096);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/12582912\nContent-Type: a/b\n\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: "
+           "1-*/12582912\nContent-Type: a/b\n\n");
     for (int idle = 0; sent < SIZE && idle < 50;) { /* until the relay takes no more */
         ssize_t n = send(c->fd, body + sent, TD_MIN(SIZE - sent, (size_t)65536), MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -432,7 +473,8 @@ TEST(hop_timer_runs_from_the_last_octet_written)
     rig_pass(&r, 29000);
     EXPECT_NOTHING(c);
     rig_pass(&r, 2000);
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-12582912/12582912\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: "
+              "1-12582912/12582912\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
     rig_stop(&r);
     free(body);
 }
@@ -445,9 +487,11 @@ TEST(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range)
 
     memset(body, 'x', sizeof body);
     start(0);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 101-*/9100\nContent-Type: a/b\n\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: "
+           "101-*/9100\nContent-Type: a/b\n\n");
     say_bytes(c, body, 3000);
-    say(d, "MSRP b002send SEND\nTo-Path: %N %C\nFrom-Path: %D\nMessage-ID: m-0002\n-------b002send$\n"); /* its 481 interrupts */
+    /* the 481 on this one interrupts */
+    say(d, "MSRP b002send SEND\nTo-Path: %N %C\nFrom-Path: %D\nMessage-ID: m-0002\n-------b002send$\n");
     CHECK_FATAL(hear(d, &h));
     CHECK(h.flag == '+' && h.body.n == 3000 && sv_eq(heard_header(&h, "Byte-Range"), SV("101-*/9100")));
     EXPECT(d, "MSRP b002send 481 No such session\nTo-Path: %D\nFrom-Path: %N\n-------b002send$\n");
@@ -460,11 +504,13 @@ TEST(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range)
     rig_pass(&r, 9000);
     EXPECT_NOTHING(c);
     rig_pass(&r, 2000);
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 101-3100/9100\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 101-3100/9100\nStatus: "
+              "000 " TIMED_OUT "\n-------%2$\n");
     rig_pass(&r, 17000);
     EXPECT_NOTHING(c);
     rig_pass(&r, 3000);
-    EXPECT(c, "MSRP %3 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 3101-9100/9100\nStatus: 000 " TIMED_OUT "\n-------%3$\n");
+    EXPECT(c, "MSRP %3 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 3101-9100/9100\nStatus: "
+              "000 " TIMED_OUT "\n-------%3$\n");
     rig_stop(&r);
 }
 
@@ -476,7 +522,9 @@ TEST(transactions_with_a_silent_sink_are_forgotten_after_30_seconds)
 
     start(0);
     for (int i = 0; i < N; i++) {
-        buf_printf(&burst, "MSRP t%05dsend SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%05d\r\nFailure-Report: partial\r\n-------t%05dsend$\r\n",
+        buf_printf(&burst,
+                   "MSRP t%05dsend SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%05d\r\nFailure-Report: "
+                   "partial\r\n-------t%05dsend$\r\n",
                    i, r.var['U'], r.var['V'], r.var['D'], r.var['C'], i, i);
         if (burst.n > 60000 || i == N - 1) {
             say_bytes(c, burst.p, burst.n);
@@ -496,10 +544,8 @@ TEST(transactions_with_a_silent_sink_are_forgotten_after_30_seconds)
 SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next_hops_200_is_consumed),
       TEST_ROW(rejected_chunk_is_an_error_response_unless_nobody_wants_to_know),
       TEST_ROW(next_hop_that_cannot_be_connected_is_408), TEST_ROW(address_that_must_not_be_dialled_is_403),
-      TEST_ROW(name_found_to_be_forbidden_later_is_a_403_report),
-      TEST_ROW(report_never_overtakes_the_response),
-      TEST_ROW(next_hop_lost_before_its_answer_is_408_at_once),
-      TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_408),
+      TEST_ROW(name_found_to_be_forbidden_later_is_a_403_report), TEST_ROW(report_never_overtakes_the_response),
+      TEST_ROW(next_hop_lost_before_its_answer_is_408_at_once), TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_408),
       TEST_ROW(error_response_of_the_next_hop_becomes_a_report), TEST_ROW(silent_next_hop_is_408_after_30_seconds),
       TEST_ROW(every_three_digit_code_but_2xx_is_a_failure),
       TEST_ROW(comment_copied_into_a_report_is_printable_utf_8_of_128_octets_at_most),

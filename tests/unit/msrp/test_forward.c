@@ -81,7 +81,8 @@ TEST(two_tokens_in_a_row_are_resolved_inside)
     EXPECT(c, "MSRP %2 SEND\nTo-Path: %C\nFrom-Path: %U %V %D\n" HELLO "-------%2$\n");
     /* Variant of X-12: a failure comes with both tokens in its From-Path. */
     say(c, "MSRP %2 413 Stop\nTo-Path: %U\nFrom-Path: %C\n-------%2$\n");
-    EXPECT(d, "MSRP %3 REPORT\nTo-Path: %D\nFrom-Path: %V %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 Stop\n-------%3$\n");
+    EXPECT(d, "MSRP %3 REPORT\nTo-Path: %D\nFrom-Path: %V %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 "
+              "Stop\n-------%3$\n");
     rig_stop(&r);
 }
 
@@ -103,7 +104,8 @@ TEST(paths_that_go_round_in_circles_are_refused)
     {
         char text[2400];
 
-        snprintf(text, sizeof text, "MSRP l004send SEND\nTo-Path: %s\nFrom-Path: %%C\n" HELLO "-------l004send$\n", path.p);
+        snprintf(text, sizeof text, "MSRP l004send SEND\nTo-Path: %s\nFrom-Path: %%C\n" HELLO "-------l004send$\n",
+                 path.p);
         say(c, text);
         buf_fini(&path);
     }
@@ -120,7 +122,9 @@ TEST(request_for_another_relay_closes_the_connection_without_a_word)
 
     say(x, "MSRP k002send SEND\nTo-Path: %F\nFrom-Path: msrp://x.invalid:9/x;tcp\n" HELLO "-------k002send$\n");
     EXPECT_END(x);
-    say(y, "MSRP k002send SEND\nTo-Path: msrp://other.invalid:5061/A;tcp %F\nFrom-Path: msrp://x.invalid:9/x;tcp\n" HELLO "-------k002send$\n");
+    say(y,
+        "MSRP k002send SEND\nTo-Path: msrp://other.invalid:5061/A;tcp %F\nFrom-Path: msrp://x.invalid:9/x;tcp\n" HELLO
+        "-------k002send$\n");
     EXPECT_END(y);
     CHECK(rig_accept(&r) == NULL);
     EXPECT_NOTHING(c);
@@ -145,8 +149,10 @@ TEST(unknown_token_is_481_unless_nobody_wants_to_know)
     say(x, "MSRP k003send SEND\nTo-Path: msrp://%E;tcp %C\nFrom-Path: %F\n" HELLO "-------k003send$\n");
     EXPECT(x, "MSRP k003send 481 No such session\nTo-Path: %F\nFrom-Path: msrp://%E;tcp\n-------k003send$\n");
     say(x, "MSRP k004send SEND\nTo-Path: %N %C\nFrom-Path: %F\nFailure-Report: no\n" HELLO "-------k004send$\n");
-    say(x, "MSRP k005rprt REPORT\nTo-Path: %N %C\nFrom-Path: %F\nMessage-ID: m-1\nMessage-ID: m-1\nStatus: 000 200 OK\n-------k005rprt$\n");
-    say(x, "MSRP k006rprt REPORT\nTo-Path: %N %C\nFrom-Path: %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------k006rprt$\n");
+    say(x, "MSRP k005rprt REPORT\nTo-Path: %N %C\nFrom-Path: %F\nMessage-ID: m-1\nMessage-ID: m-1\nStatus: 000 200 "
+           "OK\n-------k005rprt$\n");
+    say(x, "MSRP k006rprt REPORT\nTo-Path: %N %C\nFrom-Path: %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+           "200 OK\n-------k006rprt$\n");
     EXPECT_NOTHING(x);
     say(x, "MSRP k007nick NICKNAME\nTo-Path: %N %C\nFrom-Path: %F\n-------k007nick$\n");
     EXPECT(x, "MSRP k007nick 481 No such session\nTo-Path: %F\nFrom-Path: %N\n-------k007nick$\n");
@@ -163,7 +169,8 @@ TEST(knowing_a_token_does_not_open_the_relay)
     EXPECT(x, "MSRP k003send 403 Forbidden\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U\n-------k003send$\n");
     say(x, "MSRP k004send SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HELLO "-------k004send$\n"); /* in the owner's name */
     EXPECT(x, "MSRP k004send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------k004send$\n");
-    say(x, "MSRP k005rprt REPORT\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nStatus: 000 200 OK\n-------k005rprt$\n");
+    say(x, "MSRP k005rprt REPORT\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nStatus: 000 200 "
+           "OK\n-------k005rprt$\n");
     EXPECT_NOTHING(x);
     CHECK(rig_accept(&r) == NULL);
     EXPECT_NOTHING(c);
@@ -175,10 +182,12 @@ TEST(relay_without_a_certificate_is_refused)
 {
     struct peer *c = start(NULL), *x = rig_peer(&r);
 
-    say(x, "MSRP k006send SEND\nTo-Path: %U %C\nFrom-Path: msrp://r.invalid:2855/r;tcp %F\n" HELLO "-------k006send$\n");
+    say(x,
+        "MSRP k006send SEND\nTo-Path: %U %C\nFrom-Path: msrp://r.invalid:2855/r;tcp %F\n" HELLO "-------k006send$\n");
     EXPECT(x, "MSRP k006send 403 Forbidden\nTo-Path: msrp://r.invalid:2855/r;tcp\nFrom-Path: %U\n-------k006send$\n");
     say(x, "MSRP k007nick NICKNAME\nTo-Path: %U %C\nFrom-Path: msrp://r.invalid:2855/r;tcp %F\n-------k007nick$\n");
-    EXPECT(x, "MSRP k007nick 403 Forbidden\nTo-Path: msrp://r.invalid:2855/r;tcp %F\nFrom-Path: %U\n-------k007nick$\n");
+    EXPECT(x,
+           "MSRP k007nick 403 Forbidden\nTo-Path: msrp://r.invalid:2855/r;tcp %F\nFrom-Path: %U\n-------k007nick$\n");
     EXPECT_NOTHING(c);
     rig_stop(&r);
 }
@@ -205,16 +214,20 @@ TEST(keep_alive_to_the_own_token_is_answered_and_nothing_else_ends_here)
 
     say(c, "MSRP p001send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\n-------p001send$\n");
     EXPECT(c, "MSRP p001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------p001send$\n");
-    say(c, "MSRP p002send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: no\n-------p002send$\n");
-    say(c, "MSRP p003send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: partial\n-------p003send$\n");
+    say(c,
+        "MSRP p002send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: no\n-------p002send$\n");
+    say(c, "MSRP p003send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: "
+           "partial\n-------p003send$\n");
     EXPECT_NOTHING(c);
     say(c, "MSRP p004send SEND\nTo-Path: %U\nFrom-Path: %C\n" HELLO "-------p004send$\n");
     EXPECT(c, "MSRP p004send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------p004send$\n");
-    say(c, "MSRP p005rprt REPORT\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nStatus: 000 200 OK\n-------p005rprt$\n");
+    say(c,
+        "MSRP p005rprt REPORT\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\nStatus: 000 200 OK\n-------p005rprt$\n");
     EXPECT_NOTHING(c);
     say(c, "MSRP p006frob FROB\nTo-Path: %U\nFrom-Path: %C\n-------p006frob$\n");
     EXPECT(c, "MSRP p006frob 501 Not implemented\nTo-Path: %C\nFrom-Path: %U\n-------p006frob$\n");
-    say(x, "MSRP p007send SEND\nTo-Path: %U\nFrom-Path: %F\nMessage-ID: m-0001\n-------p007send$\n"); /* not the owner */
+    say(x,
+        "MSRP p007send SEND\nTo-Path: %U\nFrom-Path: %F\nMessage-ID: m-0001\n-------p007send$\n"); /* not the owner */
     EXPECT(x, "MSRP p007send 481 No such session\nTo-Path: %F\nFrom-Path: %U\n-------p007send$\n");
     EXPECT_NOTHING(c);
     rig_stop(&r);
@@ -257,10 +270,14 @@ TEST(everything_but_paths_and_identifier_is_forwarded_byte_for_byte)
 {
     struct peer *c, *d = start_two(&c, NULL);
 
-    say(c, "MSRP r001send SEND\nto-path:\t %U %V %D\nFROM-PATH:%C\nx-foo:bar\nMessage-ID:   m-0001\nX-Empty:\nX-Foo: \xe2\x82\xac\n"
-           "Success-Report:  YES\nByte-Range:  1-5/5\nContent-Disposition: inline\nContent-Type:text/plain;x=\"y\"\n\nhello\n-------r001send$\n");
-    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nx-foo:bar\nMessage-ID:   m-0001\nX-Empty:\nX-Foo: \xe2\x82\xac\n"
-              "Success-Report:  YES\nByte-Range:  1-5/5\nContent-Disposition: inline\nContent-Type:text/plain;x=\"y\"\n\nhello\n-------%1$\n");
+    say(c, "MSRP r001send SEND\nto-path:\t %U %V %D\nFROM-PATH:%C\nx-foo:bar\nMessage-ID:   m-0001\nX-Empty:\nX-Foo: "
+           "\xe2\x82\xac\n"
+           "Success-Report:  YES\nByte-Range:  1-5/5\nContent-Disposition: "
+           "inline\nContent-Type:text/plain;x=\"y\"\n\nhello\n-------r001send$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nx-foo:bar\nMessage-ID:   m-0001\nX-Empty:\nX-Foo: "
+              "\xe2\x82\xac\n"
+              "Success-Report:  YES\nByte-Range:  1-5/5\nContent-Disposition: "
+              "inline\nContent-Type:text/plain;x=\"y\"\n\nhello\n-------%1$\n");
     EXPECT(c, "MSRP r001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------r001send$\n");
     rig_stop(&r);
 }
@@ -272,21 +289,29 @@ TEST(bodiless_and_empty_messages_stay_what_they_are)
 
     say(c, "MSRP s001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------s001send$\n");
     EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
-    say(c, "MSRP s002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nByte-Range: 1-0/0\nContent-Type: text/plain\n\n\n-------s002send$\n");
-    EXPECT(d, "MSRP %2 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0002\nByte-Range: 1-0/0\nContent-Type: text/plain\n\n\n-------%2$\n");
-    say(c, "MSRP s003send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0003\nContent-Type: text/plain\n\n-------s003send$\n");
-    EXPECT(d, "MSRP %3 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0003\nContent-Type: text/plain\n\n\n-------%3$\n");
-    say(c, "MSRP s004send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0004\nContent-Type: text/plain\n\nx\n-------s004send+\n");
-    EXPECT(d, "MSRP %4 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nContent-Type: text/plain\n\nx\n-------%4+\n");
+    say(c, "MSRP s002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nByte-Range: 1-0/0\nContent-Type: "
+           "text/plain\n\n\n-------s002send$\n");
+    EXPECT(d, "MSRP %2 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0002\nByte-Range: 1-0/0\nContent-Type: "
+              "text/plain\n\n\n-------%2$\n");
+    say(c, "MSRP s003send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0003\nContent-Type: "
+           "text/plain\n\n-------s003send$\n");
+    EXPECT(d, "MSRP %3 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0003\nContent-Type: "
+              "text/plain\n\n\n-------%3$\n");
+    say(c, "MSRP s004send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0004\nContent-Type: "
+           "text/plain\n\nx\n-------s004send+\n");
+    EXPECT(d, "MSRP %4 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nContent-Type: "
+              "text/plain\n\nx\n-------%4+\n");
     rig_stop(&r);
 }
 
 /* M-FRM-17: one octet per segment, and all in one. */
 TEST(split_of_the_stream_does_not_show_downstream)
 {
-    static const char frames[] = "MSRP t001send SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-0001\r\nByte-Range: 1-22/22\r\nContent-Type: "
+    static const char frames[] = "MSRP t001send SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: "
+                                 "m-0001\r\nByte-Range: 1-22/22\r\nContent-Type: "
                                  "text/plain\r\n\r\n-------t001send-\r\nab\r\n\r\n-------t001send$\r\n"
-                                 "MSRP t002rprt REPORT\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-0002\r\nStatus: 000 200 OK\r\n-------t002rprt$\r\n";
+                                 "MSRP t002rprt REPORT\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: "
+                                 "m-0002\r\nStatus: 000 200 OK\r\n-------t002rprt$\r\n";
     struct peer *c, *d = start_two(&c, NULL);
     char text[2000];
     const char *u = r.var['U'], *v = r.var['V'], *dd = r.var['D'], *cc = r.var['C'];
@@ -297,9 +322,12 @@ TEST(split_of_the_stream_does_not_show_downstream)
         for (int at = 0; at < n; at += piece)
             say_bytes(c, text + at, (size_t)TD_MIN(piece, n - at));
         EXPECT(c, "MSRP t001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------t001send$\n");
-        EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: 1-22/22\nContent-Type: text/plain\n\n"
+        EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: "
+                  "1-22/22\nContent-Type: text/plain\n\n"
                   "-------t001send-\nab\n\n-------%1$\n");
-        EXPECT(d, "MSRP %2 REPORT\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0002\nStatus: 000 200 OK\n-------%2$\n");
+        EXPECT(
+            d,
+            "MSRP %2 REPORT\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0002\nStatus: 000 200 OK\n-------%2$\n");
         say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     }
     rig_stop(&r);
@@ -314,7 +342,9 @@ TEST(a_thousand_sends_in_one_burst_get_their_answers_in_order)
     bool same = true;
 
     for (int i = 0; i < 1000; i++)
-        buf_printf(&burst, "MSRP t%03dsend SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%04d\r\nContent-Type: a/b\r\n\r\n%d\r\n-------t%03dsend$\r\n",
+        buf_printf(&burst,
+                   "MSRP t%03dsend SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%04d\r\nContent-Type: "
+                   "a/b\r\n\r\n%d\r\n-------t%03dsend$\r\n",
                    i, r.var['U'], r.var['V'], r.var['D'], r.var['C'], i, i, i);
     say_bytes(c, burst.p, burst.n);
     for (int i = 0; i < 1000; i++) {
@@ -335,14 +365,18 @@ TEST(a_thousand_sends_in_one_burst_get_their_answers_in_order)
 /* M-FRM-20, M-FRM-21, M-HDR-04, M-HDR-06, M-CHK-16, X-11f */
 TEST(broken_but_framed_request_is_400_and_the_connection_goes_on)
 {
-    static const char *const bad[] = { "Byte-Range: 1-5/5\nContent-Type: text/plain\n\nhello\n", "Message-ID: m-0001\nByte-Range: 0-5/5\nContent-Type: a/b\n\nhello\n",
-                                       "Message-ID: m-0001\nFailure-Report: maybe\n", "Message-ID: m-0001\nByte-Range: 1-*/99999999999999999999\n",
-                                       "Message-ID: m-0001\nMessage-ID: m-0001\n", "Message-ID: m-0001\n\nno type\n" };
+    static const char *const bad[] = { "Byte-Range: 1-5/5\nContent-Type: text/plain\n\nhello\n",
+                                       "Message-ID: m-0001\nByte-Range: 0-5/5\nContent-Type: a/b\n\nhello\n",
+                                       "Message-ID: m-0001\nFailure-Report: maybe\n",
+                                       "Message-ID: m-0001\nByte-Range: 1-*/99999999999999999999\n",
+                                       "Message-ID: m-0001\nMessage-ID: m-0001\n",
+                                       "Message-ID: m-0001\n\nno type\n" };
     struct peer *c, *d = start_two(&c, NULL);
     char text[600];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
-        snprintf(text, sizeof text, "MSRP z001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\n%s-------z001send$\n", bad[i]);
+        snprintf(text, sizeof text, "MSRP z001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\n%s-------z001send$\n",
+                 bad[i]);
         say(c, text);
         EXPECT(c, "MSRP z001send 400 Bad Request\nTo-Path: %C\nFrom-Path: %U\n-------z001send$\n");
     }
@@ -450,7 +484,8 @@ TEST(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives)
     rig_stop(&r);
 }
 
-/* M-CON-07, M-CON-10: the binding dies with its connection, the token does not, and a new one is found wherever it is. */
+/* M-CON-07, M-CON-10: the binding dies with its connection, the token does not, and a new one is found wherever it
+ * is. */
 TEST(foreign_endpoint_that_comes_back_by_another_connection_is_found_there)
 {
     struct peer *c = start(NULL), *x;
@@ -460,9 +495,11 @@ TEST(foreign_endpoint_that_comes_back_by_another_connection_is_found_there)
     for (int i = 0; i < 4; i++) {
         r.var['1'][0] = r.var['2'][0] = '\0';
         x = rig_peer(&r);
-        say(x, "MSRP g001send SEND\nTo-Path: %U %C\nFrom-Path: %G\nMessage-ID: m-0001\nFailure-Report: no\n-------g001send$\n");
+        say(x, "MSRP g001send SEND\nTo-Path: %U %C\nFrom-Path: %G\nMessage-ID: m-0001\nFailure-Report: "
+               "no\n-------g001send$\n");
         EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %G\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
-        snprintf(text, sizeof text, "MSRP g%03dsend SEND\nTo-Path: %%U %%G\nFrom-Path: %%C\n" HELLO "-------g%03dsend$\n", i, i);
+        snprintf(text, sizeof text,
+                 "MSRP g%03dsend SEND\nTo-Path: %%U %%G\nFrom-Path: %%C\n" HELLO "-------g%03dsend$\n", i, i);
         say(c, text);
         snprintf(text, sizeof text, "MSRP g%03dsend 200 OK\nTo-Path: %%C\nFrom-Path: %%U\n-------g%03dsend$\n", i, i);
         EXPECT(c, text);
@@ -482,15 +519,18 @@ TEST(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it)
 
     for (int i = 0; i < 3; i++) {
         memset(r.var['1'], 0, 2 * RIG_VAR_MAX);
-        say(c, "MSRP h001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: no\n-------h001send$\n");
+        say(c, "MSRP h001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: "
+               "no\n-------h001send$\n");
         f = rig_accept(&r);
         CHECK_FATAL(f != NULL);
         EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
-        say(d, "MSRP h002send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0002\nFailure-Report: no\n-------h002send$\n");
+        say(d, "MSRP h002send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0002\nFailure-Report: "
+               "no\n-------h002send$\n");
         EXPECT(f, "MSRP %2 SEND\nTo-Path: %F\nFrom-Path: %V %D\nMessage-ID: m-0002\nFailure-Report: no\n-------%2$\n");
         peer_close(f);
         r.var['1'][0] = '\0';
-        say(d, "MSRP h003send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0003\nFailure-Report: no\n-------h003send$\n");
+        say(d, "MSRP h003send SEND\nTo-Path: %V %F\nFrom-Path: %D\nMessage-ID: m-0003\nFailure-Report: "
+               "no\n-------h003send$\n");
         f = rig_accept(&r);
         CHECK_FATAL(f != NULL);
         EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %V %D\nMessage-ID: m-0003\nFailure-Report: no\n-------%1$\n");
@@ -547,12 +587,13 @@ TEST(responses_that_match_nothing_are_dropped_and_never_answered)
     say(d, "MSRP aaaaaaaaaaaaaaaa 413 x\nTo-Path: %V\nFrom-Path: %D\n-------aaaaaaaaaaaaaaaa$\n");
     say(d, "MSRP abcd 413 x\nTo-Path: %V\nFrom-Path: %D\n-------abcd$\n");
     say(d, "MSRP %1 413 x\nTo-Path: msrp://other.invalid:1/z;tcp\nFrom-Path: %D\n-------%1$\n"); /* not for us */
-    say(d, "MSRP %1 413 x\nTo-Path: %V\n-------%1$\n");                                           /* no From-Path */
+    say(d, "MSRP %1 413 x\nTo-Path: %V\n-------%1$\n"); /* no From-Path */
     say(d, "MSRP %1 413 x\nTo-Path: %V\nFrom-Path: %D\nContent-Type: a/b\n\nbody\n-------%1$\n"); /* a body */
     EXPECT_NOTHING(c);
     EXPECT_NOTHING(d);
     say(d, "MSRP %1 413\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n"); /* no comment: ours is used */
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 Stop\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 "
+              "Stop\n-------%2$\n");
     say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     say(d, "MSRP %1 413 x\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     EXPECT_NOTHING(c);
@@ -574,7 +615,8 @@ TEST(response_counts_only_on_the_connection_the_request_went_to)
     rig_pass(&r, 29000);
     EXPECT_NOTHING(c);
     rig_pass(&r, 2000);
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream transaction timed out\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 "
+              "Downstream transaction timed out\n-------%2$\n");
     rig_stop(&r);
 }
 
@@ -599,7 +641,9 @@ TEST(identifier_that_stands_in_the_body_is_not_used)
     say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
     for (int i = 0; i < 2; i++) {
         d->worker->rng = before;
-        snprintf(text, sizeof text, "MSRP o003send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0003\n%sContent-Type: a/b\n\nab\n-------%%1$%s-------o003send$\n",
+        snprintf(text, sizeof text,
+                 "MSRP o003send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0003\n%sContent-Type: "
+                 "a/b\n\nab\n-------%%1$%s-------o003send$\n",
                  i ? "Failure-Report: no\n" : "", i ? "\n" : "\ncd\n");
         say(c, text);
         CHECK_FATAL(hear(d, &h));
@@ -630,17 +674,20 @@ TEST(body_that_ends_in_hyphens_is_forwarded)
 
 SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and_goes_on_with_paths_rewritten),
       TEST_ROW(send_to_a_token_reaches_its_owner_from_anyone), TEST_ROW(two_tokens_in_a_row_are_resolved_inside),
-      TEST_ROW(paths_that_go_round_in_circles_are_refused), TEST_ROW(request_for_another_relay_closes_the_connection_without_a_word),
+      TEST_ROW(paths_that_go_round_in_circles_are_refused),
+      TEST_ROW(request_for_another_relay_closes_the_connection_without_a_word),
       TEST_ROW(unknown_token_is_481_unless_nobody_wants_to_know), TEST_ROW(knowing_a_token_does_not_open_the_relay),
-      TEST_ROW(relay_without_a_certificate_is_refused), TEST_ROW(next_hop_that_must_not_or_cannot_be_dialled_is_refused),
+      TEST_ROW(relay_without_a_certificate_is_refused),
+      TEST_ROW(next_hop_that_must_not_or_cannot_be_dialled_is_refused),
       TEST_ROW(keep_alive_to_the_own_token_is_answered_and_nothing_else_ends_here),
       TEST_ROW(unknown_method_and_its_response_travel_end_to_end), TEST_ROW(late_response_to_another_method_is_dropped),
       TEST_ROW(everything_but_paths_and_identifier_is_forwarded_byte_for_byte),
       TEST_ROW(bodiless_and_empty_messages_stay_what_they_are), TEST_ROW(split_of_the_stream_does_not_show_downstream),
       TEST_ROW(a_thousand_sends_in_one_burst_get_their_answers_in_order),
       TEST_ROW(broken_but_framed_request_is_400_and_the_connection_goes_on),
-      TEST_ROW(lost_framing_is_400_where_it_can_be_said_and_then_the_end), TEST_ROW(sip_on_an_msrp_connection_is_lost_framing),
-      TEST_ROW(body_of_a_report_has_at_most_10240_octets), TEST_ROW(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by),
+      TEST_ROW(lost_framing_is_400_where_it_can_be_said_and_then_the_end),
+      TEST_ROW(sip_on_an_msrp_connection_is_lost_framing), TEST_ROW(body_of_a_report_has_at_most_10240_octets),
+      TEST_ROW(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by),
       TEST_ROW(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives),
       TEST_ROW(foreign_endpoint_that_comes_back_by_another_connection_is_found_there),
       TEST_ROW(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it),
@@ -648,5 +695,4 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(token_of_a_lost_connection_routes_nothing_and_another_connection_does_not_revive_it),
       TEST_ROW(responses_that_match_nothing_are_dropped_and_never_answered),
       TEST_ROW(response_counts_only_on_the_connection_the_request_went_to),
-      TEST_ROW(body_that_ends_in_hyphens_is_forwarded),
-      TEST_ROW(identifier_that_stands_in_the_body_is_not_used));
+      TEST_ROW(body_that_ends_in_hyphens_is_forwarded), TEST_ROW(identifier_that_stands_in_the_body_is_not_used));

@@ -11,8 +11,8 @@
 #define PATHS TO FROM
 #define END "-------abcd$\r\n"
 
-/* Reads the head from a heap copy of exactly these bytes, so that valgrind and ASan see a byte read too far. The views then
- * point into a copy that is gone: only for the verdict. */
+/* Reads the head from a heap copy of exactly these bytes, so that valgrind and ASan see a byte read too far. The views
+ * then point into a copy that is gone: only for the verdict. */
 static enum msrp_read verdict(const char *p, size_t n, size_t max_header, struct msrp_head *h)
 {
     char *copy = malloc(n ? n : 1);
@@ -51,8 +51,7 @@ static bool is_broken(const char *text)
     return read_text(&h, text) == MSRP_BROKEN && h.fault;
 }
 
-static const char full_send[] = "MSRP a1b2.-+%=Z9 SEND\r\n" PATHS
-                                "Message-ID: m-0001\r\n"
+static const char full_send[] = "MSRP a1b2.-+%=Z9 SEND\r\n" PATHS "Message-ID: m-0001\r\n"
                                 "Success-Report: yes\r\n"
                                 "Failure-Report: partial\r\n"
                                 "Byte-Range: 1-*/9000\r\n"
@@ -111,8 +110,22 @@ TEST(frame_with_a_lower_case_method_still_tells_its_paths)
 /* M-FRM-02 */
 TEST(tid_has_4_to_32_characters_and_begins_with_a_letter_or_digit)
 {
-    static const char *const bad[] = { "abc", "0123456789abcdefghijklmnopqrstuvw", "-abc", ".abc", "+abc", "%abc", "=abc", "ab_c", "ab/c",
-                                       "ab,c", "ab\tc", "ab\x80" "c", "ab~c", "", "abc$" };
+    static const char *const bad[] = { "abc",
+                                       "0123456789abcdefghijklmnopqrstuvw",
+                                       "-abc",
+                                       ".abc",
+                                       "+abc",
+                                       "%abc",
+                                       "=abc",
+                                       "ab_c",
+                                       "ab/c",
+                                       "ab,c",
+                                       "ab\tc",
+                                       "ab\x80"
+                                       "c",
+                                       "ab~c",
+                                       "",
+                                       "abc$" };
     static const char *const good[] = { "abcd", "0123456789abcdefghijklmnopqrstuv", "a.-+%=Z9", "0---", "Z..." };
     struct msrp_head h;
     char text[400];
@@ -133,10 +146,27 @@ TEST(tid_has_4_to_32_characters_and_begins_with_a_letter_or_digit)
 /* M-FRM-20 */
 TEST(start_line_that_cannot_be_parsed_is_a_framing_error)
 {
-    static const char *const bad[] = { "MSRP", "MSRP ", "MSRP abcd", "MSRP abcd ", "MSRP  abcd SEND", "MSRP abcd  SEND", "MSRP abcd SEND ",
-                                       "MSRP abcd SEND x", "MSRP\tabcd SEND", "MSRP abcd\tSEND", "", " MSRP abcd SEND",
-                                       "SEND abcd", "MSRP abcd 20", "MSRP abcd 2000", "MSRP abcd 2x0", "MSRP abcd 20x OK",
-                                       "MSRP abcd 2000 OK", "GET / HTTP/1.1", "REGISTER sip:a SIP/2.0", "MSRP sip:bob@x SIP/2.0" };
+    static const char *const bad[] = { "MSRP",
+                                       "MSRP ",
+                                       "MSRP abcd",
+                                       "MSRP abcd ",
+                                       "MSRP  abcd SEND",
+                                       "MSRP abcd  SEND",
+                                       "MSRP abcd SEND ",
+                                       "MSRP abcd SEND x",
+                                       "MSRP\tabcd SEND",
+                                       "MSRP abcd\tSEND",
+                                       "",
+                                       " MSRP abcd SEND",
+                                       "SEND abcd",
+                                       "MSRP abcd 20",
+                                       "MSRP abcd 2000",
+                                       "MSRP abcd 2x0",
+                                       "MSRP abcd 20x OK",
+                                       "MSRP abcd 2000 OK",
+                                       "GET / HTTP/1.1",
+                                       "REGISTER sip:a SIP/2.0",
+                                       "MSRP sip:bob@x SIP/2.0" };
     char text[400];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
@@ -177,7 +207,8 @@ TEST(odd_header_values_do_not_spoil_a_response)
 {
     struct msrp_head h;
 
-    CHECK(is_good(&h, "MSRP abcd 200 OK\r\n" PATHS "Byte-Range: x\r\nFailure-Report: maybe\r\nSuccess-Report: 1\r\nMessage-ID: _\r\n" END));
+    CHECK(is_good(&h, "MSRP abcd 200 OK\r\n" PATHS
+                      "Byte-Range: x\r\nFailure-Report: maybe\r\nSuccess-Report: 1\r\nMessage-ID: _\r\n" END));
 }
 
 /* M-FRM-05 */
@@ -197,8 +228,11 @@ TEST(paths_that_are_not_the_first_two_headers_are_an_order_fault)
 /* M-FRM-05: without both paths there is nowhere to answer to; that is no order fault but a drop. */
 TEST(missing_or_empty_path_is_a_fault_but_no_order_fault)
 {
-    static const char *const bad[] = { "MSRP abcd SEND\r\n" TO "Message-ID: m-01\r\n" END, "MSRP abcd SEND\r\n" FROM "Message-ID: m-01\r\n" END,
-                                       "MSRP abcd SEND\r\n" END, "MSRP abcd SEND\r\n" TO END, "MSRP abcd 200 OK\r\n" FROM END,
+    static const char *const bad[] = { "MSRP abcd SEND\r\n" TO "Message-ID: m-01\r\n" END,
+                                       "MSRP abcd SEND\r\n" FROM "Message-ID: m-01\r\n" END,
+                                       "MSRP abcd SEND\r\n" END,
+                                       "MSRP abcd SEND\r\n" TO END,
+                                       "MSRP abcd 200 OK\r\n" FROM END,
                                        "MSRP abcd SEND\r\nTo-Path:\r\n" FROM "Message-ID: m-01\r\n" END,
                                        "MSRP abcd SEND\r\n" TO "From-Path: \t \r\nMessage-ID: m-01\r\n" END };
 
@@ -214,9 +248,20 @@ TEST(missing_or_empty_path_is_a_fault_but_no_order_fault)
 /* M-FRM-07, M-FRM-20 */
 TEST(line_that_is_no_header_is_a_framing_error)
 {
-    static const char *const bad[] = { " msrps://c:1/c;tcp",   "\tmsrps://c:1/c;tcp", " Folded: x", ": x", "no colon", "X Y: z", "X : z",
-                                       "X\tY: z",              "X\xc3\xa9: z",        "X\x7f: z",  "a-rather-long-line-without-any-colon",
-                                       "a-rather-long-name then: x", "X-\xc3\xa9-long-name-of-header: z", "X-\x7f-long-name-of-header: z" };
+    static const char *const bad[] = { " msrps://c:1/c;tcp",
+                                       "\tmsrps://c:1/c;tcp",
+                                       " Folded: x",
+                                       ": x",
+                                       "no colon",
+                                       "X Y: z",
+                                       "X : z",
+                                       "X\tY: z",
+                                       "X\xc3\xa9: z",
+                                       "X\x7f: z",
+                                       "a-rather-long-line-without-any-colon",
+                                       "a-rather-long-name then: x",
+                                       "X-\xc3\xa9-long-name-of-header: z",
+                                       "X-\x7f-long-name-of-header: z" };
     char text[400];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
@@ -247,9 +292,10 @@ TEST(header_names_have_no_case_and_any_blanks_may_follow_the_colon)
 {
     struct msrp_head h;
 
-    CHECK(is_good(&h, "MSRP abcd SEND\r\nto-path:  \tmsrp://a:1;tcp\r\nFROM-PATH:msrp://b:1;tcp\r\nmessage-id:\tm-01 \t\r\n"
-                      "SUCCESS-REPORT:YES\r\nfailure-REPORT: No\r\nbyte-range: 1-2/2\r\nEXPIRES: 5\r\nstatus: 000 200\r\n"
-                      "authorization: Digest x\r\ncontent-TYPE: a/b\r\n\r\n"));
+    CHECK(is_good(&h,
+                  "MSRP abcd SEND\r\nto-path:  \tmsrp://a:1;tcp\r\nFROM-PATH:msrp://b:1;tcp\r\nmessage-id:\tm-01 \t\r\n"
+                  "SUCCESS-REPORT:YES\r\nfailure-REPORT: No\r\nbyte-range: 1-2/2\r\nEXPIRES: 5\r\nstatus: 000 200\r\n"
+                  "authorization: Digest x\r\ncontent-TYPE: a/b\r\n\r\n"));
     CHECK(sv_eq(h.to_path, SV("msrp://a:1;tcp")) && sv_eq(h.from_path, SV("msrp://b:1;tcp")));
     CHECK(sv_eq(h.message_id, SV("m-01")) && h.wants_success && h.failure_report == MSRP_FR_NO);
     CHECK(h.range.end == 2 && sv_eq(h.expires, SV("5")) && sv_eq(h.status_text, SV("000 200")));
@@ -259,8 +305,8 @@ TEST(header_names_have_no_case_and_any_blanks_may_follow_the_colon)
 /* The comparison of names folds a bit; every other byte in place of each of theirs must make another name. */
 TEST(header_name_with_one_byte_changed_is_another_header)
 {
-    static const char *const names[] = { "Message-ID", "Byte-Range", "Status", "Expires", "Content-Type", "Authorization", "Failure-Report",
-                                         "Success-Report" };
+    static const char *const names[] = { "Message-ID",   "Byte-Range",    "Status",         "Expires",
+                                         "Content-Type", "Authorization", "Failure-Report", "Success-Report" };
     bool same = true;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(names); i++)
@@ -278,8 +324,9 @@ TEST(header_name_with_one_byte_changed_is_another_header)
                     same &= c == ':' && at == 0; /* an empty name */
                     continue;
                 }
-                same &= known == (h.message_id.p || h.byte_range.p || h.status_text.p || h.expires.p || h.content_type.p ||
-                                  h.authorization.p || h.failure_report_text.p || h.success_report.p);
+                same &=
+                    known == (h.message_id.p || h.byte_range.p || h.status_text.p || h.expires.p || h.content_type.p ||
+                              h.authorization.p || h.failure_report_text.p || h.success_report.p);
             }
     CHECK(same);
 }
@@ -288,7 +335,8 @@ TEST(header_name_with_one_byte_changed_is_another_header)
 TEST(bare_line_feed_is_a_framing_error_wherever_it_stands)
 {
     CHECK(is_broken("MSRP abcd SEND\n" PATHS "Message-ID: m-01\r\n" END));
-    CHECK(is_broken("MSRP abcd SEND\r\nTo-Path: msrp://a:1;tcp\nFrom-Path: msrp://b:1;tcp\r\nMessage-ID: m-01\r\n" END));
+    CHECK(
+        is_broken("MSRP abcd SEND\r\nTo-Path: msrp://a:1;tcp\nFrom-Path: msrp://b:1;tcp\r\nMessage-ID: m-01\r\n" END));
     CHECK(is_broken("MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\n" END));
     CHECK(is_broken("MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nContent-Type: a/b\r\n\n"));
     CHECK(is_broken("MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n-------abcd$\n"));
@@ -314,7 +362,8 @@ TEST(request_without_body_ends_with_any_flag_right_after_its_headers)
     for (const char *flag = "$+#"; *flag; flag++) {
         struct msrp_head h;
         char text[400];
-        size_t n = (size_t)snprintf(text, sizeof text, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n-------abcd%c\r\nMSRP", *flag);
+        size_t n = (size_t)snprintf(text, sizeof text,
+                                    "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n-------abcd%c\r\nMSRP", *flag);
 
         CHECK(is_good(&h, text));
         CHECK(!h.has_body && h.flag == *flag && h.n == n - 4);
@@ -325,8 +374,9 @@ TEST(request_without_body_ends_with_any_flag_right_after_its_headers)
 /* M-FRM-10, M-FRM-20: among headers such a line is neither end-line nor header. */
 TEST(end_line_of_something_else_among_the_headers_is_a_framing_error)
 {
-    static const char *const bad[] = { "-------abce$", "-------abcd", "-------abcd!", "-------abcde$", "--------abcd$", "-------ABCD$",
-                                       "-------abcd$ ", "-------abcd$\r", "-------", "------abcd$", "-------abcd$$", "-------: x" };
+    static const char *const bad[] = { "-------abce$",  "-------abcd",  "-------abcd!",  "-------abcde$",
+                                       "--------abcd$", "-------ABCD$", "-------abcd$ ", "-------abcd$\r",
+                                       "-------",       "------abcd$",  "-------abcd$$", "-------: x" };
     char text[400];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
@@ -341,7 +391,8 @@ TEST(bodiless_and_empty_body_are_told_apart)
     struct msrp_head h;
 
     CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n" END) && !h.has_body && !h.content_type.p);
-    CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nContent-Type: a/b\r\n\r\n\r\n" END) && h.has_body);
+    CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nContent-Type: a/b\r\n\r\n\r\n" END) &&
+          h.has_body);
     CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nContent-Type: a/b\r\n" END) && !h.has_body);
     CHECK(is_faulty("MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n\r\nx\r\n" END));
 }
@@ -349,7 +400,8 @@ TEST(bodiless_and_empty_body_are_told_apart)
 /* M-FRM-17: every prefix is MORE, and the verdict does not depend on what follows. */
 TEST(head_split_at_every_byte_is_read_when_its_last_byte_is_there)
 {
-    static const char bodiless[] = "MSRP abcd REPORT\r\n" PATHS "Message-ID: m-01\r\nByte-Range: 1-2/2\r\nStatus: 000 200 OK\r\n" END;
+    static const char bodiless[] =
+        "MSRP abcd REPORT\r\n" PATHS "Message-ID: m-01\r\nByte-Range: 1-2/2\r\nStatus: 000 200 OK\r\n" END;
     struct msrp_head h;
 
     for (size_t n = 0; n < sizeof full_send - 1; n++)
@@ -360,13 +412,22 @@ TEST(head_split_at_every_byte_is_read_when_its_last_byte_is_there)
     CHECK(verdict(bodiless, sizeof bodiless - 1, MAX_HEADER, &h) == MSRP_DONE && h.n == sizeof bodiless - 1);
 }
 
-/* M-FRM-17, M-FRM-20: for any bytes and any limit, a head that is read whole is never refused when it comes in pieces, nor the
- * other way round. */
+/* M-FRM-17, M-FRM-20: for any bytes and any limit, a head that is read whole is never refused when it comes in pieces,
+ * nor the other way round. */
 TEST(verdict_on_random_heads_does_not_depend_on_the_split)
 {
-    static const char *const lines[] = { "MSRP abcd SEND",  "To-Path: msrp://a:1;tcp", "From-Path: msrp://b:1;tcp", "Message-ID: m-01", "X: y",
-                                         "Byte-Range: 1-*/*", "",                       "-------abcd$",              "-------abce$",     " x",
-                                         "a\rb: c",          "Failure-Report: no" };
+    static const char *const lines[] = { "MSRP abcd SEND",
+                                         "To-Path: msrp://a:1;tcp",
+                                         "From-Path: msrp://b:1;tcp",
+                                         "Message-ID: m-01",
+                                         "X: y",
+                                         "Byte-Range: 1-*/*",
+                                         "",
+                                         "-------abcd$",
+                                         "-------abce$",
+                                         " x",
+                                         "a\rb: c",
+                                         "Failure-Report: no" };
     uint32_t seed = 11;
     bool same = true;
     size_t results[3] = { 0 };
@@ -379,7 +440,8 @@ TEST(verdict_on_random_heads_does_not_depend_on_the_split)
 
         for (size_t i = 0; i < 12; i++) {
             seed = seed * 1664525 + 1013904223;
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", lines[i < 3 && seed >> 30 ? i : (seed >> 16) % TD_ARRAY_LEN(lines)],
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s",
+                                  lines[i < 3 && seed >> 30 ? i : (seed >> 16) % TD_ARRAY_LEN(lines)],
                                   (seed >> 8 & 0xff) < 4 ? "\n" : "\r\n");
         }
         limit = 60 + (seed >> 24);
@@ -393,7 +455,8 @@ TEST(verdict_on_random_heads_does_not_depend_on_the_split)
                 continue;
             }
             same &= r == w && part.n == whole.n && part.tid.n == whole.tid.n && part.to_path.n == whole.to_path.n &&
-                    part.from_path.n == whole.from_path.n && part.headers.n == whole.headers.n && !part.fault == !whole.fault;
+                    part.from_path.n == whole.from_path.n && part.headers.n == whole.headers.n &&
+                    !part.fault == !whole.fault;
         }
     }
     CHECK(same);
@@ -425,7 +488,9 @@ TEST(line_at_its_limit_is_read_and_one_past_it_is_a_framing_error)
     CHECK_FATAL(text != NULL);
     for (size_t len = MSRP_LINE_MAX - 1; len <= MSRP_LINE_MAX + 1; len++)
         for (int first = 0; first < 2; first++) {
-            size_t n = (size_t)snprintf(text, room, first ? "MSRP abcd 200 " : "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nX: "), line;
+            size_t n = (size_t)snprintf(
+                       text, room, first ? "MSRP abcd 200 " : "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nX: "),
+                   line;
             struct msrp_head h;
 
             line = first ? n : 3;
@@ -460,18 +525,21 @@ TEST(number_of_headers_at_its_limit_is_read_and_one_past_it_is_a_framing_error)
 /* M-HDR-11 */
 TEST(header_that_may_stand_once_is_a_fault_the_second_time)
 {
-    static const char *const twice[] = { "To-Path: msrp://x:1;tcp", "From-Path: msrp://x:1;tcp", "Message-ID: m-02", "Byte-Range: 1-1/1",
-                                         "Failure-Report: yes", "Success-Report: no", "Status: 000 200", "Authorization: Digest a",
-                                         "Expires: 5", "Content-Type: a/b" };
+    static const char *const twice[] = { "To-Path: msrp://x:1;tcp", "From-Path: msrp://x:1;tcp", "Message-ID: m-02",
+                                         "Byte-Range: 1-1/1",       "Failure-Report: yes",       "Success-Report: no",
+                                         "Status: 000 200",         "Authorization: Digest a",   "Expires: 5",
+                                         "Content-Type: a/b" };
     struct msrp_head h;
     char text[600];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(twice); i++) {
-        snprintf(text, sizeof text, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n%s\r\n%s\r\n" END, twice[i], twice[i]);
+        snprintf(text, sizeof text, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\n%s\r\n%s\r\n" END, twice[i],
+                 twice[i]);
         CHECK(is_faulty(text));
     }
     /* The first one counts. */
-    CHECK_INT(read_text(&h, "MSRP abcd SEND\r\n" PATHS "From-Path: msrp://x:1;tcp\r\nMessage-ID: m-01\r\n" END), MSRP_DONE);
+    CHECK_INT(read_text(&h, "MSRP abcd SEND\r\n" PATHS "From-Path: msrp://x:1;tcp\r\nMessage-ID: m-01\r\n" END),
+              MSRP_DONE);
     CHECK(h.fault && sv_eq(h.from_path, SV("msrps://alice.invalid:9/a;tcp")));
     CHECK(is_good(&h, "MSRP abcd 401 x\r\n" PATHS "WWW-Authenticate: Digest a\r\nWWW-Authenticate: Digest b\r\n" END));
     CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nX-Foo: a\r\nX-Foo: b\r\n" END));
@@ -482,7 +550,8 @@ TEST(further_headers_are_one_view_of_the_lines_as_they_came)
 {
     struct msrp_head h;
 
-    CHECK(is_good(&h, "MSRP abcd SEND\r\n" PATHS "X-Foo:bar  \r\nMessage-ID: m-01\r\nx-: \r\nContent-Type: a/b\r\n\r\n"));
+    CHECK(
+        is_good(&h, "MSRP abcd SEND\r\n" PATHS "X-Foo:bar  \r\nMessage-ID: m-01\r\nx-: \r\nContent-Type: a/b\r\n\r\n"));
     CHECK(sv_eq(h.headers, SV("X-Foo:bar  \r\nMessage-ID: m-01\r\nx-: \r\nContent-Type: a/b\r\n")));
 }
 
@@ -514,15 +583,17 @@ TEST(report_headers_take_their_words_without_case_and_nothing_else)
     static const struct {
         const char *text;
         enum msrp_failure_report value;
-    } good[] = { { "yes", MSRP_FR_YES }, { "YES", MSRP_FR_YES }, { "no", MSRP_FR_NO }, { "nO", MSRP_FR_NO },
-                 { "partial", MSRP_FR_PARTIAL }, { "Partial", MSRP_FR_PARTIAL } };
-    static const char *const bad[] = { "Failure-Report: maybe", "Failure-Report:", "Failure-Report: yes no", "Failure-Report: ye",
-                                       "Success-Report: partial", "Success-Report:", "Success-Report: 1", "Success-Report: yess" };
+    } good[] = { { "yes", MSRP_FR_YES }, { "YES", MSRP_FR_YES },         { "no", MSRP_FR_NO },
+                 { "nO", MSRP_FR_NO },   { "partial", MSRP_FR_PARTIAL }, { "Partial", MSRP_FR_PARTIAL } };
+    static const char *const bad[] = { "Failure-Report: maybe", "Failure-Report:",         "Failure-Report: yes no",
+                                       "Failure-Report: ye",    "Success-Report: partial", "Success-Report:",
+                                       "Success-Report: 1",     "Success-Report: yess" };
     struct msrp_head h;
     char text[400];
 
     for (size_t i = 0; i < TD_ARRAY_LEN(good); i++) {
-        snprintf(text, sizeof text, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nFailure-Report: %s\r\n" END, good[i].text);
+        snprintf(text, sizeof text, "MSRP abcd SEND\r\n" PATHS "Message-ID: m-01\r\nFailure-Report: %s\r\n" END,
+                 good[i].text);
         CHECK(is_good(&h, text) && h.failure_report == good[i].value);
     }
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
@@ -538,7 +609,8 @@ TEST(report_headers_in_a_report_have_no_effect)
 {
     struct msrp_head h;
 
-    CHECK(is_good(&h, "MSRP abcd REPORT\r\n" PATHS "Message-ID: m-01\r\nFailure-Report: maybe\r\nSuccess-Report: x\r\n" END));
+    CHECK(is_good(&h, "MSRP abcd REPORT\r\n" PATHS
+                      "Message-ID: m-01\r\nFailure-Report: maybe\r\nSuccess-Report: x\r\n" END));
     CHECK(!h.wants_success && h.failure_report == MSRP_FR_YES);
 }
 
@@ -548,7 +620,8 @@ TEST(byte_range_has_four_forms_and_may_be_absent)
     struct msrp_range r;
     struct msrp_head h;
 
-    CHECK(msrp_range_parse(&r, SV("1-2/3")) && r.present && r.start == 1 && r.end == 2 && r.total == 3 && r.end_known && r.total_known);
+    CHECK(msrp_range_parse(&r, SV("1-2/3")) && r.present && r.start == 1 && r.end == 2 && r.total == 3 && r.end_known &&
+          r.total_known);
     CHECK(msrp_range_parse(&r, SV("5-*/30")) && r.start == 5 && !r.end_known && r.total_known && r.total == 30);
     CHECK(msrp_range_parse(&r, SV("1-2/*")) && r.end_known && r.end == 2 && !r.total_known);
     CHECK(msrp_range_parse(&r, SV("1-*/*")) && !r.end_known && !r.total_known);
@@ -563,7 +636,8 @@ TEST(byte_range_is_read_up_to_the_63_bit_limit)
     struct msrp_range r;
 
     CHECK(msrp_range_parse(&r, SV("1-*/9223372036854775807")) && r.total == INT64_MAX);
-    CHECK(msrp_range_parse(&r, SV("1-9223372036854775807/9223372036854775807")) && r.end == INT64_MAX && r.total == INT64_MAX);
+    CHECK(msrp_range_parse(&r, SV("1-9223372036854775807/9223372036854775807")) && r.end == INT64_MAX &&
+          r.total == INT64_MAX);
     CHECK(msrp_range_parse(&r, SV("9223372036854775807-*/*")) && r.start == INT64_MAX);
     CHECK(!msrp_range_parse(&r, SV("1-*/9223372036854775808")));
     CHECK(!msrp_range_parse(&r, SV("1-9223372036854775808/*")));
@@ -589,8 +663,10 @@ TEST(byte_range_that_contradicts_itself_is_refused)
 
 TEST(text_that_is_no_byte_range_is_refused)
 {
-    static const char *const bad[] = { "", "1", "1-", "1-2", "1-2/", "-2/3", "1/2", "1-2-3/4", "1-2/3/4", "*-2/3", "1 -2/3", "1- 2/3", "1-2 /3",
-                                       "1-2/3 ", " 1-2/3", "1-**/3", "1-*/**", "1--1/3", "+1-2/3", "1-2/0x3", "1-2/3;x", "1-*2/3", "1/3-2", "a-b/c" };
+    static const char *const bad[] = { "",       "1",       "1-",      "1-2",    "1-2/",   "-2/3",
+                                       "1/2",    "1-2-3/4", "1-2/3/4", "*-2/3",  "1 -2/3", "1- 2/3",
+                                       "1-2 /3", "1-2/3 ",  " 1-2/3",  "1-**/3", "1-*/**", "1--1/3",
+                                       "+1-2/3", "1-2/0x3", "1-2/3;x", "1-*2/3", "1/3-2",  "a-b/c" };
     struct msrp_range r;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++)

@@ -49,7 +49,8 @@ TEST(relay_with_its_certificate_may_send_for_its_client)
     EXPECT(x, "MSRP k001send 200 OK\nTo-Path: %R\nFrom-Path: %U\n-------k001send$\n");
     EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %R %D\n" HELLO "-------%1$\n");
     say(c, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %C\n-------%1$\n");
-    EXPECT(x, "MSRP %2 REPORT\nTo-Path: %R %D\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 Stop\n-------%2$\n");
+    EXPECT(x, "MSRP %2 REPORT\nTo-Path: %R %D\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 "
+              "Stop\n-------%2$\n");
     say(x, "MSRP k002nick NICKNAME\nTo-Path: %U %C\nFrom-Path: %R %D\n-------k002nick$\n"); /* M-FWD-34 */
     EXPECT(c, "MSRP %3 NICKNAME\nTo-Path: %C\nFrom-Path: %U %R %D\n-------%3$\n");
     say(c, "MSRP %3 200 OK\nTo-Path: %U %R %D\nFrom-Path: %C\n-------%3$\n");
@@ -63,7 +64,10 @@ TEST(certificate_of_another_name_or_maker_makes_no_relay)
     static const struct {
         const char *san;
         unsigned flags;
-    } rows[] = { { "dns:relay.c.example", 0 }, { "dns:relay.b.example", CERT_SELF_SIGNED }, { "dns:relay.b.example", CERT_EXPIRED }, { NULL, 0 } };
+    } rows[] = { { "dns:relay.c.example", 0 },
+                 { "dns:relay.b.example", CERT_SELF_SIGNED },
+                 { "dns:relay.b.example", CERT_EXPIRED },
+                 { NULL, 0 } };
 
     start();
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
@@ -118,10 +122,13 @@ TEST(relay_that_sends_what_is_not_for_us_keeps_its_link)
 
     start();
     x = rig_peer_tls(&r, relay_b);
-    say(x, "MSRP k001send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\n" HELLO "-------k001send$\n");
-    EXPECT(x, "MSRP %1 REPORT\nTo-Path: %R %D\nFrom-Path: msrps://other.example:9/x;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\n"
+    say(x,
+        "MSRP k001send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\n" HELLO "-------k001send$\n");
+    EXPECT(x, "MSRP %1 REPORT\nTo-Path: %R %D\nFrom-Path: msrps://other.example:9/x;tcp\nMessage-ID: "
+              "m-0001\nByte-Range: 1-5/5\n"
               "Status: 000 481 No such session\n-------%1$\n");
-    say(x, "MSRP k002send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\nFailure-Report: no\n" HELLO "-------k002send$\n");
+    say(x, "MSRP k002send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\nFailure-Report: no\n" HELLO
+           "-------k002send$\n");
     say(x, "MSRP k003nick NICKNAME\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\n-------k003nick$\n");
     EXPECT_NOTHING(x);
     say(x, "MSRP k004send SEND\nTo-Path: %U %C\nFrom-Path: %R %D\n" HELLO "-------k004send$\n");
@@ -143,8 +150,10 @@ TEST(next_relay_is_dialled_by_tls_with_both_certificates)
     EXPECT(f, "MSRP %1 SEND\nTo-Path: %F %D\nFrom-Path: %U %C\n" HELLO "-------%1$\n");
     CHECK(tlsio_peer_is(f->tls, SV("edge.tandem.example"), TLSIO_VERIFY_HOST));
     say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
-    say(f, "MSRP d9report REPORT\nTo-Path: %U %C\nFrom-Path: %F %D\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------d9report$\n");
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %F %D\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------%2$\n");
+    say(f, "MSRP d9report REPORT\nTo-Path: %U %C\nFrom-Path: %F %D\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+           "200 OK\n-------d9report$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %F %D\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 "
+              "200 OK\n-------%2$\n");
     rig_stop(&r);
 }
 
@@ -154,7 +163,9 @@ TEST(next_relay_that_cannot_prove_its_name_gets_nothing)
     static const struct {
         const char *san;
         unsigned flags;
-    } rows[] = { { "dns:relay.c.example", 0 }, { "dns:localhost", CERT_SELF_SIGNED }, { "dns:localhost", CERT_EXPIRED } };
+    } rows[] = { { "dns:relay.c.example", 0 },
+                 { "dns:localhost", CERT_SELF_SIGNED },
+                 { "dns:localhost", CERT_EXPIRED } };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         struct peer *f;
@@ -168,7 +179,8 @@ TEST(next_relay_that_cannot_prove_its_name_gets_nothing)
         for (int n = 0; n < 50 && !f->ended; n++)
             hear_rest(f);
         CHECK(f->got.n == 0 && f->ended);
-        EXPECT(c, "MSRP %1 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream transaction timed out\n-------%1$\n");
+        EXPECT(c, "MSRP %1 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 "
+                  "Downstream transaction timed out\n-------%1$\n");
         rig_stop(&r);
     }
 }
@@ -203,12 +215,16 @@ TEST(auth_to_an_outer_relay_and_its_answers_pass_through)
     f = rig_accept_tls(&r, relay_b);
     CHECK_FATAL(f != NULL);
     EXPECT(f, "MSRP %1 AUTH\nTo-Path: %F\nFrom-Path: %U %C\n-------%1$\n");
-    say(f, "MSRP %1 401 Unauthorized\nTo-Path: %U %C\nFrom-Path: %F\nWWW-Authenticate: Digest realm=\"outer\", qop=\"auth\", nonce=\"n\"\n-------%1$\n");
-    EXPECT(c, "MSRP e001auth 401 Unauthorized\nTo-Path: %C\nFrom-Path: %U %F\nWWW-Authenticate: Digest realm=\"outer\", qop=\"auth\", nonce=\"n\"\n-------e001auth$\n");
+    say(f, "MSRP %1 401 Unauthorized\nTo-Path: %U %C\nFrom-Path: %F\nWWW-Authenticate: Digest realm=\"outer\", "
+           "qop=\"auth\", nonce=\"n\"\n-------%1$\n");
+    EXPECT(c, "MSRP e001auth 401 Unauthorized\nTo-Path: %C\nFrom-Path: %U %F\nWWW-Authenticate: Digest "
+              "realm=\"outer\", qop=\"auth\", nonce=\"n\"\n-------e001auth$\n");
     say(c, "MSRP e002auth AUTH\nTo-Path: %U %F\nFrom-Path: %C\nAuthorization: Digest x\n-------e002auth$\n");
     EXPECT(f, "MSRP %2 AUTH\nTo-Path: %F\nFrom-Path: %U %C\nAuthorization: Digest x\n-------%2$\n");
-    say(f, "MSRP %2 200 OK\nTo-Path: %U %C\nFrom-Path: %F\nUse-Path: %U msrps://m1.outer.example:9000/o;tcp\nExpires: 1800\n-------%2$\n");
-    EXPECT(c, "MSRP e002auth 200 OK\nTo-Path: %C\nFrom-Path: %U %F\nUse-Path: %U msrps://m1.outer.example:9000/o;tcp\nExpires: 1800\n-------e002auth$\n");
+    say(f, "MSRP %2 200 OK\nTo-Path: %U %C\nFrom-Path: %F\nUse-Path: %U msrps://m1.outer.example:9000/o;tcp\nExpires: "
+           "1800\n-------%2$\n");
+    EXPECT(c, "MSRP e002auth 200 OK\nTo-Path: %C\nFrom-Path: %U %F\nUse-Path: %U "
+              "msrps://m1.outer.example:9000/o;tcp\nExpires: 1800\n-------e002auth$\n");
     say(c, "MSRP e003auth AUTH\nTo-Path: %U %F\nFrom-Path: %C\n-------e003auth$\n"); /* M-AUTH-34 */
     EXPECT(f, "MSRP %3 AUTH\nTo-Path: %F\nFrom-Path: %U %C\n-------%3$\n");
     rig_pass(&r, 29000);

@@ -34,12 +34,15 @@ static bool is_routed(struct peer *p, char token)
     char text[300];
     bool ok;
 
-    snprintf(text, sizeof text, "MSRP k001send SEND\nTo-Path: %%%c %%C\nFrom-Path: msrp://x%zu.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n", token,
-             r.n_peers);
+    snprintf(text, sizeof text,
+             "MSRP k001send SEND\nTo-Path: %%%c %%C\nFrom-Path: msrp://x%zu.invalid:9/x;tcp\nMessage-ID: "
+             "m-0001\n-------k001send$\n",
+             token, r.n_peers);
     say(x, text);
     CHECK_FATAL(hear(x, &h));
     ok = sv_eq(h.start, SV("MSRP k001send 200 OK"));
-    CHECK(ok || sv_eq(h.start, SV("MSRP k001send 481 No such session")) || sv_starts(h.start, SV("MSRP k001send 408 ")));
+    CHECK(ok || sv_eq(h.start, SV("MSRP k001send 481 No such session")) ||
+          sv_starts(h.start, SV("MSRP k001send 408 ")));
     if (ok) {
         CHECK_FATAL(hear(p, &h));
     } else {
@@ -57,17 +60,20 @@ TEST(auth_gives_a_fresh_token_and_its_lifetime)
     say_auth(c, 'C', 'U');
     say_auth(c, 'C', 'V');
     CHECK_FATAL(msrp_uri_parse(&a, sv_of(r.var['U'])) && msrp_uri_parse(&b, sv_of(r.var['V'])));
-    CHECK(sv_eq(a.host, SV("edge.tandem.example")) && a.port_number == 5061 && sv_eq(a.transport, SV("tcp")) && !a.params.n && !a.userinfo.n);
+    CHECK(sv_eq(a.host, SV("edge.tandem.example")) && a.port_number == 5061 && sv_eq(a.transport, SV("tcp")) &&
+          !a.params.n && !a.userinfo.n);
     CHECK(a.session.n == 22 && b.session.n == 22 && !sv_eq(a.session, b.session));
     for (size_t i = 0; i < a.session.n; i++)
-        CHECK((a.session.p[i] | 0x20) >= 'a' ? (a.session.p[i] | 0x20) <= 'z' : a.session.p[i] >= '0' && a.session.p[i] <= '9');
+        CHECK((a.session.p[i] | 0x20) >= 'a' ? (a.session.p[i] | 0x20) <= 'z'
+                                             : a.session.p[i] >= '0' && a.session.p[i] <= '9');
     say_auth_with(c, "msrp://alice@EDGE%%2Etandem.example:5061;TCP", "Expires: 60\n");
     {
         struct heard h;
 
         CHECK_FATAL(hear(c, &h));
         CHECK(sv_eq(h.start, SV("MSRP a002auth 200 OK")));
-        CHECK(sv_starts(h.head, SV("To-Path: msrp://alice-pc.invalid:49152/a1;tcp\r\nFrom-Path: msrp://alice@EDGE%2Etandem.example:5061;TCP\r\nUse-Path: ")));
+        CHECK(sv_starts(h.head, SV("To-Path: msrp://alice-pc.invalid:49152/a1;tcp\r\nFrom-Path: "
+                                   "msrp://alice@EDGE%2Etandem.example:5061;TCP\r\nUse-Path: ")));
         CHECK(sv_eq(heard_header(&h, "Expires"), SV("60")));
     }
     CHECK_INT(rig_stat(&r, STAT_sessions), 3);
@@ -91,7 +97,8 @@ TEST(served_domain_addresses_the_relay_in_auth_only)
     say_auth_with(x, "msrp://other.example:5061;tcp", "");
     EXPECT_END(x);
     x = rig_peer(&r);
-    say(x, "MSRP k001send SEND\nTo-Path: msrp://tandem.example:5061/A;tcp %C\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n");
+    say(x, "MSRP k001send SEND\nTo-Path: msrp://tandem.example:5061/A;tcp %C\nFrom-Path: "
+           "msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n");
     EXPECT_END(x);
     rig_stop(&r);
 }
@@ -127,14 +134,16 @@ TEST(lifetime_outside_the_limits_is_423_and_gives_no_token)
 
         snprintf(text, sizeof text, "Expires: %s\n", rows[i].expires);
         say_auth_with(c, "msrp://%E;tcp", text);
-        snprintf(text, sizeof text, "MSRP a002auth %s\nTo-Path: %%C\nFrom-Path: msrp://%%E;tcp\n%s-------a002auth$\n", rows[i].start, rows[i].more);
+        snprintf(text, sizeof text, "MSRP a002auth %s\nTo-Path: %%C\nFrom-Path: msrp://%%E;tcp\n%s-------a002auth$\n",
+                 rows[i].start, rows[i].more);
         EXPECT(c, text);
     }
     CHECK_INT(rig_stat(&r, STAT_sessions), 0);
     r.verdict = AUTHN_CHALLENGE; /* who is not authenticated does not learn the limits */
     r.had_credentials = false;
     say_auth_with(c, "msrp://%E;tcp", "Expires: 5\n");
-    EXPECT(c, "MSRP a002auth 401 Unauthorized\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\nWWW-Authenticate: Digest realm=\"x\"\n-------a002auth$\n");
+    EXPECT(c, "MSRP a002auth 401 Unauthorized\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\nWWW-Authenticate: Digest "
+              "realm=\"x\"\n-------a002auth$\n");
     r.verdict = AUTHN_OK;
     say_auth_with(c, "msrp://%E;tcp", "Expires: 3600\n");
     {
@@ -238,8 +247,10 @@ TEST(five_failed_attempts_end_the_connection_after_the_answer)
         enum authn_verdict verdict;
         bool credentials, stale, counts;
         const char *start;
-    } rows[] = { { AUTHN_CHALLENGE, true, false, true, "401 Unauthorized" }, { AUTHN_FORBIDDEN, true, false, true, "403 Forbidden" },
-                 { AUTHN_CHALLENGE, true, true, false, "401 Unauthorized" }, { AUTHN_CHALLENGE, false, false, false, "401 Unauthorized" } };
+    } rows[] = { { AUTHN_CHALLENGE, true, false, true, "401 Unauthorized" },
+                 { AUTHN_FORBIDDEN, true, false, true, "403 Forbidden" },
+                 { AUTHN_CHALLENGE, true, true, false, "401 Unauthorized" },
+                 { AUTHN_CHALLENGE, false, false, false, "401 Unauthorized" } };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         struct heard h;
@@ -272,7 +283,8 @@ TEST(auth_that_is_malformed_or_in_the_name_of_a_relay_is_refused)
     EXPECT(c, "MSRP a002auth 400 Bad Request\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\n-------a002auth$\n");
     r.verdict = AUTHN_OK;
     say(c, "MSRP a003auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: msrp://r.invalid:2855;tcp %C\n-------a003auth$\n");
-    EXPECT(c, "MSRP a003auth 403 Forbidden\nTo-Path: msrp://r.invalid:2855;tcp %C\nFrom-Path: msrp://%E;tcp\n-------a003auth$\n");
+    EXPECT(c, "MSRP a003auth 403 Forbidden\nTo-Path: msrp://r.invalid:2855;tcp %C\nFrom-Path: "
+              "msrp://%E;tcp\n-------a003auth$\n");
     CHECK_INT(rig_stat(&r, STAT_sessions), 0);
     rig_stop(&r);
 }
@@ -390,8 +402,10 @@ TEST(frames_for_a_connection_being_opened_keep_their_order)
     say_auth(c, 'C', 'U');
     rig_listen(&r, 'F', 0);
     for (int i = 0; i < 300; i++)
-        buf_printf(&burst, "MSRP t%03dsend SEND\r\nTo-Path: %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%04d\r\nFailure-Report: no\r\n-------t%03dsend$\r\n", i,
-                   r.var['U'], r.var['F'], r.var['C'], i, i);
+        buf_printf(&burst,
+                   "MSRP t%03dsend SEND\r\nTo-Path: %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%04d\r\nFailure-Report: "
+                   "no\r\n-------t%03dsend$\r\n",
+                   i, r.var['U'], r.var['F'], r.var['C'], i, i);
     say_bytes(c, burst.p, burst.n);
     f = rig_accept(&r);
     CHECK_FATAL(f != NULL);
@@ -419,7 +433,7 @@ static int compare(const void *a, const void *b)
 TEST(a_million_identifiers_are_all_different)
 {
     enum { N = 1000000 };
-    char (*tids)[16] = malloc(N * sizeof *tids);
+    char(*tids)[16] = malloc(N * sizeof *tids);
     bool good = true;
 
     CHECK_FATAL(tids != NULL);

@@ -1,4 +1,5 @@
-/* Three clients send each other random messages in random chunks and read at random paces; every octet is accounted for.
+/* Three clients send each other random messages in random chunks and read at random paces; every octet is accounted
+ * for.
  *
  * M-CHK-08, M-CHK-12, M-FAIR-04, M-FAIR-06, M-FWD-20, M-FWD-21, M-FLOW-01, M-FRM-16, M-FRM-18 all at once. */
 #include <stdio.h>
@@ -12,18 +13,18 @@ enum { CLIENTS = 3, MESSAGES = 500, BODY_MAX = 60000, OPEN_MAX = 3 };
 
 struct message {
     int from, to;
-    char *body;             /* owned */
+    char *body; /* owned */
     size_t size, said, heard;
-    const char *failure;    /* header line or "" */
+    const char *failure; /* header line or "" */
     bool complete;
 };
 
 struct client {
     struct peer *peer;
-    struct buf out;         /* owned: still to be written */
-    int open[OPEN_MAX];     /* messages being said; -1: none */
+    struct buf out; /* owned: still to be written */
+    int open[OPEN_MAX]; /* messages being said; -1: none */
     unsigned wants, answers; /* chunks to be answered with 200, and those that were */
-    unsigned reports;       /* REPORTs said to it by the others, and heard */
+    unsigned reports; /* REPORTs said to it by the others, and heard */
     unsigned reports_heard;
 };
 
@@ -42,7 +43,9 @@ static uint32_t draw(uint32_t below)
 
 static void fill(char *p, size_t n)
 {
-    static const char *const bits[] = { "\r\n", "-------", "\r\n-------", "$\r\n", "zzzz", "\r\n-------zzzz$\r\n", "-", "MSRP abcd SEND\r\n" };
+    static const char *const bits[] = {
+        "\r\n", "-------", "\r\n-------", "$\r\n", "zzzz", "\r\n-------zzzz$\r\n", "-", "MSRP abcd SEND\r\n"
+    };
 
     for (size_t i = 0; i < n;) {
         const char *bit = bits[draw(TD_ARRAY_LEN(bits))];
@@ -59,10 +62,13 @@ static void fill(char *p, size_t n)
 
 static void new_message(int id, int from)
 {
-    static const char *const failures[] = { "", "Failure-Report: yes\r\n", "Failure-Report: partial\r\n", "Failure-Report: no\r\n" };
+    static const char *const failures[] = { "", "Failure-Report: yes\r\n", "Failure-Report: partial\r\n",
+                                            "Failure-Report: no\r\n" };
     struct message *m = &messages[id];
 
-    *m = (struct message){ .from = from, .to = (from + 1 + (int)draw(CLIENTS - 1)) % CLIENTS, .failure = failures[draw(4)] };
+    *m = (struct message){ .from = from,
+                           .to = (from + 1 + (int)draw(CLIENTS - 1)) % CLIENTS,
+                           .failure = failures[draw(4)] };
     m->size = draw(4) ? draw(3000) : draw(BODY_MAX);
     m->body = malloc(m->size + 1);
     CHECK_FATAL(m->body != NULL);
@@ -89,8 +95,11 @@ static void say_chunk(int who)
     flag = m->said + n == m->size ? '$' : '+';
     snprintf(tid, sizeof tid, "t%06d", next_tid++);
     snprintf(end, sizeof end, n <= 2048 && draw(2) ? "%zu" : "*", m->said + n);
-    buf_printf(&c->out, "MSRP %s SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%05d\r\n%sByte-Range: %zu-%s/%zu\r\nContent-Type: a/b\r\n\r\n", tid,
-               r.var['U' + who], r.var['U' + m->to], r.var['A' + m->to], r.var['A' + who], *slot, m->failure, m->said + 1, end, m->size);
+    buf_printf(&c->out,
+               "MSRP %s SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%05d\r\n%sByte-Range: "
+               "%zu-%s/%zu\r\nContent-Type: a/b\r\n\r\n",
+               tid, r.var['U' + who], r.var['U' + m->to], r.var['A' + m->to], r.var['A' + who], *slot, m->failure,
+               m->said + 1, end, m->size);
     buf_add(&c->out, m->body + m->said, n);
     buf_printf(&c->out, "\r\n-------%s%c\r\n", tid, flag);
     m->said += n;
@@ -117,11 +126,13 @@ static void heard(int who, const struct heard *h)
         c->reports_heard++;
         return;
     }
-    good &= sv_starts(sv_from(h->start, 5 + h->tid.n), SV(" SEND")) && sv_to_u64(sv_from(id, 2), &number, NULL) && number < MESSAGES;
+    good &= sv_starts(sv_from(h->start, 5 + h->tid.n), SV(" SEND")) && sv_to_u64(sv_from(id, 2), &number, NULL) &&
+            number < MESSAGES;
     if (number >= MESSAGES)
         return;
     m = &messages[number];
-    good &= sv_to_u64(sv_upto(range, sv_find(range, '-')), &start, NULL) && start == m->heard + 1 && m->to == who && !m->complete;
+    good &= sv_to_u64(sv_upto(range, sv_find(range, '-')), &start, NULL) && start == m->heard + 1 && m->to == who &&
+            !m->complete;
     good &= m->heard + h->body.n <= m->size && h->has_body;
     if (!good)
         return;
@@ -130,11 +141,14 @@ static void heard(int who, const struct heard *h)
     m->complete = h->flag == '$';
     good &= h->flag == (m->complete ? '$' : '+') && m->complete == (m->heard == m->size && m->complete);
     if (m->failure[0] == '\0' || strstr(m->failure, "yes") || draw(2))
-        buf_printf(&c->out, "MSRP " SV_FMT " 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------" SV_FMT "$\r\n", SV_ARG(h->tid), r.var['U' + who],
-                   r.var['A' + who], SV_ARG(h->tid));
+        buf_printf(&c->out, "MSRP " SV_FMT " 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------" SV_FMT "$\r\n",
+                   SV_ARG(h->tid), r.var['U' + who], r.var['A' + who], SV_ARG(h->tid));
     if (m->complete && draw(2)) {
-        buf_printf(&c->out, "MSRP r%06d REPORT\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: " SV_FMT "\r\nStatus: 000 200 OK\r\n-------r%06d$\r\n", next_tid,
-                   r.var['U' + who], r.var['U' + m->from], r.var['A' + m->from], r.var['A' + who], SV_ARG(id), next_tid);
+        buf_printf(&c->out,
+                   "MSRP r%06d REPORT\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: " SV_FMT
+                   "\r\nStatus: 000 200 OK\r\n-------r%06d$\r\n",
+                   next_tid, r.var['U' + who], r.var['U' + m->from], r.var['A' + m->from], r.var['A' + who], SV_ARG(id),
+                   next_tid);
         next_tid++;
         clients[m->from].reports++;
     }
@@ -162,7 +176,8 @@ static void step(void)
         if (c->out.n < 20000)
             say_chunk(i);
         if (c->out.n && draw(4)) {
-            ssize_t n = send(c->peer->fd, c->out.p, 1 + draw((uint32_t)TD_MIN(c->out.n, (size_t)40000)), MSG_DONTWAIT | MSG_NOSIGNAL);
+            ssize_t n = send(c->peer->fd, c->out.p, 1 + draw((uint32_t)TD_MIN(c->out.n, (size_t)40000)),
+                             MSG_DONTWAIT | MSG_NOSIGNAL);
 
             if (n > 0)
                 buf_drop_front(&c->out, (size_t)n);

@@ -44,7 +44,8 @@ static void head(const char *more)
 {
     char text[500];
 
-    snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0001\n%s\n", more);
+    snprintf(text, sizeof text, "MSRP b001send SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-0001\n%s\n",
+             more);
     say(c, text);
 }
 
@@ -55,12 +56,15 @@ static void report_for_d(const char *message_id)
     char text[500];
 
     x = rig_peer(&r);
-    snprintf(text, sizeof text, "MSRP x001rprt REPORT\nTo-Path: %%V %%D\nFrom-Path: msrp://x%s.invalid:9/x;tcp\nMessage-ID: %s\n-------x001rprt$\n",
+    snprintf(text, sizeof text,
+             "MSRP x001rprt REPORT\nTo-Path: %%V %%D\nFrom-Path: msrp://x%s.invalid:9/x;tcp\nMessage-ID: "
+             "%s\n-------x001rprt$\n",
              message_id, message_id);
     say(x, text);
 }
 
-/* Hear pieces of m-0001 until one does not end with +; other frames are counted. Checks ranges and bytes. Returns the octets. */
+/* Hear pieces of m-0001 until one does not end with +; other frames are counted. Checks ranges and bytes. Returns
+ * the octets. */
 static size_t hear_pieces(size_t first, char *flag, int *pieces, int *others)
 {
     size_t n = 0;
@@ -82,8 +86,9 @@ static size_t hear_pieces(size_t first, char *flag, int *pieces, int *others)
         CHECK(sv_to_u64(sv_upto(range, sv_find(range, '-')), &start, NULL) && start == first + n);
         snprintf(want, sizeof want, "%zu-*/200000", first + n);
         CHECK(h.body.n <= CHUNK_MIN || sv_eq(range, sv_of(want))); /* M-CHK-04 */
-        CHECK(h.flag != '+' || h.body.n >= CHUNK_MIN);             /* M-CHK-07 */
-        CHECK(sv_eq(heard_header(&h, "Content-Type"), SV("a/b")) && sv_eq(heard_header(&h, "X-Foo"), SV("bar"))); /* M-CHK-10 */
+        CHECK(h.flag != '+' || h.body.n >= CHUNK_MIN); /* M-CHK-07 */
+        CHECK(sv_eq(heard_header(&h, "Content-Type"), SV("a/b")) &&
+              sv_eq(heard_header(&h, "X-Foo"), SV("bar"))); /* M-CHK-10 */
         CHECK(h.body.n == 0 || memcmp(h.body.p, body + first - 1 + n, h.body.n) == 0);
         n += h.body.n;
     } while (h.flag == '+' || !sv_eq(heard_header(&h, "Message-ID"), SV("m-0001")));
@@ -155,7 +160,8 @@ TEST(chunks_of_other_messages_may_come_between_the_chunks_of_one)
     head(HEAD);
     say_bytes(c, body, 50000);
     say(c, "\n-------b001send+\n");
-    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nContent-Type: a/b\n\nsmall\n-------b002send$\n");
+    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nContent-Type: "
+           "a/b\n\nsmall\n-------b002send$\n");
     head("X-Foo: bar\nByte-Range: 50001-*/200000\nContent-Type: a/b\n");
     say_bytes(c, body + 50000, BODY - 50000);
     say(c, "\n-------b001send$\n");
@@ -208,8 +214,10 @@ TEST(sender_who_gives_up_ends_the_chunk_downstream)
 TEST(empty_chunk_that_gives_up_is_forwarded_as_such)
 {
     start();
-    say(c, "MSRP b005send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0004\nByte-Range: 4097-*/9000\nContent-Type: a/b\n\n\n-------b005send#\n");
-    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nByte-Range: 4097-*/9000\nContent-Type: a/b\n\n\n-------%1#\n");
+    say(c, "MSRP b005send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0004\nByte-Range: "
+           "4097-*/9000\nContent-Type: a/b\n\n\n-------b005send#\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nByte-Range: "
+              "4097-*/9000\nContent-Type: a/b\n\n\n-------%1#\n");
     stop();
 }
 
@@ -271,14 +279,16 @@ TEST(message_that_was_stopped_is_sent_no_further)
     CHECK_FATAL(hear(d, &h));
     say_bytes(c, body + 30000, 20000); /* the second piece is open */
     say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
-    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-30000/200000\nStatus: 000 413 Stop\n-------%2$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-30000/200000\nStatus: "
+              "000 413 Stop\n-------%2$\n");
     CHECK_INT(hear_pieces(30001, &flag, &pieces, &others), 20000);
     CHECK(flag == '#' && pieces == 1);
     say_bytes(c, body + 50000, BODY - 50000);
     say(c, "\n-------b001send+\n");
     CHECK_FATAL(hear(c, &h));
     EXPECT_NOTHING(d);
-    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 200001-200005/200005\nContent-Type: a/b\n\nhello\n-------b002send$\n");
+    say(c, "MSRP b002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: "
+           "200001-200005/200005\nContent-Type: a/b\n\nhello\n-------b002send$\n");
     CHECK_FATAL(hear(c, &h));
     CHECK(sv_starts(h.start, SV("MSRP b002send 413 ")));
     say(c, "MSRP b003send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\n-------b003send$\n");
@@ -321,11 +331,11 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
     free(bulk);
 }
 
-SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits), TEST_ROW(chunk_is_forwarded_before_its_end_has_come),
-      TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
+SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits),
+      TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment),
+      TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
       TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
       TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
       TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
-      TEST_ROW(message_that_was_stopped_is_sent_no_further),
-      TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
+      TEST_ROW(message_that_was_stopped_is_sent_no_further), TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));

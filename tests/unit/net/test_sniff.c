@@ -296,7 +296,8 @@ TEST(connection_keeps_its_protocol_for_life)
     say(&b, "MSRP abcd SEND\r\n");
     say(&b, "REGISTER sip:tandem.example SIP/2.0\r\n");
     say(&b, "GET / HTTP/1.1\r\n\r\n\r\n\r\n");
-    CHECK(holds(&b.msrp.got, "MSRP abcd SEND\r\nREGISTER sip:tandem.example SIP/2.0\r\nGET / HTTP/1.1\r\n\r\n\r\n\r\n"));
+    CHECK(
+        holds(&b.msrp.got, "MSRP abcd SEND\r\nREGISTER sip:tandem.example SIP/2.0\r\nGET / HTTP/1.1\r\n\r\n\r\n\r\n"));
     CHECK(b.sip.calls == 0);
     CHECK_STR(heard(&b), "");
     bench_fini(&b);
@@ -372,8 +373,9 @@ TEST(no_first_line_in_time_is_closed)
     bench_fini(&b);
 }
 
-SUITE(sniff_suite, TEST_ROW(the_whole_first_line_tells_the_protocol), TEST_ROW(a_prefix_is_undecided_or_decided_like_the_whole),
-      TEST_ROW(what_follows_the_first_line_does_not_count), TEST_ROW(first_line_at_its_limit_is_told_and_one_past_it_is_refused),
+SUITE(sniff_suite, TEST_ROW(the_whole_first_line_tells_the_protocol),
+      TEST_ROW(a_prefix_is_undecided_or_decided_like_the_whole), TEST_ROW(what_follows_the_first_line_does_not_count),
+      TEST_ROW(first_line_at_its_limit_is_told_and_one_past_it_is_refused),
       TEST_ROW(any_single_byte_is_judged_without_harm),
       TEST_ROW(msrp_and_sip_on_one_port_reach_their_protocol_with_their_first_bytes),
       TEST_ROW(detection_takes_one_octet_per_segment), TEST_ROW(double_crlf_is_answered_and_leaves_the_protocol_open),
