@@ -74,6 +74,26 @@ static issize_t cseq_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
     return 0;
 }
 
+/* Headers are found by name when a message is read, and by class when one is added: ours comes first in the table's
+ * chain and is found by name, Sofia's moves to the next free place and is still found by class. */
+static void put_in_front(msg_mclass_t *mc, msg_hclass_t *theirs, msg_hclass_t *ours)
+{
+    msg_href_t found = { 0 };
+    int at = -1;
+
+    for (int i = 0; i < mc->mc_hash_size && at < 0; i++)
+        if (mc->mc_hash[i].hr_class == theirs)
+            at = i;
+    if (at < 0 || mc->mc_hash_used + 1 >= mc->mc_hash_size)
+        return;
+    found = mc->mc_hash[at];
+    mc->mc_hash[at].hr_class = ours;
+    while (mc->mc_hash[at].hr_class)
+        at = (at + 1) % mc->mc_hash_size;
+    mc->mc_hash[at] = found;
+    mc->mc_hash_used++;
+}
+
 msg_mclass_t const *method_mclass(void)
 {
     static struct msg_hclass_s request_class[1], cseq_class[1]; /* Sofia's, but for the parser */
@@ -86,8 +106,6 @@ msg_mclass_t const *method_mclass(void)
     mc->mc_request->hr_class = request_class;
     memcpy(cseq_class, sip_cseq_class, sizeof cseq_class);
     cseq_class->hc_parse = cseq_d;
-    for (int i = 0; i < mc->mc_hash_size; i++)
-        if (mc->mc_hash[i].hr_class == sip_cseq_class)
-            mc->mc_hash[i].hr_class = cseq_class;
+    put_in_front(mc, sip_cseq_class, cseq_class);
     return mc;
 }

@@ -6,11 +6,17 @@
 
 enum { VIAS_MAX = 70, FORWARDS_MAX = 255 };
 
+/* By hash code, which is a class's own: two classes are not Sofia's but copies (sip/method.c). */
 static bool is_mandatory(const msg_hclass_t *c)
 {
-    return c == sip_request_class || c == sip_from_class || c == sip_to_class || c == sip_call_id_class || c == sip_cseq_class ||
-           c == sip_via_class || c == sip_route_class || c == sip_record_route_class || c == sip_content_length_class ||
-           c == sip_contact_class;
+    static msg_hclass_t *const classes[] = { sip_request_class, sip_from_class,         sip_to_class,     sip_call_id_class,
+                                             sip_cseq_class,    sip_via_class,          sip_route_class,  sip_record_route_class,
+                                             sip_contact_class, sip_content_length_class };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(classes); i++)
+        if (c->hc_hash == classes[i]->hc_hash)
+            return true;
+    return false;
 }
 
 /* Headers that Sofia could not use hang on sip_error; a copy with one of them would trip an assert when it is

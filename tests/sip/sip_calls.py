@@ -318,14 +318,15 @@ def test_tcp_caller_gets_a_retransmitted_200(make):
 
 
 def test_message_and_unknown_method_are_forwarded(make):
-    # S-MSG-08
+    # S-MSG-08; the last four begin like a method that Sofia knows and are shorter
     s = make(auth="")
     b = s.registered("udp", "bob")
     a = s.ua("tcp", "alice")
-    for method in ("MESSAGE", "FOO", "OPTIONS"):
+    known = ("MESSAGE", "OPTIONS")
+    for method in known + ("FOO", "MSRP", "PING", "SEND", "NICK"):
         a.send(a.request(method, "sip:bob@example.com"))
         got = b.expect(method)
-        assert method == "FOO" or not got.get("record-route")
+        assert method not in known or not got.get("record-route")
         b.reply(got, 200)
         a.expect(200)
 
