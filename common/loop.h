@@ -62,7 +62,11 @@ void loop_hook_remove(struct loop_hook *h);
 
 static inline void loop_timer_start(struct loop *l, struct wheel_timer *t, uint64_t ms)
 {
-    wheel_start(loop_wheel(l), t, ms);
+    struct wheel *w = loop_wheel(l);
+    uint64_t stands_at = w->now * WHEEL_TICK_MS, now = loop_now_ms(l);
+
+    /* The wheel stands where the last turn left it, and the loop may have slept since. */
+    wheel_start(w, t, ms + (now > stands_at ? now - stands_at : 0));
 }
 
 static inline void loop_timer_stop(struct loop *l, struct wheel_timer *t)
