@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sip/method.h"
+
 enum { FORWARDS_DEFAULT = 70 };
 
 /* ---- the copy ---- */
 
 static bool set_uri(msg_t *m, sip_t *sip, const url_string_t *uri)
 {
-    const sip_request_t *rq = sip->sip_request;
-    sip_request_t *changed = sip_request_create(msg_home(m), rq->rq_method, rq->rq_method_name, uri, NULL);
+    sip_request_t *changed = method_request_line(msg_home(m), sip->sip_request, uri);
 
     if (!changed || msg_header_insert(m, (msg_pub_t *)sip, (msg_header_t *)changed) < 0)
         return false;

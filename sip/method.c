@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/defs.h"
-#include "sip/sofia.h"
 
 /* Methods that Sofia has a code for; it reads these itself. */
 static bool is_known(const char *name)
@@ -108,4 +107,13 @@ msg_mclass_t const *method_mclass(void)
     cseq_class->hc_parse = cseq_d;
     put_in_front(mc, sip_cseq_class, cseq_class);
     return mc;
+}
+
+sip_request_t *method_request_line(su_home_t *home, const sip_request_t *rq, const url_string_t *uri)
+{
+    sip_request_t *line = sip_request_create(home, rq->rq_method, rq->rq_method_name, uri, NULL);
+
+    if (line)
+        line->rq_method = rq->rq_method; /* of an unknown one Sofia makes an invalid one here, and finds no transaction then */
+    return line;
 }

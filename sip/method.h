@@ -4,8 +4,13 @@
  * takes `MSRP sip:...` or `PING sip:...` for garbage. Unknown methods are proxied like any other (S-MSG-08). */
 #pragma once
 
+#include "sip/sofia.h"
+
 struct msg_mclass_s;
 
 /* Sofia's SIP parser with a request line that takes any method (NTATAG_MCLASS). Allocated for the life of the process; NULL: out
  * of memory. */
 struct msg_mclass_s const *method_mclass(void);
+
+/* A request line for the same method with another Request-URI. NULL: out of memory, or no such URI. */
+sip_request_t *method_request_line(su_home_t *home, const sip_request_t *rq, const url_string_t *uri);

@@ -1,14 +1,13 @@
 /* Steps: what do the Route headers and the Request-URI say? RFC 3261 s.16.4, RFC 5393 s.4. */
 #include <stdio.h>
 
+#include "sip/method.h"
 #include "sip/request.h"
 #include "sip/registrar.h"
 
 static void set_uri(struct request *r, const url_t *url)
 {
-    const sip_request_t *rq = r->sip->sip_request;
-    sip_request_t *changed =
-        sip_request_create(msg_home(r->msg), rq->rq_method, rq->rq_method_name, (const url_string_t *)url, NULL);
+    sip_request_t *changed = method_request_line(msg_home(r->msg), r->sip->sip_request, (const url_string_t *)url);
 
     if (changed)
         msg_header_insert(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)changed);
