@@ -196,11 +196,17 @@ size_t rig_longest_queue(struct rig *r)
 
 static struct peer *new_peer(struct rig *r, int fd)
 {
-    struct peer *p = &r->peers[r->n_peers];
+    struct peer *p = NULL;
     int one = 1;
 
-    CHECK_FATAL(fd >= 0 && r->n_peers < RIG_PEERS);
-    r->n_peers++;
+    CHECK_FATAL(fd >= 0);
+    if (r->n_peers < RIG_PEERS)
+        p = &r->peers[r->n_peers++];
+    for (size_t i = 0; i < RIG_PEERS && !p; i++)
+        if (r->peers[i].fd < 0 && !r->peers[i].tls)
+            p = &r->peers[i]; /* of one that was closed */
+    CHECK_FATAL(p != NULL);
+    buf_fini(&p->got);
     *p = (struct peer){ .rig = r, .fd = fd, .cipher = BUF_INIT, .got = BUF_INIT };
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return p;
@@ -209,7 +215,7 @@ static struct peer *new_peer(struct rig *r, int fd)
 struct peer *rig_peer(struct rig *r)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    unsigned w = r->n_peers % RIG_WORKERS;
+    unsigned w = r->n_connected++ % RIG_WORKERS;
     struct peer *p;
 
     CHECK_FATAL(fd >= 0 && connect(fd, &r->at[w].sa, addr_len(&r->at[w])) == 0);

@@ -48,6 +48,7 @@ struct rig {
     int listen_fd; /* of the foreign endpoint F; -1: none */
     struct peer peers[RIG_PEERS];
     size_t n_peers;
+    unsigned n_connected; /* by rig_peer(): which worker is next */
     struct certs *certs; /* owned; with TLS */
     struct tlsio_server *identities[RIG_IDENTITIES]; /* owned; the first is the relay's */
     size_t n_identities;

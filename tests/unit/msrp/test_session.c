@@ -322,6 +322,120 @@ TEST(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused)
     rig_stop(&r);
 }
 
+/* ---- what the operator does and what the database is told ---- */
+
+static struct {
+    int opened, changed, ended, messages;
+    enum session_state how;
+    uint64_t frames_in, bytes_in, frames_out, bytes_out;
+    uint64_t message_bytes;
+    unsigned status;
+    char message_id[40], to[100];
+} told;
+
+static void on_opened(struct worker *w, const struct session *s)
+{
+    told.opened++;
+}
+
+static void on_changed(struct worker *w, const struct session *s)
+{
+    told.changed++;
+    told.frames_in = s->frames_in;
+    told.bytes_in = s->bytes_in;
+    told.frames_out = s->frames_out;
+    told.bytes_out = s->bytes_out;
+}
+
+static void on_ended(struct worker *w, const struct session *s, enum session_state how)
+{
+    told.ended++;
+    told.how = how;
+}
+
+static void on_message(struct worker *w, const struct relay_message *m)
+{
+    told.messages++;
+    told.message_bytes = m->bytes;
+    told.status = m->status;
+    sv_copy(m->message_id, told.message_id, sizeof told.message_id);
+    sv_copy(m->to_uri, told.to, sizeof told.to);
+}
+
+static const struct relay_observer observer = { on_opened, on_changed, on_ended, on_message };
+
+TEST(observer_is_told_of_sessions_and_messages)
+{
+    start("accounting.enabled=yes");
+    memset(&told, 0, sizeof told);
+    r.shared->observer = &observer;
+    say_auth(c, 'C', 'U');
+    CHECK(told.opened == 1 && told.ended == 0);
+    rig_listen(&r, 'F', 0);
+    say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+           "a/b\n\nhello\n"
+           "-------b001send$\n");
+    {
+        struct peer *f = rig_accept(&r);
+
+        CHECK_FATAL(f != NULL);
+        EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+                  "a/b\n\nhello\n"
+                  "-------%1$\n");
+        CHECK_INT(told.messages, 0); /* not before its answer */
+        say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+        CHECK(told.messages == 1 && told.status == 200 && told.message_bytes == 5);
+        CHECK_STR(told.message_id, "m-0001");
+        CHECK_STR(told.to, r.var['F']);
+        say(f, "MSRP f001send SEND\nTo-Path: %U %C\nFrom-Path: %F\nMessage-ID: m-0002\nFailure-Report: "
+               "no\nContent-Type: a/b\n\nhey\n"
+               "-------f001send$\n");
+        CHECK(told.messages == 2 && told.status == 0 && told.message_bytes == 3);
+    }
+    rig_pass(&r, 1000);
+    CHECK(told.changed >= 1 && told.frames_in == 1 && told.bytes_in == 5 && told.frames_out == 1 &&
+          told.bytes_out == 3);
+    peer_close(c);
+    CHECK(told.ended == 1 && told.how == SESSION_CLOSED);
+    rig_stop(&r);
+}
+
+TEST(operator_ends_a_session_and_with_its_last_one_the_connection)
+{
+    struct msrp_uri u, v;
+    struct heard h;
+
+    start(NULL);
+    memset(&told, 0, sizeof told);
+    r.shared->observer = &observer;
+    say_auth(c, 'C', 'U');
+    say_auth(c, 'C', 'V');
+    CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var['U'])) && msrp_uri_parse(&v, sv_of(r.var['V'])));
+    CHECK(!relay_kick(r.shared, SV("AAAAAAAAAAAAAAAAAAAAAA")));
+    CHECK(relay_kick(r.shared, u.session));
+    rig_turn(&r);
+    CHECK(told.ended == 1 && !relay_kick(r.shared, u.session));
+    CHECK(!is_routed(c, 'U') && is_routed(c, 'V'));
+    CHECK(relay_kick(r.shared, v.session));
+    while (hear(c, &h)) /* the frame of is_routed() is answered by nobody */
+        ;
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    rig_stop(&r);
+}
+
+/* M-CON-17 */
+TEST(relay_that_drains_gives_no_tokens_and_finishes_its_sessions)
+{
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    relay_drain(c->worker->protos[PROTO_MSRP].ctx);
+    say_auth_with(c, "msrp://%E;tcp", "");
+    EXPECT(c, "MSRP a002auth 403 Forbidden\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\n-------a002auth$\n");
+    CHECK(is_routed(c, 'U'));
+    rig_stop(&r);
+}
+
 /* ---- the life of a connection ---- */
 
 /* M-CON-03: a 401, a 481 or a keep-alive of nobody is no success. */
@@ -459,6 +573,9 @@ SUITE(session_suite, TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
       TEST_ROW(auth_that_is_malformed_or_in_the_name_of_a_relay_is_refused),
       TEST_ROW(pipelined_auths_are_answered_in_order),
       TEST_ROW(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused),
+      TEST_ROW(observer_is_told_of_sessions_and_messages),
+      TEST_ROW(operator_ends_a_session_and_with_its_last_one_the_connection),
+      TEST_ROW(relay_that_drains_gives_no_tokens_and_finishes_its_sessions),
       TEST_ROW(connection_without_an_accepted_request_is_closed_after_30_seconds),
       TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
       TEST_ROW(head_that_is_not_complete_in_time_ends_the_connection),

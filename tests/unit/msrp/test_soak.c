@@ -228,4 +228,126 @@ TEST(random_traffic_arrives_whole_in_order_and_answered_once)
     }
 }
 
-SUITE(soak_suite, TEST_ROW(random_traffic_arrives_whole_in_order_and_answered_once));
+/* ---- peers that come and go ---- */
+
+enum { GUESTS = 6 };
+
+static struct guest {
+    struct peer *peer; /* NULL: not there */
+    struct buf out; /* owned */
+} guests[GUESTS];
+
+static void arrive(int who)
+{
+    guests[who].peer = rig_peer(&r);
+    say_auth(guests[who].peer, (char)('G' + who), (char)('U' + who));
+}
+
+static void leave(int who)
+{
+    if (draw(2))
+        peer_reset(guests[who].peer);
+    else
+        peer_close(guests[who].peer);
+    guests[who].peer = NULL;
+    buf_clear(&guests[who].out);
+}
+
+/* A frame of any kind, to a token that may have died. */
+static void say_anything(int who)
+{
+    static const char *const methods[] = { "SEND", "SEND", "SEND", "SEND", "REPORT", "NICKNAME", "AUTH" };
+    static const char *const failures[] = { "", "Failure-Report: partial\r\n", "Failure-Report: no\r\n" };
+    struct guest *g = &guests[who];
+    const char *method = methods[draw(TD_ARRAY_LEN(methods))];
+    int to = (int)draw(GUESTS);
+    size_t n = method[0] != 'S' ? draw(200) : draw(3) ? draw(5000) : draw(BODY_MAX);
+    static char body[BODY_MAX];
+
+    if (!r.var['U' + to][0])
+        return;
+    fill(body, n);
+    buf_printf(&g->out, "MSRP t%06d %s\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%05u\r\n%s", next_tid,
+               method, r.var['U' + who], r.var['U' + to], r.var['G' + to], r.var['G' + who], draw(50),
+               failures[draw(3)]);
+    if (draw(5)) {
+        buf_puts(&g->out, "Content-Type: a/b\r\n\r\n");
+        buf_add(&g->out, body, n);
+        buf_puts(&g->out, "\r\n");
+    }
+    buf_printf(&g->out, "-------t%06d%c\r\n", next_tid, method[0] == 'S' ? "$+#"[draw(3)] : '$');
+    next_tid++;
+}
+
+static void answer_anything(int who, const struct heard *h)
+{
+    static const unsigned statuses[] = { 200, 200, 200, 413, 481, 999 };
+
+    if (sv_starts(sv_from(h->start, 5 + h->tid.n), SV(" REPORT")) || h->start.p[6 + h->tid.n] <= '9' || draw(3) == 0)
+        return;
+    buf_printf(&guests[who].out, "MSRP " SV_FMT " %u x\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------" SV_FMT "$\r\n",
+               SV_ARG(h->tid), statuses[draw(TD_ARRAY_LEN(statuses))], r.var['U' + who], r.var['G' + who],
+               SV_ARG(h->tid));
+}
+
+static void live(int who)
+{
+    struct guest *g = &guests[who];
+    struct heard h;
+
+    if (!g->peer) {
+        if (draw(10) == 0)
+            arrive(who);
+        return;
+    }
+    if (g->out.n < 30000 && draw(2))
+        say_anything(who);
+    if (g->out.n && draw(3)) {
+        uint32_t some = 1 + draw((uint32_t)TD_MIN(g->out.n, draw(2) ? (size_t)500 : (size_t)60000));
+        ssize_t n = send(g->peer->fd, g->out.p, some, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n > 0)
+            buf_drop_front(&g->out, (size_t)n);
+    }
+    if (draw(2))
+        peer_read(g->peer, draw(2) ? draw(300) : draw(100000));
+    while (peer_frame(g->peer, &h))
+        answer_anything(who, &h);
+    if (g->peer->ended || draw(150) == 0)
+        leave(who);
+}
+
+/* M-CHK-14, M-CON-10, M-REP-04, M-TMR-05: whatever was open when they left is over, and nothing of it stays. */
+TEST(peers_that_come_and_go_at_random_moments_leave_nothing_behind)
+{
+    rig_start(&r, NULL);
+    seed = 99;
+    next_tid = 0;
+    for (int i = 0; i < GUESTS; i++) {
+        guests[i] = (struct guest){ .out = BUF_INIT };
+        snprintf(r.var['G' + i], RIG_VAR_MAX, "msrp://client%d.invalid:9/c%d;tcp", i, i);
+    }
+    for (int step = 0; step < 6000; step++) {
+        for (int i = 0; i < GUESTS; i++)
+            live(i);
+        rig_wait(&r, 0);
+        if (draw(200) == 0)
+            rig_pass(&r, draw(20000));
+    }
+    CHECK(rig_stat(&r, STAT_msrp_forwarded) > 1000);
+    for (int i = 0; i < GUESTS; i++) {
+        if (guests[i].peer)
+            leave(i);
+        buf_fini(&guests[i].out);
+    }
+    rig_turn(&r);
+    CHECK_INT(rig_stat(&r, STAT_conn_open), 0);
+    CHECK_INT(rig_stat(&r, STAT_sessions), 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+    CHECK_INT(session_table_count(r.shared->sessions), 0);
+    rig_stop(&r);
+}
+
+SUITE(soak_suite, TEST_ROW(random_traffic_arrives_whole_in_order_and_answered_once),
+      TEST_ROW(peers_that_come_and_go_at_random_moments_leave_nothing_behind));

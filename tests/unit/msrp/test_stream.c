@@ -193,6 +193,50 @@ TEST(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted)
     stop();
 }
 
+/* M-CHK-04, M-CHK-05: the same when all of it is there at once. */
+TEST(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range)
+{
+    struct buf frame = BUF_INIT;
+    struct heard h;
+
+    start();
+    for (size_t n = 2048; n <= 2049; n++) {
+        buf_clear(&frame);
+        buf_printf(&frame, "MSRP b001send SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-0001\r\n",
+                   r.var['U'], r.var['V'], r.var['D'], r.var['C']);
+        buf_printf(&frame, "Byte-Range: 11-%zu/9000\r\nX-Foo: bar\r\nContent-Type: a/b\r\n\r\n", n + 10);
+        buf_add(&frame, body, n);
+        buf_puts(&frame, "\r\n-------b001send+\r\n");
+        say_bytes(c, frame.p, frame.n);
+        CHECK_FATAL(hear(d, &h));
+        CHECK(h.body.n == n && memcmp(h.body.p, body, n) == 0 && h.flag == '+');
+        CHECK(sv_eq(heard_header(&h, "Byte-Range"), n == 2048 ? SV("11-2058/9000") : SV("11-*/9000")));
+        CHECK(sv_eq(heard_header(&h, "X-Foo"), SV("bar")));
+    }
+    buf_fini(&frame);
+    stop();
+}
+
+/* M-CHK-03, M-CHK-11: no Byte-Range is invented but for the pieces after the first. */
+TEST(chunk_without_byte_range_gets_one_only_when_it_is_cut)
+{
+    struct heard h;
+
+    start();
+    head("Content-Type: a/b\n");
+    say_bytes(c, body, 3000);
+    report_for_d("x-0001");
+    say_bytes(c, body + 3000, 3000);
+    say(c, "\n-------b001send$\n");
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == 3000 && h.flag == '+' && !heard_header(&h, "Byte-Range").p);
+    CHECK_FATAL(hear(d, &h));
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == 3000 && h.flag == '$' && sv_eq(heard_header(&h, "Byte-Range"), SV("3001-*/*")));
+    CHECK(memcmp(h.body.p, body + 3000, 3000) == 0 && sv_eq(heard_header(&h, "Message-ID"), SV("m-0001")));
+    stop();
+}
+
 /* M-CHK-13, X-09b */
 TEST(sender_who_gives_up_ends_the_chunk_downstream)
 {
@@ -296,6 +340,50 @@ TEST(message_that_was_stopped_is_sent_no_further)
     stop();
 }
 
+/* M-FLOW-03: who asks without reading the answers is not heard until he reads; then every question is answered. */
+TEST(questions_of_a_peer_that_does_not_read_are_left_waiting)
+{
+    enum { N = 120000 };
+    struct buf all = BUF_INIT;
+    size_t sent = 0, most = 0;
+    int answers = 0;
+    struct heard h;
+
+    start();
+    for (int i = 0; i < N; i++)
+        buf_printf(&all, "MSRP t%06d SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: m-0001\r\n-------t%06d$\r\n",
+                   i, r.var['U'], r.var['C'], i);
+    for (int idle = 0; sent < all.n && idle < 100;) {
+        ssize_t n = send(c->fd, all.p + sent, all.n - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        idle = n > 0 ? 0 : idle + 1;
+        rig_wait(&r, 0);
+        most = TD_MAX(most, rig_longest_queue(&r));
+    }
+    CHECK(sent < all.n);
+    CHECK(most < 4 << 20);
+    while (answers < N) {
+        if (sent < all.n) {
+            ssize_t n = send(c->fd, all.p + sent, all.n - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+            sent += n > 0 ? (size_t)n : 0;
+        }
+        rig_wait(&r, 0);
+        peer_read(c, 1 << 16);
+        CHECK_FATAL(!c->ended);
+        for (; peer_frame(c, &h); answers++) {
+            char tid[16];
+
+            snprintf(tid, sizeof tid, "t%06d", answers);
+            CHECK_FATAL(sv_eq(h.tid, sv_of(tid)));
+        }
+    }
+    EXPECT_NOTHING(c);
+    buf_fini(&all);
+    stop();
+}
+
 /* M-FLOW-01: the sender is paused, the relay holds little, and every octet arrives in order. */
 TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 {
@@ -335,6 +423,9 @@ SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits
       TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment),
       TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
       TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
+      TEST_ROW(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range),
+      TEST_ROW(chunk_without_byte_range_gets_one_only_when_it_is_cut),
+      TEST_ROW(questions_of_a_peer_that_does_not_read_are_left_waiting),
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
       TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
       TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
