@@ -51,6 +51,13 @@ struct outlet {
     bool dirty;                     /* to be woken at the end of this turn */
 };
 
+/* A chunk in pieces that comes from another worker. */
+struct remote_stream {
+    struct hash_node node;
+    uint64_t id;
+    struct stream *stream; /* owned */
+};
+
 struct cross {
     struct relay *relay;   /* back */
     unsigned n;
@@ -113,6 +120,15 @@ out:
     return err;
 }
 
+/* Its source can no longer say that it ends. */
+static void stream_forget(struct hash_node *n, void *arg)
+{
+    struct remote_stream *rs = TD_CONTAINER_OF(n, struct remote_stream, node);
+
+    hop_stream_end(rs->stream, '#');
+    free(rs);
+}
+
 void cross_free(struct cross **xp)
 {
     struct cross *x = *xp;
@@ -120,6 +136,7 @@ void cross_free(struct cross **xp)
     if (!x)
         return;
     *xp = NULL;
+    hash_each(&x->relay->streams, stream_forget, NULL);
     for (unsigned i = 0; x->in && i < x->n; i++) {
         struct record *r;
         size_t n;
@@ -309,12 +326,6 @@ void cross_pause(struct relay *relay, struct conn_ref source, bool pause)
 
 /* ---- receiving ---- */
 
-struct remote_stream {
-    struct hash_node node;
-    uint64_t id;
-    struct stream *stream; /* owned */
-};
-
 static struct remote_stream *stream_by_id(struct relay *relay, uint64_t id)
 {
     struct hash_node *n = hash_first(&relay->streams, id);
@@ -409,6 +420,16 @@ static void got_stream(struct relay *relay, const struct record *r)
     }
 }
 
+/* A next hop on another worker says that it is full, or no longer: each says so once, and only the last one's word lets the
+ * source go on. A reason of its own: room in the ring does not end it. */
+static void held(struct msrp_conn *m, bool full)
+{
+    if (full && m->remote_holds++ == 0)
+        conn_pause(m->conn, CONN_PAUSE_REMOTE);
+    else if (!full && m->remote_holds && --m->remote_holds == 0)
+        conn_resume(m->conn, CONN_PAUSE_REMOTE);
+}
+
 static void got(struct relay *relay, struct record *r)
 {
     struct conn *c;
@@ -428,10 +449,8 @@ static void got(struct relay *relay, struct record *r)
     case REC_PAUSE:
     case REC_RESUME:
         c = conn_deref(relay->worker, r->conn);
-        if (c && r->type == REC_PAUSE) /* a reason of its own: room in the ring does not end it */
-            conn_pause(c, CONN_PAUSE_REMOTE);
-        else if (c)
-            conn_resume(c, CONN_PAUSE_REMOTE);
+        if (c)
+            held(msrp_of(c), r->type == REC_PAUSE);
         break;
     }
 }

@@ -17,8 +17,10 @@ struct txn;
 enum {
     TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
-    ROUTES_PER_CONN = 4096,   /* cached; the oldest goes */
+    ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
     ROUTE_STOPPED = 4,        /* messages of a route remembered as stopped; the oldest is forgotten */
+    ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
+    TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
 };
 
@@ -45,6 +47,7 @@ struct route {
     struct sv from_uri, to_uri; /* the two ends, for accounting */
     uint64_t stopped[ROUTE_STOPPED]; /* atomic: hashes of Message-IDs of which the next hop wants no more (413) */
     unsigned n_stopped;       /* atomic: how many were written */
+    size_t text_n;
     char text[];
 };
 
@@ -112,7 +115,8 @@ struct msrp_conn {
     struct list sessions;         /* owned here, by conn_node */
     struct list bindings;         /* by conn_node */
     struct list routes;           /* frames that come from here, by conn_node */
-    unsigned n_routes, n_sessions;
+    unsigned n_routes, n_sessions, n_txns;
+    size_t route_bytes;           /* text of the routes on the list */
     struct route *last_route;     /* borrowed: on the list above */
     uint16_t auth_failures;
     bool proven;                  /* has had an accepted request */
@@ -138,6 +142,7 @@ struct msrp_conn {
     struct list unsent;           /* of them: not wholly written yet, by sent_node */
     struct list waiters;          /* local connections paused for us, by wait_node */
     struct list wait_node;        /* on somebody's waiters */
+    unsigned remote_holds;        /* next hops on other workers that have us paused */
     struct conn_ref *remote_waiters; /* owned array: connections of other workers paused for us */
     unsigned n_remote_waiters, cap_remote_waiters;
 };

@@ -51,6 +51,7 @@ bool route_is_stopped(const struct route *r, struct sv message_id)
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 {
     m->n_routes--;
+    m->route_bytes -= r->text_n;
     if (m->last_route == r)
         m->last_route = NULL;
     list_remove(&r->conn_node);
@@ -262,6 +263,8 @@ static unsigned inward(struct making *k)
             break;
         case BIND_OTHER:
             return 506; /* M-CON-09 */
+        case BIND_FULL:
+            return 403;
         case BIND_NO_MEMORY:
             return 408;
         }
@@ -325,6 +328,7 @@ static struct route *build(struct making *k)
     if (!r)
         return NULL;
     r->refs = 1;
+    r->text_n = text;
     r->origin = conn_ref(k->c);
     r->dest = k->dest;
     r->hops_ended = k->hops_ended;
@@ -355,9 +359,10 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
 {
     struct msrp_conn *m = msrp_of(c);
 
-    if (m->n_routes >= ROUTES_PER_CONN)
+    while (m->n_routes >= ROUTES_PER_CONN || (m->n_routes && m->route_bytes + r->text_n > ROUTE_BYTES_PER_CONN))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
     m->n_routes++;
+    m->route_bytes += r->text_n;
     list_append(&m->routes, &r->conn_node);
     hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.p, r->raw.n) ^ c->id);
 }

@@ -269,6 +269,8 @@ enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, str
     b = bound_locked(s, uri);
     if (b) {
         result = b->conn.id == conn.id ? BIND_SAME : BIND_OTHER;
+    } else if (s->n_bindings >= BINDINGS_PER_SESSION) {
+        result = BIND_FULL;
     } else {
         b = calloc(1, sizeof *b + uri->text.n);
         if (!b) {
@@ -279,6 +281,7 @@ enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, str
             b->session = session_ref(s);
             b->conn = conn;
             list_append(&s->bindings, &b->session_node);
+            s->n_bindings++;
             list_append(conn_bindings, &b->conn_node);
         }
     }
@@ -310,6 +313,7 @@ void session_unbind_all(struct list *conn_bindings, bool only_dead)
             continue;
         pthread_mutex_lock(&st->lock);
         list_remove(&b->session_node);
+        b->session->n_bindings--;
         pthread_mutex_unlock(&st->lock);
         list_remove(&b->conn_node);
         session_unref(&b->session);

@@ -42,7 +42,8 @@ struct session {
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     struct list changed_node;  /* on its relay's list while its row is out of date; owner's worker */
 
-    struct list bindings;      /* struct binding by session_node; under the table's lock */
+    struct list bindings;      /* struct binding by session_node; under the table's lock, as is their number */
+    unsigned n_bindings;
     char text[];               /* what the views above point into */
 };
 
@@ -95,7 +96,9 @@ struct binding {
     char text[];
 };
 
-enum bind_result { BIND_NEW, BIND_SAME, BIND_OTHER /* bound to another live connection */, BIND_NO_MEMORY };
+enum { BINDINGS_PER_SESSION = 256 }; /* foreign endpoints of one token */
+
+enum bind_result { BIND_NEW, BIND_SAME, BIND_OTHER /* bound to another live connection */, BIND_FULL, BIND_NO_MEMORY };
 /* Bind (session, uri) to the connection, whose list gets the binding. */
 enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, struct conn_ref conn, struct list *conn_bindings);
 /* The connection bound to that endpoint; id 0: none. */

@@ -89,10 +89,11 @@ void txn_pool_free(struct relay *relay)
 
 struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f)
 {
-    struct txn *t = take(relay);
+    struct txn *t = to->n_txns < TXNS_PER_CONN ? take(relay) : NULL;
 
     if (!t)
         return NULL;
+    to->n_txns++;
     t->relay = relay;
     t->to = to;
     t->route = route_ref(f->route);
@@ -156,6 +157,7 @@ void txn_free(struct txn **tp)
         return;
     relay = t->relay;
     index = t->index;
+    t->to->n_txns--;
     list_remove(&t->conn_node);
     list_remove(&t->sent_node);
     loop_timer_stop(relay->worker->loop, &t->timer);

@@ -31,7 +31,7 @@ struct txn {
 /* A fresh identifier without a transaction, for what nobody answers. */
 void tid_make(struct relay *relay, char out[TID_LEN]);
 
-/* NULL: out of memory. It is on the connection's list and holds a reference to f->route. */
+/* NULL: out of memory, or that connection owes TXNS_PER_CONN answers. It is on the connection's list and holds a reference to f->route. */
 struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f);
 /* A new identifier for it: the old one stands in the body. */
 void txn_redraw(struct txn *t);

@@ -391,7 +391,9 @@ static void on_cipher(void *arg, const void *p, size_t n)
 {
     struct conn *c = arg;
 
-    if (!txq_add(&c->cipher, &c->worker->pool, p, n))
+    if (c->cipher.n > c->tx_max) /* encrypt() stops long before: the peer makes TLS itself talk, and does not read */
+        conn_doom(c, CLOSE_QUEUE_FULL);
+    else if (!txq_add(&c->cipher, &c->worker->pool, p, n))
         conn_doom(c, CLOSE_NO_MEMORY);
     else
         mark_dirty(c);
@@ -471,6 +473,7 @@ static void finish_step(struct conn *c)
 void conn_flush(struct conn *c)
 {
     bool all = true;
+    uint64_t pos;
 
     list_remove(&c->dirty_node);
     if (c->doomed || c->io.fd < 0)
@@ -488,9 +491,12 @@ void conn_flush(struct conn *c)
     }
     if (c->doomed)
         return;
-    if (c->cipher.n == 0 && c->sent_pos != c->bytes_out - c->out.n) {
-        stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(c->bytes_out - c->out.n - c->sent_pos));
-        c->sent_pos = c->bytes_out - c->out.n;
+    /* Records are longer than what they hold, so under TLS this is never too much; a busy connection is never empty. */
+    pos = c->bytes_out - c->out.n;
+    pos -= TD_MIN(pos, (uint64_t)c->cipher.n);
+    if (pos > c->sent_pos) {
+        stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(pos - c->sent_pos));
+        c->sent_pos = pos;
         if (!c->ended && c->proto->sent)
             c->proto->sent(c);
     }
@@ -680,7 +686,8 @@ static void tls_feed(struct conn *c, size_t n)
         tls_failed(c);
         break;
     case TLSIO_CLOSED:
-        on_eof(c);
+        if (!c->kept_n || !c->pauses) /* else what it said before is heard first: conn_offer_kept() */
+            on_eof(c);
         break;
     case TLSIO_HANDSHAKING:
     case TLSIO_UP:
@@ -708,7 +715,8 @@ static void conn_read(struct conn *c)
             return;
         }
         if (n == 0) {
-            on_eof(c);
+            if (list_is_empty(&c->again_node)) /* else what was kept comes first */
+                on_eof(c);
             return;
         }
         if (c->tls) {
@@ -729,8 +737,11 @@ void conn_offer_kept(struct conn *c)
         return;
     if (c->kept_n && front(c, 0))
         offer(c, c->kept_n);
-    if (!c->ended)
-        want_read(c);
+    if (c->ended)
+        return;
+    want_read(c);
+    if (!c->pauses && c->tls && tlsio_state(c->tls) == TLSIO_CLOSED)
+        on_eof(c);
 }
 
 static void read_and_discard(struct conn *c)
