@@ -96,8 +96,11 @@ static void put_in_front(msg_mclass_t *mc, msg_hclass_t *theirs, msg_hclass_t *o
 msg_mclass_t const *method_mclass(void)
 {
     static struct msg_hclass_s request_class[1], cseq_class[1]; /* Sofia's, but for the parser */
-    msg_mclass_t *mc = msg_mclass_clone(sip_default_mclass(), 0, 0);
+    static msg_mclass_t *mc;
 
+    if (mc)
+        return mc;
+    mc = msg_mclass_clone(sip_default_mclass(), 0, 0);
     if (!mc)
         return NULL;
     memcpy(request_class, sip_request_class, sizeof request_class);
