@@ -119,7 +119,13 @@ static struct sv answer_lines(struct buf *b, const struct msrp_head *h)
     if (!msrp_path_next(&to, &to0) || !msrp_path_next(&from, &from0) || !is_printable(to0) || !is_printable(h->from_path))
         return sv_make(NULL, 0);
     buf_puts(b, "To-Path: ");
-    buf_add_sv(b, h->method == MSRP_SEND ? from0 : h->from_path);
+    buf_add_sv(b, from0);
+    while (h->method != MSRP_SEND && msrp_path_next(&from, &from0)) {
+        if (from0.n) { /* a path that is refused may have blanks to spare; ours have not */
+            buf_puts(b, " ");
+            buf_add_sv(b, from0);
+        }
+    }
     buf_puts(b, "\r\nFrom-Path: ");
     buf_add_sv(b, to0);
     buf_puts(b, "\r\n");

@@ -182,7 +182,7 @@ bool msrp_path_next(struct sv *rest, struct sv *word)
 {
     size_t n;
 
-    while (rest->n && rest->p[0] == ' ')
+    if (rest->n && rest->p[0] == ' ')
         *rest = sv_from(*rest, 1);
     if (!rest->n)
         return false;

@@ -257,7 +257,7 @@ TEST(paths_in_a_session_id_are_never_normalised)
 /* M-URI-11: what was parsed is handed on as it came. */
 TEST(path_is_split_into_its_uris_in_order_and_byte_for_byte)
 {
-    static const char path[] = "msrps://EDGE%2eexample:5061/T;tcp;x  MSRP://bob:9/b;WS";
+    static const char path[] = "msrps://EDGE%2eexample:5061/T;tcp;x MSRP://bob:9/b;WS";
     struct msrp_uri u[4];
 
     CHECK_INT(msrp_path_parse(sv_of(path), u, 4), 2);
@@ -287,6 +287,7 @@ TEST(empty_path_and_path_with_one_bad_uri_count_nothing)
     CHECK_INT(msrp_path_parse(SV(""), u, 4), 0);
     CHECK_INT(msrp_path_parse(SV("   "), u, 4), 0);
     CHECK_INT(msrp_path_parse(SV("msrp://a:1;tcp bad"), u, 4), 0);
+    CHECK_INT(msrp_path_parse(SV("msrp://a:1;tcp  msrp://b:1;tcp"), u, 4), 0);
     CHECK_INT(msrp_path_parse(SV("msrp://a:1;tcp\tmsrp://b:1;tcp"), u, 4), 0);
 }
 
