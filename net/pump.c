@@ -14,12 +14,13 @@
 #include "net/sipframe.h"
 
 enum {
-    TURN_BYTES = 8 * 1024,   /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
-    LEG_HIGH = 8 * 1024,     /* queued for a leg before its client is paused */
+    TURN_BYTES =
+        8 * 1024, /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
+    LEG_HIGH = 8 * 1024, /* queued for a leg before its client is paused */
     LEG_SNDBUF = 32 * 1024,
     LEG_MESSAGE_MAX = 256 * 1024, /* what comes from the SIP process has grown by Via and Record-Route */
-    LEGS_PER_TURN = 64,      /* opened in one turn: the listener's backlog is not endless */
-    RETRY_MS = 20,           /* after the control socket was full, or a leg could not be opened */
+    LEGS_PER_TURN = 64, /* opened in one turn: the listener's backlog is not endless */
+    RETRY_MS = 20, /* after the control socket was full, or a leg could not be opened */
     START_LINE_LOG_MAX = 120,
 };
 
@@ -617,7 +618,8 @@ static void link_lost(struct pump *p)
         f->announced = f->asked = false;
         list_remove(&f->ask_node);
         if (f->leg)
-            conn_close(f->leg, CLOSE_SIP_CLOSED); /* leg_down(): the client is paused; half a message to it is dropped */
+            conn_close(f->leg,
+                       CLOSE_SIP_CLOSED); /* leg_down(): the client is paused; half a message to it is dropped */
         await_leg(f);
     }
     loop_timer_stop(p->worker->loop, &p->retry);

@@ -12,8 +12,11 @@ enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
 
 enum pump_type {
     /* edge to SIP process */
-    PUMP_HELLO = 1, /* first record; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the request in work in; text: the secret */
-    PUMP_ANNOUNCE,  /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
+    /* first record; text: the secret; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the request
+     * in work in */
+    PUMP_HELLO = 1,
+    /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
+    PUMP_ANNOUNCE,
     PUMP_CLOSED,    /* conn_id: the client has gone, or the announced leg will not come */
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */
     PUMP_PING,      /* are you alive? */

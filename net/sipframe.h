@@ -1,8 +1,9 @@
 /* Framing of SIP messages on streams: where one ends, and may it pass?
  *
- * The edge's only knowledge of SIP. It finds the end of a message (RFC 3261 s.18.3) and refuses what would put the parser
- * behind it at risk: sizes and counts over the limits, NUL, bare CR or LF, a missing or doubled mandatory header.
- * What is refused but framed can be skipped and answered (sipframe_answer) while the stream goes on. Pure functions. */
+ * The edge's only knowledge of SIP. It finds the end of a message (RFC 3261 s.18.3) and refuses what would put the
+ * parser behind it at risk: sizes and counts over the limits, NUL, bare CR or LF, a missing or doubled
+ * mandatory header. What is refused but framed can be skipped and answered (sipframe_answer) while the stream
+ * goes on. Pure functions. */
 #pragma once
 
 #include "common/buf.h"

@@ -333,7 +333,8 @@ static int refuse_leg(struct flows *fs, int fd)
     return -1;
 }
 
-static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *from, struct sockaddr *sa, socklen_t *len)
+static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *from, struct sockaddr *sa,
+                      socklen_t *len)
 {
     struct addr leg;
     struct flow *f;
@@ -367,7 +368,8 @@ __attribute__((visibility("default"))) int accept(int listener, struct sockaddr 
 
     if (!accepting)
         return accept4(listener, sa, len, SOCK_CLOEXEC);
-    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size); /* inherited; the self-test's call is the first one */
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size,
+               sizeof size); /* inherited; the self-test's call is the first one */
     fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_CLOEXEC);
     return fd < 0 ? fd : accept_leg(accepting, fd, &from, sa, len);
 }
@@ -405,7 +407,8 @@ void flows_fault(struct flows *fs, const char *text)
         log_error("flow", 0, "%s", text);
 }
 
-struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done, void *arg)
+struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
+                            void *arg)
 {
     struct flow_dial *d = calloc(1, sizeof *d);
     struct pump_rec r = { .type = PUMP_DIAL, .kind = (uint8_t)kind };
@@ -441,7 +444,9 @@ static int read_hello(int fd, struct pump_rec *hello, char **box)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
     ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
     int box_fd;

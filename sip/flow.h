@@ -1,9 +1,9 @@
 /* Flows: the SIP process's side of the seam to the edge.
  *
  * The edge announces every SIP stream on the control socket and connects a leg to one of Sofia's internal
- * listeners; accept() is interposed here and gives Sofia the real peer's address instead of the leg's. A flow is named by
- * its connection id, which is the same in the next SIP process, so a binding can name the flow it came on (RFC 5626).
- * One thread: that of the Sofia loop. */
+ * listeners; accept() is interposed here and gives Sofia the real peer's address instead of the leg's. A flow
+ * is named by its connection id, which is the same in the next SIP process, so a binding can name the flow it
+ * came on (RFC 5626). One thread: that of the Sofia loop. */
 #pragma once
 
 #include "common/buf.h"
@@ -27,9 +27,11 @@ struct flow {
     tport_t *tport;           /* counted; NULL: not looked up yet */
 };
 
-const char *flow_kind_text(enum pump_kind kind); /* "tcp", "tls", "ws", "wss": also the ident of the internal listeners */
+/* "tcp", "tls", "ws", "wss": also the ident of the internal listeners. */
+const char *flow_kind_text(enum pump_kind kind);
 
-/* control_fd is owned. *hello gets the first record; *box (PUMP_BOX_SIZE bytes, mapped) is where the request in work is noted. */
+/* control_fd is owned. *hello gets the first record; *box (PUMP_BOX_SIZE bytes, mapped) is where the request in
+ * work is noted. */
 int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box);
 void flows_free(struct flows **f); /* before the stack goes */
 
@@ -57,7 +59,8 @@ tport_t *flow_tport(struct flow *f);
  * cancelled until then. host is a name or an IP literal. */
 struct flow_dial;
 typedef void flow_dialled(void *arg, struct flow *f);
-struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done, void *arg);
+struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
+                            void *arg);
 void flow_dial_cancel(struct flow_dial *d);
 
 size_t flows_count(const struct flows *f);

@@ -65,7 +65,8 @@ static void remember_answered(struct branch *b)
 {
     struct fork *f = b->fork;
     struct sipd *d = f->d;
-    const char *id = nta_outgoing_branch(b->orq), *ident = f->origin.tport ? tport_ident(tport_parent(f->origin.tport)) : NULL;
+    const char *id = nta_outgoing_branch(b->orq),
+               *ident = f->origin.tport ? tport_ident(tport_parent(f->origin.tport)) : NULL;
     struct answered *a = id ? calloc(1, sizeof *a) : NULL;
 
     if (!a)
@@ -276,10 +277,11 @@ static msg_t *make_cancel(nta_agent_t *nta, const sip_t *invite, const char *rea
         return NULL;
     rq = sip_request_create(msg_home(m), SIP_METHOD_CANCEL, (const url_string_t *)invite->sip_request->rq_url, NULL);
     cseq = sip_cseq_create(msg_home(m), invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL);
-    if (rq && cseq && sip_add_tl(m, sip_object(m), SIPTAG_REQUEST(rq), SIPTAG_MAX_FORWARDS(invite->sip_max_forwards),
-                                 SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to), SIPTAG_CALL_ID(invite->sip_call_id),
-                                 SIPTAG_CSEQ(cseq), TAG_IF(invite->sip_route, SIPTAG_ROUTE(invite->sip_route)),
-                                 TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END()) >= 0)
+    if (rq && cseq &&
+        sip_add_tl(m, sip_object(m), SIPTAG_REQUEST(rq), SIPTAG_MAX_FORWARDS(invite->sip_max_forwards),
+                   SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to), SIPTAG_CALL_ID(invite->sip_call_id),
+                   SIPTAG_CSEQ(cseq), TAG_IF(invite->sip_route, SIPTAG_ROUTE(invite->sip_route)),
+                   TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END()) >= 0)
         return m;
     msg_destroy(m);
     return NULL;
@@ -297,8 +299,8 @@ static void send_cancel(struct branch *b, const char *reason)
     if (m && tp) {
         memcpy(&to, msg_addr(sent), sizeof to);
         snprintf(route, sizeof route, "sip:%s", addr_text(&to, at));
-        if (!nta_outgoing_mcreate(nta, NULL, NULL, (const url_string_t *)route, m, NTATAG_BRANCH_KEY(nta_outgoing_branch(b->orq)),
-                                  NTATAG_TPORT(tp), TAG_END()))
+        if (!nta_outgoing_mcreate(nta, NULL, NULL, (const url_string_t *)route, m,
+                                  NTATAG_BRANCH_KEY(nta_outgoing_branch(b->orq)), NTATAG_TPORT(tp), TAG_END()))
             msg_destroy(m);
     } else if (m) {
         msg_destroy(m);
@@ -398,8 +400,8 @@ static void branch_send(struct branch *b, const struct next_hop *hop)
         branch_over(b, 500);
         return;
     }
-    orq = nta_outgoing_mcreate(d->nta, on_response, b, (const url_string_t *)hop->route, b->copy, NTATAG_BRANCH_KEY(key),
-                               TAG_IF(hop->tport, NTATAG_TPORT(hop->tport)), TAG_END());
+    orq = nta_outgoing_mcreate(d->nta, on_response, b, (const url_string_t *)hop->route, b->copy,
+                               NTATAG_BRANCH_KEY(key), TAG_IF(hop->tport, NTATAG_TPORT(hop->tport)), TAG_END());
     if (!orq) {
         if (b->status < 200)
             branch_over(b, 500);
@@ -539,7 +541,8 @@ static struct mark mark_of_source(const struct request *r)
     struct mark m = { .kind = MARK_PLAIN };
     struct addr sent_by;
 
-    if (r->flow_id || !addr_from_host(&sent_by, sv_of(r->sip->sip_via->v_host), 0) || addr_host_eq(&sent_by, &r->source))
+    if (r->flow_id || !addr_from_host(&sent_by, sv_of(r->sip->sip_via->v_host), 0) ||
+        addr_host_eq(&sent_by, &r->source))
         return m;
     m.kind = MARK_UDP;
     m.addr = r->source;

@@ -1,7 +1,7 @@
 /* A proxied transaction: the server side, and a client side for each target.
  *
- * RFC 3261 s.16.6 to s.16.10 as changed by RFC 6026 and RFC 4320. Branches run in groups of equal q. The fork ends by itself
- * when all its transactions have; nothing of nta's is destroyed inside a callback. */
+ * RFC 3261 s.16.6 to s.16.10 as changed by RFC 6026 and RFC 4320. Branches run in groups of equal q. The fork ends
+ * by itself when all its transactions have; nothing of nta's is destroyed inside a callback. */
 #pragma once
 
 #include "sip/request.h"

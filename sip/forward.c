@@ -219,14 +219,17 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
 }
 
 /* RFC 5658: two values when the sides differ, or when one of them needs a mark of its own. */
-bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport, uint64_t in_flow,
-                          const struct next_hop *hop, const struct target *t)
+bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport,
+                          uint64_t in_flow, const struct next_hop *hop, const struct target *t)
 {
     struct side from = { .flow = in_flow ? flow_by_id(d->flows, in_flow) : NULL, .tport = in_tport, .mark = in };
-    struct side to = { .flow = hop->tport && tport_is_secondary(hop->tport) ? flow_of_tport(d->flows, hop->tport) : NULL,
-                       .tport = hop->tport, .mark = &t->hop };
+    struct side to = { .flow =
+                           hop->tport && tport_is_secondary(hop->tport) ? flow_of_tport(d->flows, hop->tport) : NULL,
+                       .tport = hop->tport,
+                       .mark = &t->hop };
     const char *callid = sip->sip_call_id->i_id;
-    bool is_sips = sip->sip_request->rq_url->url_type == url_sips || (sip->sip_route && sip->sip_route->r_url->url_type == url_sips);
+    bool is_sips = sip->sip_request->rq_url->url_type == url_sips ||
+                   (sip->sip_route && sip->sip_route->r_url->url_type == url_sips);
     bool is_double = from.flow || to.flow || in->kind != MARK_PLAIN || t->hop.kind != MARK_PLAIN ||
                      side_kind(&from) != side_kind(&to) || tport_parent(from.tport) != tport_parent(to.tport);
     struct buf text = BUF_INIT;

@@ -22,5 +22,5 @@ enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct ta
 msg_t *forward_copy(const struct request *r, const struct target *t);
 
 /* Put our Record-Route value or values on top. */
-bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport, uint64_t in_flow,
-                          const struct next_hop *hop, const struct target *t);
+bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport,
+                          uint64_t in_flow, const struct next_hop *hop, const struct target *t);

@@ -1,8 +1,9 @@
 /* Where users are: the bindings of every address of record, in memory, behind them table `location`.
  *
- * Reading is in memory alone. A change is made as a new list of bindings for one address; it takes the place of the old one
- * when it is on the disk, before anybody is told (S-REG-07, S-REG-12). Changes of one address wait for each other.
- * A binding that came on a stream names its flow and is of no use without it (RFC 5626 s.6). One thread. RFC 3261 s.10. */
+ * Reading is in memory alone. A change is made as a new list of bindings for one address; it takes the place of
+ * the old one when it is on the disk, before anybody is told (S-REG-07, S-REG-12). Changes of one address wait
+ * for each other. A binding that came on a stream names its flow and is of no use without it (RFC 5626 s.6).
+ * One thread. RFC 3261 s.10. */
 #pragma once
 
 #include "common/hash.h"
@@ -51,8 +52,8 @@ int location_load(struct location *l, int64_t now);
 /* NULL: no bindings (some may have expired). */
 struct aor *location_find(struct location *l, struct sv user, struct sv domain);
 
-/* Wait for one's turn to change the address: run() is called when no other change is under way, perhaps at once. It must
- * end in location_commit() or location_pass(). NULL: out of memory. */
+/* Wait for one's turn to change the address: run() is called when no other change is under way, perhaps at once.
+ * It must end in location_commit() or location_pass(). NULL: out of memory. */
 struct location_turn {
     struct list node;
     void (*run)(struct location_turn *t, struct aor *a);

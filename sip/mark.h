@@ -1,8 +1,9 @@
 /* The mark in our Record-Route values: `td=PAYLOAD.MAC`.
  *
  * The payload says how the next hop on that side is reached: a flow, the real address of a UDP client behind NAT,
- * or nothing special. The MAC covers it and the Call-ID, so a mark can be neither made up nor carried to another dialog: a
- * request that shows a good one belongs to a dialog that this server has let pass (S-OUT-08, S-SEC-06, S-RT-11). */
+ * or nothing special. The MAC covers it and the Call-ID, so a mark can be neither made up nor carried to
+ * another dialog: a request that shows a good one belongs to a dialog that this server has let pass (S-OUT-08,
+ * S-SEC-06, S-RT-11). */
 #pragma once
 
 #include "net/addr.h"

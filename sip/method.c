@@ -12,8 +12,8 @@
 /* Methods that Sofia has a code for; it reads these itself. */
 static bool is_known(const char *name)
 {
-    static const char *const known[] = { "INVITE",  "ACK",     "CANCEL",    "BYE",    "OPTIONS", "REGISTER", "INFO",
-                                         "PRACK",   "UPDATE",  "MESSAGE",   "SUBSCRIBE", "NOTIFY",  "REFER",    "PUBLISH" };
+    static const char *const known[] = { "INVITE", "ACK",    "CANCEL",  "BYE",       "OPTIONS", "REGISTER", "INFO",
+                                         "PRACK",  "UPDATE", "MESSAGE", "SUBSCRIBE", "NOTIFY",  "REFER",    "PUBLISH" };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(known); i++)
         if (strcmp(name, known[i]) == 0)
@@ -117,6 +117,7 @@ sip_request_t *method_request_line(su_home_t *home, const sip_request_t *rq, con
     sip_request_t *line = sip_request_create(home, rq->rq_method, rq->rq_method_name, uri, NULL);
 
     if (line)
-        line->rq_method = rq->rq_method; /* of an unknown one Sofia makes an invalid one here, and finds no transaction then */
+        line->rq_method =
+            rq->rq_method; /* of an unknown one Sofia makes an invalid one here, and finds no transaction then */
     return line;
 }

@@ -129,7 +129,8 @@ static int watch_mailbox(struct sipd *d)
 {
     su_wait_t w[1];
 
-    if (su_wait_create(w, mailbox_fd(d->mailbox), SU_WAIT_IN) < 0 || su_root_register(d->root, w, on_mail, (su_wakeup_arg_t *)d, 0) < 0)
+    if (su_wait_create(w, mailbox_fd(d->mailbox), SU_WAIT_IN) < 0 ||
+        su_root_register(d->root, w, on_mail, (su_wakeup_arg_t *)d, 0) < 0)
         return TD_ENOMEM;
     return TD_OK;
 }

@@ -190,7 +190,8 @@ static struct binding *new_binding(const struct request *r, const sip_contact_t 
     b->user_agent = sv_dup(sv_upto(sv_of(r->sip->sip_user_agent ? r->sip->sip_user_agent->g_string : ""), 255));
     b->instance = param_text(m, "+sip.instance=");
     b->socket = socket_text(r);
-    if (!b->contact || !b->params || !b->received || !b->path || !b->callid || !b->user_agent || !b->instance || !b->socket) {
+    if (!b->contact || !b->params || !b->received || !b->path || !b->callid || !b->user_agent || !b->instance ||
+        !b->socket) {
         binding_free(&b);
         return NULL;
     }
@@ -327,7 +328,8 @@ static void on_turn(struct location_turn *t, struct aor *a)
     if (status) {
         bindings_free(&bindings);
         snprintf(line, sizeof line, "Min-Expires: %lld\r\n", (long long)g->r->d->conf->sip.min_expires);
-        refuse(g, a, status, status == 403 ? "Too Many Contacts" : sip_status_phrase(status), status == 423 ? line : NULL);
+        refuse(g, a, status, status == 403 ? "Too Many Contacts" : sip_status_phrase(status),
+               status == 423 ? line : NULL);
         return;
     }
     location_commit(a, &bindings, on_stored, g);

@@ -58,8 +58,8 @@ static void note(const struct request *r)
     char at[ADDR_TEXT_MAX];
     const sip_request_t *rq = r->sip->sip_request;
 
-    snprintf(r->d->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name, URL_PRINT_ARGS(rq->rq_url),
-             addr_text(&r->source, at));
+    snprintf(r->d->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name,
+             URL_PRINT_ARGS(rq->rq_url), addr_text(&r->source, at));
 }
 
 void request_start(struct sipd *d, msg_t *msg, sip_t *sip)

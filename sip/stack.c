@@ -76,7 +76,8 @@ static void on_sofia_log(void *stream, char const *fmt, va_list ap)
 
 static bool is_any(const struct addr *a)
 {
-    return a->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) : a->in.sin_addr.s_addr == INADDR_ANY;
+    return a->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr)
+                                       : a->in.sin_addr.s_addr == INADDR_ANY;
 }
 
 static void find_own(struct stack *s)
@@ -191,9 +192,11 @@ static int add_internal(struct stack *s, const struct local *l, enum pump_kind k
         return TD_ENOMEM;
     p->kind = kind;
     snprintf(p->ident, sizeof p->ident, "%s", flow_kind_text(kind));
-    if (nta_agent_add_tport(s->nta, is_v6 ? URL_STRING_MAKE("sip:[::1]:*;transport=tcp") : URL_STRING_MAKE("sip:127.0.0.1:*;transport=tcp"),
-                            TPTAG_IDENT(p->ident), TPTAG_SDWN_ERROR(1), TPTAG_QUEUESIZE(LEG_BACKLOG), TPTAG_IDLE(UINT_MAX),
-                            TPTAG_TIMEOUT(UINT_MAX), TAG_END()) < 0) {
+    if (nta_agent_add_tport(s->nta,
+                            is_v6 ? URL_STRING_MAKE("sip:[::1]:*;transport=tcp")
+                                  : URL_STRING_MAKE("sip:127.0.0.1:*;transport=tcp"),
+                            TPTAG_IDENT(p->ident), TPTAG_SDWN_ERROR(1), TPTAG_QUEUESIZE(LEG_BACKLOG),
+                            TPTAG_IDLE(UINT_MAX), TPTAG_TIMEOUT(UINT_MAX), TAG_END()) < 0) {
         buf_printf(fault, "cannot make the internal listener for %s: %s", p->ident, strerror(errno));
         return TD_EIO;
     }
@@ -271,12 +274,12 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
     s->root = su_root_create(NULL);
     if (!s->root)
         goto out;
-    s->nta = nta_agent_create(s->root, (url_string_t *)-1, on_message, d,
-        NTATAG_MCLASS(method_mclass()),
-        NTATAG_UA(0), NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
+    s->nta = nta_agent_create(
+        s->root, (url_string_t *)-1, on_message, d, NTATAG_MCLASS(method_mclass()), NTATAG_UA(0),
+        NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
         NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(1), NTATAG_USE_SRV(1), NTATAG_PRELOAD(PRELOAD),
-        NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_TIMER_C(NEVER_MS),
-        NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());
+        NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX),
+        NTATAG_TIMER_C(NEVER_MS), NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());
     if (!s->nta)
         goto out;
     err = add_transports(s, fault);

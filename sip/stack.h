@@ -1,7 +1,7 @@
 /* The Sofia stack: its event loop's transports, and what this server is called.
  *
- * UDP sockets are Sofia's own, one for each listening address with udp; streams come through internal listeners on loopback, one
- * for each kind and address family in use, whose Via is set to the public address. */
+ * UDP sockets are Sofia's own, one for each listening address with udp; streams come through internal listeners on
+ * loopback, one for each kind and address family in use, whose Via is set to the public address. */
 #pragma once
 
 #include "common/conf.h"
@@ -12,7 +12,8 @@ struct stack;
 
 /* The message callback gets every request without a transaction and every response without one. On failure the
  * reason is appended to fault; TD_EINUSE when a UDP port is taken. */
-int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_message_f *on_message, struct buf *fault);
+int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_message_f *on_message,
+              struct buf *fault);
 void stack_free(struct stack **s);
 
 su_root_t *stack_root(struct stack *s);

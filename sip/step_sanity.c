@@ -9,9 +9,10 @@ enum { VIAS_MAX = 70, FORWARDS_MAX = 255 };
 /* By hash code, which is a class's own: two classes are not Sofia's but copies (sip/method.c). */
 static bool is_mandatory(const msg_hclass_t *c)
 {
-    static msg_hclass_t *const classes[] = { sip_request_class, sip_from_class,         sip_to_class,     sip_call_id_class,
-                                             sip_cseq_class,    sip_via_class,          sip_route_class,  sip_record_route_class,
-                                             sip_contact_class, sip_content_length_class };
+    static msg_hclass_t *const classes[] = { sip_request_class,       sip_from_class,         sip_to_class,
+                                             sip_call_id_class,       sip_cseq_class,         sip_via_class,
+                                             sip_route_class,         sip_record_route_class, sip_contact_class,
+                                             sip_content_length_class };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(classes); i++)
         if (c->hc_hash == classes[i]->hc_hash)
@@ -20,8 +21,8 @@ static bool is_mandatory(const msg_hclass_t *c)
 }
 
 /* Headers that Sofia could not use hang on sip_error; a copy with one of them would trip an assert when it is
- * printed. The list head first: msg_header_remove() alone looks in the slot of the header's own class. Returns the name of
- * the first one that the proxy needs, or NULL. */
+ * printed. The list head first: msg_header_remove() alone looks in the slot of the header's own class. Returns
+ * the name of the first one that the proxy needs, or NULL. */
 const char *drop_errors(msg_t *msg, sip_t *sip)
 {
     const char *bad = NULL;
@@ -55,8 +56,11 @@ enum verdict step_sanity(struct request *r)
         msg_header_remove_param(sip->sip_via->v_common, "maddr");
         sip->sip_via->v_maddr = NULL;
     }
-    if (sip->sip_via && sip->sip_via->v_rport && !sip->sip_via->v_received) { /* Sofia adds it only when it differs: S-VIA-02 */
-        char host[ADDR_TEXT_MAX], *received = su_sprintf(msg_home(r->msg), "received=%s", addr_host_text(&r->source, host));
+    /* Sofia adds it only when it differs: S-VIA-02. */
+    if (sip->sip_via && sip->sip_via->v_rport && !sip->sip_via->v_received) {
+        char host[ADDR_TEXT_MAX], *received;
+
+        received = su_sprintf(msg_home(r->msg), "received=%s", addr_host_text(&r->source, host));
 
         if (received)
             msg_header_replace_param(msg_home(r->msg), sip->sip_via->v_common, received);
@@ -111,7 +115,8 @@ enum verdict step_require(struct request *r)
     struct buf line = BUF_INIT;
     enum verdict v;
 
-    if (!r->sip->sip_proxy_require || !r->sip->sip_proxy_require->k_items || r->sip->sip_request->rq_method == sip_method_ack)
+    if (!r->sip->sip_proxy_require || !r->sip->sip_proxy_require->k_items ||
+        r->sip->sip_request->rq_method == sip_method_ack)
         return STEP_NEXT;
     buf_puts(&line, "Unsupported: ");
     for (const msg_param_t *item = r->sip->sip_proxy_require->k_items; *item; item++)

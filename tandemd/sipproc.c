@@ -242,7 +242,9 @@ static int send_hello(struct sipproc *p, int fd)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
     memcpy(r.text, p->secret, sizeof p->secret);
@@ -353,8 +355,8 @@ static void sipproc_free(struct sipproc *p)
     free(p);
 }
 
-int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps, size_t n_pumps,
-                  struct stats *stats, const struct sipproc_events *events)
+int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps,
+                  size_t n_pumps, struct stats *stats, const struct sipproc_events *events)
 {
     struct sipproc *p = calloc(1, sizeof *p);
     struct buf dump = BUF_INIT;

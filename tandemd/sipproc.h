@@ -1,9 +1,9 @@
 /* The edge's side of the SIP process: starting, watching and restarting it.
  *
  * Owned by the edge's control thread; uses its loop. The process is this executable again, `--sip FD -c
- * /dev/fd/N`, with one end of the control socket and a memfd that holds the configuration. A process that
- * dies is started again (at once, then with growing pauses); one that does not answer pings is killed; one that says it can
- * never work (accept() not interposed, UDP port taken at the first start) stops the server. */
+ * /dev/fd/N`, with one end of the control socket and a memfd that holds the configuration. A process that dies
+ * is started again (at once, then with growing pauses); one that does not answer pings is killed; one that says
+ * it can never work (accept() not interposed, UDP port taken at the first start) stops the server. */
 #pragma once
 
 #include "common/conf.h"
@@ -22,8 +22,8 @@ struct sipproc_events {
 };
 
 /* pumps: one a worker, borrowed until sipproc_stop(). stats: the control thread's own block (STAT_sip_restarts). */
-int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps, size_t n_pumps,
-                  struct stats *stats, const struct sipproc_events *events);
+int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps,
+                  size_t n_pumps, struct stats *stats, const struct sipproc_events *events);
 
 /* End it: it is asked to, waited for up to a second, then killed. The workers' loops may be stopped already. */
 void sipproc_stop(struct sipproc **p);

@@ -65,4 +65,5 @@ TEST(mark_of_another_call_server_or_content_is_no_mark)
     CHECK(!mark_parse(&d, "p", "call@x", &out));
 }
 
-SUITE(mark_suite, TEST_ROW(every_kind_of_mark_survives_printing), TEST_ROW(mark_of_another_call_server_or_content_is_no_mark));
+SUITE(mark_suite, TEST_ROW(every_kind_of_mark_survives_printing),
+      TEST_ROW(mark_of_another_call_server_or_content_is_no_mark));

@@ -12,8 +12,9 @@
 #include "common/buf.h"
 #include "common/err.h"
 
-static const char message[] = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
-                              "To: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 4\r\n\r\nbody";
+static const char message[] =
+    "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+    "To: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 4\r\n\r\nbody";
 static const char answer[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
                              "To: <sip:b@c>;tag=2\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
 
@@ -375,8 +376,9 @@ TEST(refused_message_is_answered_skipped_and_the_next_one_passes)
 
     rig_open(&r, true);
     leg = leg_of(&r, &rec);
-    buf_printf(&big, "MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\n"
-                     "CSeq: 1 MESSAGE\r\nContent-Length: 70000\r\n\r\n");
+    buf_printf(&big,
+               "MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\n"
+               "CSeq: 1 MESSAGE\r\nContent-Length: 70000\r\n\r\n");
     put(r.client, big.p, big.n);
     turns(&r, 2);
     for (int i = 0; i < 70; i++) {
@@ -396,8 +398,10 @@ TEST(refused_message_is_answered_skipped_and_the_next_one_passes)
 }
 
 SUITE(pump_suite, TEST_ROW(leg_is_announced_before_it_connects_and_named_by_its_source_address),
-      TEST_ROW(only_whole_messages_cross_in_both_directions), TEST_ROW(sip_process_that_dies_costs_half_messages_and_no_client),
-      TEST_ROW(clients_without_a_sip_process_wait_for_one), TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
+      TEST_ROW(only_whole_messages_cross_in_both_directions),
+      TEST_ROW(sip_process_that_dies_costs_half_messages_and_no_client),
+      TEST_ROW(clients_without_a_sip_process_wait_for_one),
+      TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
       TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(double_crlf_gets_one_crlf),
       TEST_ROW(full_leg_pauses_its_client), TEST_ROW(unfinished_message_and_silence_end_the_client),
       TEST_ROW(refused_message_is_answered_skipped_and_the_next_one_passes));

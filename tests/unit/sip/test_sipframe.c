@@ -235,7 +235,8 @@ TEST(length_of_our_own_messages)
 }
 
 SUITE(sipframe_suite, TEST_ROW(every_split_point_gives_the_same_frame), TEST_ROW(empty_lines_between_messages_are_crlf),
-      TEST_ROW(malformed_but_framed_messages_are_refused_with_a_status), TEST_ROW(what_may_be_repeated_or_missing_passes),
-      TEST_ROW(what_leaves_the_end_unknown_breaks_the_stream), TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered),
-      TEST_ROW(limits_of_line_count_and_size), TEST_ROW(responses_pass_and_bad_ones_are_dropped_unanswered),
-      TEST_ROW(answer_copies_what_identifies_the_request), TEST_ROW(length_of_our_own_messages));
+      TEST_ROW(malformed_but_framed_messages_are_refused_with_a_status),
+      TEST_ROW(what_may_be_repeated_or_missing_passes), TEST_ROW(what_leaves_the_end_unknown_breaks_the_stream),
+      TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered), TEST_ROW(limits_of_line_count_and_size),
+      TEST_ROW(responses_pass_and_bad_ones_are_dropped_unanswered), TEST_ROW(answer_copies_what_identifies_the_request),
+      TEST_ROW(length_of_our_own_messages));
