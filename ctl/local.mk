@@ -8,6 +8,6 @@ libctl_a_SOURCES = \
 	ctl/table.c ctl/table.h
 CTL_LIBS = libctl.a $(DB_LIBS) $(NET_LIBS) $(JANSSON_LIBS)
 
-sbin_PROGRAMS += bin/tandemctl
+bin_PROGRAMS += bin/tandemctl
 bin_tandemctl_SOURCES = ctl/ctl.h ctl/tandemctl.c ctl/user.c
 bin_tandemctl_LDADD = $(CTL_LIBS)
