@@ -14,7 +14,7 @@
 
 enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
-_Static_assert(RING_SIZE / 4 >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
+_Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
 enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_PAUSE, REC_RESUME };
 
@@ -355,6 +355,7 @@ static void hold(struct relay *relay, struct conn *dest, struct conn_ref source,
         m->cap_remote_waiters = cap;
     }
     m->remote_waiters[m->n_remote_waiters++] = source;
+    dest->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
     stats_inc(&relay->worker->stats, STAT_msrp_paused);
     cross_pause(relay, source, true);
 }

@@ -388,8 +388,9 @@ static bool is_for_us(const struct txn *t, struct sv to_path)
 void hop_response(struct msrp_conn *from, const struct msrp_head *h)
 {
     struct txn *t = txn_find(from, h->tid);
+    bool good = h->status >= 200 && h->status <= 299;
 
-    if (!t || t->open || h->fault || h->has_body || !is_for_us(t, h->to_path)) {
+    if (!t || (t->open && good) || h->fault || h->has_body || !is_for_us(t, h->to_path)) {
         stats_inc(&from->relay->worker->stats, STAT_msrp_dropped);
         return;
     }
@@ -398,7 +399,9 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     } else {
         if (h->status == 413)
             stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
-        if (h->status < 200 || h->status > 299)
+        if (t->open) /* refused before its end: the piece ends here, so that we know how much of it there was */
+            hop_interrupt(from);
+        if (!good)
             fail(t, h->status, h->comment);
         account(t, h->status);
     }
@@ -420,6 +423,10 @@ static void answer_auth(struct txn *t, unsigned status)
 
 void hop_timed_out(struct txn *t)
 {
+    if (t->to->conn->pauses) { /* its answer may be there: it is we who do not listen */
+        txn_wait(t);
+        return;
+    }
     stats_inc(&t->relay->worker->stats, STAT_msrp_timeouts);
     if (t->is_auth)
         answer_auth(t, 408);

@@ -205,7 +205,10 @@ void txn_pool_free(struct relay *relay);
 
 /* ---- cross.c: between workers ---- */
 
-enum { CROSS_BODY_MAX = 16 * 1024 /* octets of one record; with the largest header it fits a ring */ };
+enum {
+    CROSS_BODY_MAX = 16 * 1024, /* octets of one record; with the largest header it fits a ring */
+    REMOTE_MAX = 64 * 1024,     /* bytes of one record */
+};
 
 int cross_new(struct cross **out, struct relay *relay, unsigned n_workers);
 void cross_free(struct cross **c);

@@ -666,6 +666,7 @@ static void release_waiters(struct msrp_conn *m)
     }
     for (unsigned i = 0; i < m->n_remote_waiters; i++)
         cross_pause(m->relay, m->remote_waiters[i], false);
+    m->conn->tx_max -= m->n_remote_waiters * (size_t)REMOTE_MAX;
     m->n_remote_waiters = 0;
 }
 

@@ -167,17 +167,22 @@ void txn_free(struct txn **tp)
     stats_add(&relay->worker->stats, STAT_msrp_transactions, -1);
 }
 
+void txn_wait(struct txn *t)
+{
+    struct relay *relay = t->relay;
+
+    loop_timer_start(relay->worker->loop, &t->timer, (uint64_t)relay_conf(relay->shared)->msrp.response_timeout * 1000);
+}
+
 void txn_sent(struct msrp_conn *to, uint64_t pos)
 {
-    uint64_t ms = (uint64_t)relay_conf(to->relay->shared)->msrp.response_timeout * 1000;
-
     while (!list_is_empty(&to->unsent)) {
         struct txn *t = list_item(to->unsent.next, struct txn, sent_node);
 
         if (t->end_pos > pos)
             break;
         list_remove(&t->sent_node);
-        loop_timer_start(to->relay->worker->loop, &t->timer, ms);
+        txn_wait(t);
     }
 }
 

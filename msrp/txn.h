@@ -41,5 +41,8 @@ void txn_queued(struct txn *t);
 struct txn *txn_find(struct msrp_conn *from, struct sv tid);
 void txn_free(struct txn **t);
 
+/* Its time begins, or begins again. */
+void txn_wait(struct txn *t);
+
 /* All octets queued up to pos are written: their timers start. */
 void txn_sent(struct msrp_conn *to, uint64_t pos);

@@ -137,5 +137,141 @@ TEST(chunk_that_is_open_when_the_relay_stops_is_forgotten)
     }
 }
 
-SUITE(bounds_suite, TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
+static struct conn *conn_of(const struct peer *p, const char *token)
+{
+    struct sv id = sv_make(strrchr(token, '/') + 1, SESSION_ID_LEN);
+    struct session *s = session_find(r.shared->sessions, id);
+    struct conn *c = s ? conn_deref(p->worker, s->owner) : NULL;
+
+    session_unref(&s);
+    return c;
+}
+
+/* M-FLOW-01: many sources may find a next hop full at the same moment; it is not closed for what they had said by then. */
+TEST(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources)
+{
+    enum { SOURCES = 10, SIZE = 15000 };
+    struct peer *c, *d, *x;
+    struct buf b = BUF_INIT;
+    struct conn *to;
+    size_t limit;
+    int heard = 0, said = 0;
+    struct heard h;
+
+    rig_start(&r, "msrp.buffer=64k");
+    c = client('C', 'U');
+    d = client('D', 'V');
+    to = conn_of(d, r.var['V']);
+    CHECK_FATAL(to != NULL);
+    while (said < 5000) { /* until C is paused, between two frames */
+        buf_clear(&b);
+        frame_to(&b, 'D', 'V', said, SIZE);
+        if (send(c->fd, b.p, b.n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)b.n)
+            break;
+        said++;
+        rig_turn(&r);
+        if (rig_stat(&r, STAT_msrp_paused))
+            break;
+    }
+    CHECK_FATAL(rig_stat(&r, STAT_msrp_paused) > 0);
+    to->tx_max = conn_queued(to) + 64 * 1024;
+    limit = to->tx_max - (RIG_WORKERS - 1) * (size_t)(64 * 1024); /* C waits */
+    for (int i = 0; i < SOURCES; i++) {
+        if (RIG_WORKERS == 2 && r.n_peers % 2)
+            rig_peer(&r); /* sources on the worker of C */
+        x = client('X', 'Y');
+        memcpy(r.var['U'], r.var['Y'], RIG_VAR_MAX);
+        memcpy(r.var['C'], r.var['X'], RIG_VAR_MAX);
+        buf_clear(&b);
+        frame_to(&b, 'D', 'V', said++, SIZE);
+        CHECK_INT(push(x, b.p, b.n), b.n);
+        if (r.n_peers >= RIG_PEERS - 1)
+            break;
+    }
+    for (int idle = 0; idle < 50; idle++) {
+        peer_read(d, SIZE_MAX);
+        while (peer_frame(d, &h))
+            heard++, idle = 0;
+        rig_wait(&r, 1);
+    }
+    CHECK_FATAL(!d->ended);
+    CHECK_INT(heard, said);
+    CHECK_INT(to->tx_max, limit); /* nobody is waited for any more */
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+/* M-RSP-03: an answer that waits in a connection to which the relay does not listen is not late. */
+TEST(answer_behind_bulk_that_must_wait_is_not_late)
+{
+    struct peer *c, *d, *f;
+    struct buf b = BUF_INIT;
+    size_t said;
+
+    rig_start(&r, "msrp.buffer=64k");
+    c = client('C', 'U');
+    d = client('D', 'V');
+    f = client('F', 'W');
+    say(c, "MSRP c000001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------c000001$\n");
+    EXPECT(c, "MSRP c000001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c000001$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
+    memcpy(r.var['U'], r.var['V'], RIG_VAR_MAX); /* now D is the source */
+    memcpy(r.var['C'], r.var['D'], RIG_VAR_MAX);
+    for (int i = 0; i < 3000; i++)
+        frame_to(&b, 'F', 'W', i, 8000);
+    buf_printf(&b, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n", r.var['1'], r.var['V'],
+               r.var['D'], r.var['1']);
+    said = push(d, b.p, b.n);
+    CHECK_FATAL(said < b.n && rig_stat(&r, STAT_msrp_paused) > 0);
+    rig_pass(&r, 40000);
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 1);
+    peer_reset(f); /* nothing holds D back any more */
+    CHECK_INT(push(d, b.p + said, b.n - said), b.n - said);
+    for (int i = 0; i < 1000 && rig_stat(&r, STAT_msrp_transactions); i++)
+        rig_turn(&r);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    EXPECT_NOTHING(c);
+    EXPECT_NOTHING(d);
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+/* RFC 4975 s.10.5: who wants no more of a message may say so before the chunk has ended. */
+TEST(refusal_in_the_middle_of_a_chunk_counts)
+{
+    static const char *const answers[] = { "413 Stop", "481 Gone" };
+    char bytes[20000];
+
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < TD_ARRAY_LEN(answers); i++) {
+        struct peer *c, *d;
+        struct heard h;
+        char text[300];
+
+        rig_start(&r, NULL);
+        c = client('C', 'U');
+        d = client('D', 'V');
+        say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/60000\nContent-Type: a/b\n\n");
+        say_bytes(c, bytes, sizeof bytes);
+        CHECK_FATAL(sv_copy(sv_make(hear_rest(d).p + 5, 16), r.var['1'], RIG_VAR_MAX)); /* D is in the middle of it */
+        snprintf(text, sizeof text, "MSRP %%1 %s\nTo-Path: %%V\nFrom-Path: %%D\n-------%%1$\n", answers[i]);
+        say(d, text);
+        CHECK_FATAL(hear(d, &h));
+        CHECK_INT(h.body.n, sizeof bytes);
+        CHECK(h.flag == (i == 0 ? '#' : '+'));
+        snprintf(text, sizeof text, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\nByte-Range: 1-20000/60000\n"
+                 "Status: 000 %s\n-------%%2$\n", answers[i]);
+        EXPECT(c, text);
+        say_bytes(c, bytes, sizeof bytes);
+        say(c, "\n-------b001send+\n");
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        CHECK(hear(d, &h) == (i != 0));
+        rig_stop(&r);
+    }
+}
+
+SUITE(bounds_suite, TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
+      TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
+      TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
       TEST_ROW(chunk_that_is_open_when_the_relay_stops_is_forgotten));
