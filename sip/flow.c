@@ -113,21 +113,35 @@ struct flow *flow_of_tport(struct flows *fs, const tport_t *tp)
     return NULL;
 }
 
-tport_t *flow_tport(struct flow *f)
+/* Sofia's name of a host: IPv6 in brackets. */
+static tport_t *find_tport(struct flow *f)
 {
     char host[ADDR_TEXT_MAX], bare[ADDR_TEXT_MAX], port[8];
     tp_name_t name = { .tpn_proto = "tcp", .tpn_canon = host, .tpn_host = host, .tpn_port = port,
                        .tpn_ident = flow_kind_text(f->kind) };
-    tport_t *tp;
 
+    snprintf(host, sizeof host, f->peer.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", addr_host_text(&f->peer, bare));
+    snprintf(port, sizeof port, "%u", addr_port(&f->peer));
+    for (tport_t *p = tport_primaries(f->flows->master); p; p = tport_next(p)) {
+        tport_t *tp;
+
+        if (strcmp(tport_ident(p), name.tpn_ident) != 0)
+            continue; /* two of a kind, one for each address family */
+        tp = tport_by_name(p, &name);
+        if (tp && tport_is_secondary(tp))
+            return tp;
+    }
+    return NULL;
+}
+
+tport_t *flow_tport(struct flow *f)
+{
     if (!f->in_peer)
         return NULL;
     if (!f->tport) {
-        addr_host_text(&f->peer, bare);
-        snprintf(host, sizeof host, f->peer.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", bare);
-        snprintf(port, sizeof port, "%u", addr_port(&f->peer));
-        tp = tport_by_name(f->flows->master, &name);
-        if (!tp || !tport_is_secondary(tp))
+        tport_t *tp = find_tport(f);
+
+        if (!tp)
             return NULL;
         f->tport = tport_ref(tp);
     }

@@ -374,3 +374,19 @@ def test_calls_are_accounted(make):
             break
         time.sleep(0.05)
     assert sorted(rows) == [("BYE", "200"), ("INVITE", "200")], rows
+
+
+def test_caller_on_ipv4_and_callee_on_ipv6(make):
+    # S-FWD-05 S-IP6-01
+    s = make(auth="", address="127.0.0.1:%d [::1]:%d")
+    a = s.ua("udp", "alice")
+    for kind in ("udp", "tcp", "tls"):
+        b = s.ua(kind, "bob", host="::1")
+        b.register()
+        call, got, ok = call_up(a, b)
+        assert "[::1]" in got.all("record-route")[0] and "127.0.0.1" in got.all("record-route")[1], got.raw
+        b.back(got, "INFO", "callee")
+        a.reply(a.expect("INFO"), 200)
+        b.expect(200)
+        hang_up(a, b, call)
+        b.register(expires=0)
