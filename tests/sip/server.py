@@ -40,7 +40,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public", **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -51,7 +51,7 @@ class Server:
         lines = ["[server]", "database = " + self.database, "control = " + self.dir + "/t.sock", "workers = 2",
                  "log_level = debug", "drain_time = 0", "[listen.main]", "address = " + address.replace("%d", str(self.port)),
                  "transports = udp tcp tls", "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
-                 "private_key = %s/key.pem" % self.dir, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
+                 "private_key = %s/key.pem" % self.dir, "[msrp]", "forward_to = " + forward_to, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
         lines += ["%s = %s" % kv for kv in options.items()]
         self.conf = os.path.join(self.dir, "t.ini")
         with open(self.conf, "w") as f:

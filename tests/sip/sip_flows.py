@@ -207,7 +207,7 @@ def test_dialled_connection_to_a_tcp_next_hop(make):
     # S-TRN-05: a contact that says tcp and has no flow is dialled by the edge
     import socket
     from sipua import Message
-    s = make(auth="")
+    s = make(auth="", forward_to="public loopback")
     peer = socket.socket()
     peer.bind(("127.0.0.1", 0))
     peer.listen(5)
@@ -241,3 +241,21 @@ def test_next_hop_that_cannot_be_reached_fails_the_branch(make):
         a.receive(0.2)
     except Timeout:
         pass
+
+
+def test_contact_does_not_make_the_server_connect_to_loopback(make):
+    # S-SEC-05
+    import socket
+    s = make(auth="")
+    service = socket.socket()
+    service.bind(("127.0.0.1", 0))
+    service.listen(5)
+    service.settimeout(0.5)
+    s.ua("udp", "bob").register(contact="<sip:bob@127.0.0.1:%d;transport=tcp>" % service.getsockname()[1])
+    s.ua("udp", "alice").ask("MESSAGE", "sip:bob@example.com", 500)
+    try:
+        service.accept()
+        raise AssertionError("it connected")
+    except socket.timeout:
+        pass
+    service.close()
