@@ -18,6 +18,7 @@ enum {
     TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
+    DIALS_PER_CONN = 8,       /* connections being opened at a time for the frames of one (M-SEC-05) */
     ROUTE_STOPPED = 4,        /* messages of a route remembered as stopped; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
@@ -60,8 +61,12 @@ void route_unref(struct route **r);
 /* The route, made for frames from m, is no longer used for new ones. */
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
 
-/* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us). */
+/* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us;
+ * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). */
+enum { ROUTE_WAITS = 1 };
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
+/* A dialled connection is open or has failed. */
+void route_dialled(struct msrp_conn *m);
 
 /* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02, M-TLS-07)? */
 bool route_is_relay_link(const struct conn *c, struct sv from_path);
@@ -116,6 +121,7 @@ struct msrp_conn {
     struct list bindings;         /* by conn_node */
     struct list routes;           /* frames that come from here, by conn_node */
     unsigned n_routes, n_sessions, n_txns;
+    unsigned n_dials;             /* connections that are being opened for its frames */
     size_t route_bytes;           /* text of the routes on the list */
     struct route *last_route;     /* borrowed: on the list above */
     uint16_t auth_failures;
@@ -136,6 +142,7 @@ struct msrp_conn {
     /* as a next hop */
     size_t buffer;                /* bytes that may wait for it */
     struct peer_entry *peer;      /* owned: a dialled connection */
+    struct conn_ref dialled_for;  /* whose frame it was, while it is being opened; id 0: none */
     struct stream *tx_stream;     /* the chunk that is open on the wire, if any */
     struct list streams;          /* all chunks on their way to here */
     struct list txns;             /* open transactions, by conn_node, oldest first */

@@ -397,6 +397,8 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
 
     route = route_of(relay, c, h, &status);
     if (!route) {
+        if (status == ROUTE_WAITS)
+            return 0;
         if (status == 0)
             return not_for_us(m, h) ? n : h->n;
         refuse(c, h, status);
@@ -647,7 +649,9 @@ static void msrp_up(struct conn *c)
     if (!c->user && !msrp_conn_new(c->proto_ctx, c)) {
         c->proto = NULL;
         conn_close(c, CLOSE_NO_MEMORY);
+        return;
     }
+    route_dialled(msrp_of(c));
 }
 
 static void msrp_sent(struct conn *c)
@@ -685,6 +689,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     loop_timer_stop(relay->worker->loop, &m->timer);
     loop_timer_stop(relay->worker->loop, &m->head_timer);
     relay_auth_cancel(m);
+    route_dialled(m);
     list_remove(&m->wait_node);
     if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
         end_stream(m, '#');

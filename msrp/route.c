@@ -162,9 +162,13 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
         .allow_arg = k->relay->shared,
     };
     struct peer_entry *entry;
-    struct msrp_conn *m;
+    struct msrp_conn *m, *origin = msrp_of(k->c);
     struct conn *c;
 
+    if (origin->n_dials >= DIALS_PER_CONN) {
+        conn_pause(k->c, CONN_PAUSE_ROUTE);
+        return ROUTE_WAITS;
+    }
     if (bare.n > 2 && bare.p[0] == '[')
         bare = sv_make(bare.p + 1, bare.n - 2);
     if (!sv_copy(bare, host, sizeof host))
@@ -189,11 +193,24 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
         return 408;
     }
     m->peer = entry;
+    m->dialled_for = conn_ref(k->c);
+    origin->n_dials++;
     memcpy(entry->key, key, strlen(key) + 1);
     entry->conn = conn_ref(c);
     /* Somebody else may have been faster; then this one closes for idleness, which costs little and happens rarely. */
     k->dest = peer_enter(k->relay->shared->sessions, entry);
     return 200;
+}
+
+void route_dialled(struct msrp_conn *m)
+{
+    struct conn *origin = conn_deref(m->relay->worker, m->dialled_for);
+
+    m->dialled_for.id = 0;
+    if (!origin)
+        return;
+    msrp_of(origin)->n_dials--;
+    conn_resume(origin, CONN_PAUSE_ROUTE);
 }
 
 /* Outward, to something that is not one of our clients: a bound connection, one dialled before, a new one. */

@@ -114,7 +114,7 @@ struct conn {
     struct loop_defer defer_free;
 };
 
-enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_FINISH = 8, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
+enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
 
 /* Make a connection of a connected non-blocking socket, which it then owns (closed on failure, too). fd -1: a connection
  * that net/dial will give its socket. peer and local may be NULL. */

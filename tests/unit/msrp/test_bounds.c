@@ -271,7 +271,51 @@ TEST(refusal_in_the_middle_of_a_chunk_counts)
     }
 }
 
-SUITE(bounds_suite, TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
+/* M-SEC-05: a client's frames open eight connections at a time; those for a ninth wait. */
+TEST(only_so_many_connections_are_being_opened_for_one_client)
+{
+    int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill[4];
+    struct addr at;
+    socklen_t len = sizeof at;
+    struct peer *c;
+    struct heard h;
+    char text[400];
+    int reports = 0;
+
+    CHECK_FATAL(full >= 0 && addr_from_host(&at, SV("0.0.0.0"), 0));
+    CHECK_FATAL(bind(full, &at.sa, addr_len(&at)) == 0 && listen(full, 0) == 0 && getsockname(full, &at.sa, &len) == 0);
+    for (size_t i = 0; i < TD_ARRAY_LEN(fill); i++) { /* it takes no more */
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        CHECK(connect(fill[i], &at.sa, addr_len(&at)) != 1);
+    }
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "MSRP c%06d SEND\nTo-Path: %%U msrp://127.0.0.%d:%u/f;tcp\nFrom-Path: %%C\n"
+                 "Message-ID: m-0001\n-------c%06d$\n", i, i + 2, addr_port(&at), i);
+        say(c, text);
+    }
+    for (int i = 0; i < 8; i++) {
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_starts(sv_from(h.start, 5 + h.tid.n), SV(" 200 OK")));
+    }
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_conn_open), 9);
+    rig_pass(&r, 12000); /* those have failed */
+    for (int i = 0; i < 10; i++) {
+        CHECK_FATAL(hear(c, &h));
+        reports += sv_starts(sv_from(h.start, 5 + h.tid.n), SV(" REPORT"));
+    }
+    CHECK_INT(reports, 8);
+    CHECK_INT(rig_stat(&r, STAT_conn_open), 3);
+    rig_stop(&r);
+    for (size_t i = 0; i < TD_ARRAY_LEN(fill); i++)
+        close(fill[i]);
+    close(full);
+}
+
+SUITE(bounds_suite, TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
+      TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
       TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
       TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
       TEST_ROW(chunk_that_is_open_when_the_relay_stops_is_forgotten));
