@@ -35,8 +35,8 @@ static struct peer *client(char name, char token)
 static void frame_to(struct buf *b, char to, char token, int number, size_t size)
 {
     buf_printf(b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\nFailure-Report: no\r\n"
-               "Byte-Range: 1-%zu/%zu\r\nContent-Type: a/b\r\n\r\n", number, r.var['U'], r.var[(int)token], r.var[(int)to], r.var['C'],
-               number, size, size);
+               "Byte-Range: 1-%zu/%zu\r\nContent-Type: a/b\r\n\r\n", number, r.var['U'],
+               r.var[(int)token], r.var[(int)to], r.var['C'], number, size, size);
     for (size_t i = 0; i < size; i++)
         buf_putc(b, 'x');
     buf_printf(b, "\r\n-------t%06d$\r\n", number);
@@ -94,7 +94,8 @@ TEST(foreign_endpoints_of_a_token_are_bounded)
     for (int i = 0; i <= BINDINGS_PER_SESSION; i++) {
         struct heard h;
 
-        snprintf(text, sizeof text, "MSRP f%06d SEND\nTo-Path: %%U %%C\nFrom-Path: msrp://f%d.invalid:9/f;tcp\nMessage-ID: m-0001\n-------f%06d$\n",
+        snprintf(text, sizeof text, "MSRP f%06d SEND\nTo-Path: %%U %%C\nFrom-Path: msrp://f%d.invalid:9/f;tcp\n"
+                 "Message-ID: m-0001\n-------f%06d$\n",
                  i, i, i);
         say(f, text);
         CHECK_FATAL(hear(f, &h));
@@ -102,7 +103,8 @@ TEST(foreign_endpoints_of_a_token_are_bounded)
     }
     peer_close(f); /* they go with their connection */
     f = rig_peer(&r);
-    say(f, "MSRP f900000 SEND\nTo-Path: %U %C\nFrom-Path: msrp://f900.invalid:9/f;tcp\nMessage-ID: m-0001\n-------f900000$\n");
+    say(f, "MSRP f900000 SEND\nTo-Path: %U %C\nFrom-Path: msrp://f900.invalid:9/f;tcp\n"
+           "Message-ID: m-0001\n-------f900000$\n");
     EXPECT(f, "MSRP f900000 200 OK\nTo-Path: msrp://f900.invalid:9/f;tcp\nFrom-Path: %U\n-------f900000$\n");
     rig_stop(&r);
 }
@@ -117,7 +119,8 @@ TEST(chunk_that_is_open_when_the_relay_stops_is_forgotten)
     c = client('C', 'U');
     client('D', 'V');
     memset(bytes, 'x', sizeof bytes);
-    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: a/b\n\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n"
+           "Byte-Range: 1-*/9000\nContent-Type: a/b\n\n");
     say_bytes(c, bytes, sizeof bytes);
     CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 1);
     for (unsigned i = RIG_WORKERS; i-- > 0;)
@@ -147,7 +150,7 @@ static struct conn *conn_of(const struct peer *p, const char *token)
     return c;
 }
 
-/* M-FLOW-01: many sources may find a next hop full at the same moment; it is not closed for what they had said by then. */
+/* M-FLOW-01: many sources may find a next hop full at the same moment; it is not closed for what they had said. */
 TEST(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources)
 {
     enum { SOURCES = 10, SIZE = 15000 };
@@ -252,7 +255,8 @@ TEST(refusal_in_the_middle_of_a_chunk_counts)
         rig_start(&r, NULL);
         c = client('C', 'U');
         d = client('D', 'V');
-        say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/60000\nContent-Type: a/b\n\n");
+        say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n"
+               "Byte-Range: 1-*/60000\nContent-Type: a/b\n\n");
         say_bytes(c, bytes, sizeof bytes);
         CHECK_FATAL(sv_copy(sv_make(hear_rest(d).p + 5, 16), r.var['1'], RIG_VAR_MAX)); /* D is in the middle of it */
         snprintf(text, sizeof text, "MSRP %%1 %s\nTo-Path: %%V\nFrom-Path: %%D\n-------%%1$\n", answers[i]);
@@ -260,8 +264,8 @@ TEST(refusal_in_the_middle_of_a_chunk_counts)
         CHECK_FATAL(hear(d, &h));
         CHECK_INT(h.body.n, sizeof bytes);
         CHECK(h.flag == (i == 0 ? '#' : '+'));
-        snprintf(text, sizeof text, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\nByte-Range: 1-20000/60000\n"
-                 "Status: 000 %s\n-------%%2$\n", answers[i]);
+        snprintf(text, sizeof text, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\n"
+                 "Byte-Range: 1-20000/60000\nStatus: 000 %s\n-------%%2$\n", answers[i]);
         EXPECT(c, text);
         say_bytes(c, bytes, sizeof bytes);
         say(c, "\n-------b001send+\n");

@@ -33,6 +33,7 @@ struct end {
     int ups, downs;
     enum close_reason why;
     bool echo;
+    bool pause; /* after the first line */
 };
 
 static struct end accepted_end, dialled_end;
@@ -41,6 +42,11 @@ static size_t end_data(struct conn *c, const char *p, size_t n)
 {
     struct end *e = c->user;
 
+    if (e->pause) {
+        e->pause = false;
+        conn_pause(c, CONN_PAUSE_FLOW);
+        n = sizeof FIRST_LINE - 1;
+    }
     if (e->echo)
         conn_write_ref(c, p, n);
     else
@@ -274,6 +280,58 @@ TEST(close_notify_from_the_peer_does_not_lose_what_is_queued_for_it)
     CHECK_INT(dialled_end.got.n, N);
     CHECK_INT(dialled_end.why, CLOSE_PEER);
     wait_until(open_conns() == 0);
+    tear_down();
+}
+
+/* And over TCP it would be heard, too. */
+TEST(what_was_said_before_close_notify_is_heard_though_reading_was_paused)
+{
+    static char bulk[10000];
+    struct conn *c;
+
+    set_up();
+    accepted_end.pause = true;
+    call(target("127.0.0.1", true));
+    conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
+    conn_write(dialled_end.conn, bulk, sizeof bulk);
+    wait_until(dialled_end.ups == 1);
+    c = dialled_end.conn;
+    conn_finish(c, CLOSE_DONE);
+    conn_flush(c); /* so that all of it comes at once */
+    wait_until(accepted_end.ups == 1);
+    turns(50);
+    CHECK_INT(accepted_end.downs, 0);
+    CHECK_INT(accepted_end.got.n, sizeof FIRST_LINE - 1);
+    CHECK_FATAL(accepted_end.conn != NULL);
+    conn_resume(accepted_end.conn, CONN_PAUSE_FLOW);
+    wait_until(accepted_end.downs == 1);
+    CHECK_INT(accepted_end.why, CLOSE_PEER);
+    CHECK_INT(accepted_end.got.n, sizeof FIRST_LINE - 1 + sizeof bulk);
+    wait_until(open_conns() == 0);
+    tear_down();
+}
+
+/* Whoever waits for his octets to be gone learns of it while others are behind them. */
+TEST(octets_are_sent_under_tls_though_the_queue_is_never_empty)
+{
+    enum { N = 2000000 };
+    static char bulk[N];
+    struct conn *c;
+
+    set_up();
+    call(target("127.0.0.1", true));
+    conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
+    wait_until(accepted_end.got.n == sizeof FIRST_LINE - 1);
+    c = accepted_end.conn;
+    CHECK_INT(setsockopt(c->io.fd, SOL_SOCKET, SO_SNDBUF, &(int){ 32768 }, sizeof(int)), 0);
+    conn_pause(dialled_end.conn, CONN_PAUSE_FLOW);
+    conn_write(c, bulk, N);
+    turns(50);
+    CHECK(c->cipher.n > 0 && c->sent_pos > 0);
+    CHECK(c->sent_pos + c->cipher.n <= c->bytes_out - c->out.n);
+    conn_resume(dialled_end.conn, CONN_PAUSE_FLOW);
+    wait_until(dialled_end.got.n == N);
+    CHECK_INT(c->sent_pos, N);
     tear_down();
 }
 
@@ -610,6 +668,8 @@ TEST(an_idle_connection_takes_less_than_a_kilobyte)
 
 SUITE(dial_suite, TEST_ROW(three_megabytes_go_both_ways_over_tcp), TEST_ROW(three_megabytes_go_both_ways_over_tls),
       TEST_ROW(tls_pauses_and_resumes), TEST_ROW(close_notify_from_the_peer_does_not_lose_what_is_queued_for_it),
+      TEST_ROW(what_was_said_before_close_notify_is_heard_though_reading_was_paused),
+      TEST_ROW(octets_are_sent_under_tls_though_the_queue_is_never_empty),
       TEST_ROW(a_peer_with_the_wrong_certificate_gets_nothing),
       TEST_ROW(opportunistic_dialling_takes_the_wrong_certificate), TEST_ROW(a_closed_port_fails_the_dial),
       TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
