@@ -410,7 +410,7 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
         }
     }
     say(c, "\n-------b001send$\n");
-    CHECK(most < 256 * 1024);
+    CHECK(most < 512 * 1024); /* the high mark, one read, and what is in the ring when the pause comes across */
     CHECK(rig_stat(&r, STAT_msrp_paused) > 0);
     CHECK_FATAL(hear(d, &h));
     CHECK(h.body.n == SIZE && memcmp(h.body.p, bulk, SIZE) == 0 && h.flag == '$');
