@@ -4,12 +4,25 @@
 #include <CUnit/Basic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+
+/* Some tests open thousands of connections, and users often start with 1024 descriptors of the many they may have. */
+static void take_all_descriptors(void)
+{
+    struct rlimit lim;
+
+    if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+        lim.rlim_cur = lim.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &lim);
+    }
+}
 
 int run_suites(const char *program, const struct suite *const *suites, size_t n, int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : "";
     unsigned run, failed;
 
+    take_all_descriptors();
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 2;
     for (size_t i = 0; i < n; i++) {
