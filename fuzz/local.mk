@@ -22,7 +22,7 @@ fuzz_conf_LDADD = $(COMMON_LIBS)
 
 fuzz_targets += fuzz-digest
 fuzz_digest_SOURCES = fuzz/fuzz_digest.c $(TD_FUZZ_MAIN)
-fuzz_digest_LDFLAGS = $(TD_FUZZ_LDFLAGS)
+fuzz_digest_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_digest_LDADD = $(AUTH_LIBS)
 
 fuzz_targets += fuzz-frame
