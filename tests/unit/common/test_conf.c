@@ -89,7 +89,7 @@ TEST(an_empty_file_gives_the_documented_defaults)
     CHECK_INT(c->server.workers, 0);
     CHECK_INT(c->server.log_level, LOG_LEVEL_INFO);
     CHECK_INT(c->server.log_to, LOG_TO_STDERR);
-    CHECK_STR(c->tls.priorities, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2");
+    CHECK_STR(c->tls.priorities, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-MAC-ALL:+AEAD");
     CHECK_INT(c->tls.client_certificate, CLIENT_CERT_OPTIONAL);
     CHECK_INT(c->auth.algorithms.n, 2);
     CHECK_STR(c->auth.realm, "");

@@ -88,13 +88,19 @@ static void make(struct certs *c, gnutls_x509_crt_t *crt, gnutls_x509_privkey_t 
     unsigned char id[20];
     size_t id_n = sizeof id;
     bool self = is_ca || (flags & CERT_SELF_SIGNED);
+    unsigned usage = is_ca ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE;
 
     if (flags & CERT_EXPIRED)
         to = now - DAY_S;
     if (flags & CERT_NOT_YET)
         from = now + DAY_S;
     MUST(gnutls_x509_privkey_init(key) == 0);
-    MUST(gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0) == 0);
+    if (flags & CERT_RSA) {
+        usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
+        MUST(gnutls_x509_privkey_generate(*key, GNUTLS_PK_RSA, 2048, 0) == 0);
+    } else {
+        MUST(gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0) == 0);
+    }
     MUST(gnutls_x509_crt_init(crt) == 0);
     MUST(gnutls_x509_crt_set_version(*crt, 3) == 0);
     c->serial++;
@@ -106,7 +112,7 @@ static void make(struct certs *c, gnutls_x509_crt_t *crt, gnutls_x509_privkey_t 
     MUST(gnutls_x509_crt_get_key_id(*crt, GNUTLS_KEYID_USE_SHA1, id, &id_n) == 0);
     MUST(gnutls_x509_crt_set_subject_key_id(*crt, id, id_n) == 0);
     MUST(gnutls_x509_crt_set_basic_constraints(*crt, is_ca, -1) == 0);
-    MUST(gnutls_x509_crt_set_key_usage(*crt, is_ca ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE) == 0);
+    MUST(gnutls_x509_crt_set_key_usage(*crt, usage) == 0);
     if (flags & CERT_CLIENT_ONLY)
         MUST(gnutls_x509_crt_set_key_purpose_oid(*crt, GNUTLS_KP_TLS_WWW_CLIENT, 0) == 0);
     if (san)

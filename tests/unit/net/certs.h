@@ -1,7 +1,7 @@
 /* Certificates for tests, made when needed: a root and what it issues, in a temporary folder.
  *
  * Any unit test may list certs.c among its sources and link GnuTLS. Keys are
- * NIST P-256, so making one takes a millisecond. Failures end the test program. */
+ * NIST P-256 unless a flag says otherwise, so making one takes a millisecond. Failures end the test program. */
 #pragma once
 
 #include "common/defs.h"
@@ -13,6 +13,7 @@ enum {
     CERT_EXPIRED = 2,     /* yesterday */
     CERT_NOT_YET = 4,     /* from tomorrow */
     CERT_CLIENT_ONLY = 8, /* extended key usage: TLS clients */
+    CERT_RSA = 16,        /* an RSA key of 2048 bits, which takes longer to make */
 };
 
 /* A new folder with the root in ca.pem. */

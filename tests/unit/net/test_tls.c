@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/conf.h"
 #include "common/err.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/net/certs.h"
 
-#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-MAC-ALL:+AEAD"
 #define ONLY_12 "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
 enum { RECORD_MAX = 16384 };
@@ -92,6 +93,7 @@ static const char *file(const char *name)
         atexit(certs_end);
         certs_issue(certs, "relay", "dns:relay.example dns:other.example ip:192.0.2.1 ip:2001:db8::1", 0);
         certs_issue(certs, "second", "dns:second.example", 0);
+        certs_issue(certs, "rsa", "dns:relay.example", CERT_RSA);
         certs_issue(certs, "expired", "dns:relay.example", CERT_EXPIRED);
         certs_issue(certs, "notyet", "dns:relay.example", CERT_NOT_YET);
         certs_issue(certs, "self", "dns:relay.example", CERT_SELF_SIGNED);
@@ -721,6 +723,7 @@ TEST(a_dialled_name_is_sent_as_server_name)
     tlsio_server_free(&cs);
 }
 
+/* M-TLS-01 */
 TEST(versions_below_1_2_are_refused)
 {
     struct tlsio_server *ss = server("relay", CLIENT_CERT_NONE);
@@ -734,6 +737,59 @@ TEST(versions_below_1_2_are_refused)
     raw_fini(&r);
     end_fini(&s);
     tlsio_server_free(&ss);
+}
+
+/* Does a client that knows only this suite of TLS 1.2 come in with that certificate? */
+static bool suite_comes_in(struct tlsio_server *ss, const char *cipher, const char *key_exchange, const char *mac)
+{
+    char priorities[200];
+    struct end s = { 0 };
+    struct raw r;
+    bool up;
+
+    snprintf(priorities, sizeof priorities, "NONE:+VERS-TLS1.2:+SIGN-ALL:+GROUP-ALL:+COMP-NULL:+%s:+%s:+%s", cipher, key_exchange, mac);
+    CHECK_INT(tlsio_accept(&s.t, ss, on_send, &s), TD_OK);
+    raw_start(&r, &s, priorities, NULL);
+    up = raw_handshake(&r) == 0 && tlsio_state(s.t) == TLSIO_UP;
+    CHECK(up || tlsio_state(s.t) == TLSIO_FAILED_HANDSHAKE);
+    raw_fini(&r);
+    end_fini(&s);
+    return up;
+}
+
+/* M-TLS-01: each family of suites once, with the default, and with what the sentence of tls.priorities tells to append. */
+TEST(by_default_only_suites_with_aead_and_forward_secrecy_come_in)
+{
+    static const struct {
+        const char *cipher, *key_exchange, *mac;
+        bool by_default;
+    } rows[] = {
+        { "AES-128-GCM", "ECDHE-RSA", "AEAD", true },      { "AES-256-GCM", "ECDHE-RSA", "AEAD", true },
+        { "CHACHA20-POLY1305", "ECDHE-RSA", "AEAD", true }, { "AES-256-GCM", "DHE-RSA", "AEAD", true },
+        { "AES-128-GCM", "RSA", "AEAD", false },           { "AES-128-CBC", "RSA", "SHA1", false },
+        { "AES-256-CBC", "RSA", "SHA1", false },           { "AES-128-CBC", "ECDHE-RSA", "SHA1", false },
+        { "AES-256-CBC", "ECDHE-RSA", "SHA1", false },     { "AES-128-CBC", "DHE-RSA", "SHA1", false },
+    };
+    struct tlsio_settings set = settings("rsa", CLIENT_CERT_OPTIONAL);
+    struct buf fault = BUF_INIT;
+    struct tlsio_server *strict, *lenient;
+    struct conf *conf;
+    char appended[200];
+
+    CHECK_FATAL(conf_load(&conf, NULL, NULL, 0, &fault) == 0);
+    set.priorities = conf->tls.priorities;
+    strict = server_of(set);
+    snprintf(appended, sizeof appended, "%s:+RSA:+SHA1", conf->tls.priorities);
+    set.priorities = appended;
+    lenient = server_of(set);
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        CHECK_INT(suite_comes_in(strict, rows[i].cipher, rows[i].key_exchange, rows[i].mac), rows[i].by_default);
+        CHECK(suite_comes_in(lenient, rows[i].cipher, rows[i].key_exchange, rows[i].mac));
+    }
+    tlsio_server_free(&strict);
+    tlsio_server_free(&lenient);
+    conf_free(&conf);
+    buf_fini(&fault);
 }
 
 /* M-SEC-10 */
@@ -847,5 +903,6 @@ SUITE(tls_suite, TEST_ROW(handshake_and_data_pass_at_every_chunk_size), TEST_ROW
       TEST_ROW(a_handshake_message_of_megabytes_is_refused_before_it_is_gathered),
       TEST_ROW(a_tampered_record_fails_after_what_was_good_before_it), TEST_ROW(close_notify_ends_input_but_not_output),
       TEST_ROW(any_alpn_list_and_any_server_name_are_accepted), TEST_ROW(a_dialled_name_is_sent_as_server_name),
-      TEST_ROW(versions_below_1_2_are_refused), TEST_ROW(renegotiation_ends_the_session),
+      TEST_ROW(versions_below_1_2_are_refused),
+      TEST_ROW(by_default_only_suites_with_aead_and_forward_secrecy_come_in), TEST_ROW(renegotiation_ends_the_session),
       TEST_ROW(tickets_resume_a_session_with_its_certificate_until_a_reload), TEST_ROW(an_idle_session_takes_less_than_16_kilobytes));
