@@ -256,7 +256,7 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
     }
     if (to->session.n) {
         s = session_find(m->relay->shared->sessions, to->session);
-        if (!s || !session_is_active(s) || !msrp_uri_eq(&s->uri, to) || s->owner.id != m->conn->id) {
+        if (!s || !session_is_active(s) || !msrp_uri_eq(&s->uri, to) || !session_is_owner(s, m->conn)) {
             session_unref(&s);
             answer(a, 481, sv_make(NULL, 0));
             wait_free(a);

@@ -116,7 +116,7 @@ static void count_out(struct relay *relay, const struct route *route, const stru
     if (whole)
         stats_inc(&relay->worker->stats, STAT_msrp_forwarded);
     stats_add(&relay->worker->stats, STAT_msrp_bytes, (int64_t)octets);
-    if (s && s->owner.id == dest->id) {
+    if (s && (s->by_relay || s->owner.id == dest->id)) {
         __atomic_store_n(&s->frames_out, s->frames_out + whole, __ATOMIC_RELAXED);
         __atomic_store_n(&s->bytes_out, s->bytes_out + octets, __ATOMIC_RELAXED);
         relay_session_changed(relay, s);

@@ -468,7 +468,7 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
     }
     s = to[0].session.n ? session_find(m->relay->shared->sessions, to[0].session) : NULL;
     live = s && msrp_uri_eq(&s->uri, &to[0]);
-    owner = live && s->owner.id == m->conn->id;
+    owner = live && session_is_owner(s, m->conn);
     session_unref(&s);
     if (h->method == MSRP_SEND && owner && !h->has_body) { /* keep-alive */
         struct buf lines = BUF_INIT;

@@ -249,7 +249,7 @@ static unsigned outward(struct making *k)
     k->u2 = token(k->relay, &k->to[1]);
     if (!k->u2)
         return 481;
-    if (k->u2 == k->u1 || k->n_to != 3 || !msrp_uri_eq(&k->to[2], &k->u2->client)) /* M-FWD-12, M-FWD-13 */
+    if (k->u2 == k->u1 || !session_leads_to(k->u2, &k->to[2], k->n_to - 2)) /* M-FWD-12, M-FWD-13 */
         return 403;
     k->dest = k->u2->owner;
     return 200;
@@ -259,7 +259,7 @@ static unsigned inward(struct making *k)
 {
     bool relay_link = is_relay(k->c, &k->from[0]);
 
-    if (k->n_to != 2 || !msrp_uri_eq(&k->to[1], &k->u1->client))
+    if (!session_leads_to(k->u1, &k->to[1], k->n_to - 1))
         return 403;
     if (k->n_from > 1 && !relay_link)
         return 403; /* M-TLS-02 */
@@ -298,8 +298,8 @@ static unsigned judge(struct making *k)
     k->u1 = token(k->relay, &k->to[0]);
     if (!k->u1)
         return 481;
-    k->outward = k->u1->owner.id == k->c->id;
-    if (k->outward && !(k->n_to == 2 && msrp_uri_eq(&k->to[1], &k->u1->client)))
+    k->outward = session_is_owner(k->u1, k->c);
+    if (k->outward && !session_leads_to(k->u1, &k->to[1], k->n_to - 1))
         return outward(k);
     k->outward = false;
     return inward(k);

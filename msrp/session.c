@@ -8,6 +8,7 @@
 
 #include "common/crypto.h"
 #include "common/err.h"
+#include "net/tls.h"
 
 enum { STRIPES = 64 };
 
@@ -156,6 +157,9 @@ int session_create(struct session **out, struct session_table *t, const struct s
 
     s->refs = 2;
     s->owner = conn_ref(owner);
+    s->by_relay = spec->by_relay;
+    if (s->by_relay)
+        s->owner.id = 0;
     s->peer = owner->peer;
     s->local = owner->local;
     s->secure_conn = conn_is_tls(owner);
@@ -191,6 +195,18 @@ struct session *session_find(struct session_table *t, struct sv id)
         session_ref(s);
     pthread_mutex_unlock(&st->lock);
     return s;
+}
+
+bool session_is_owner(const struct session *s, const struct conn *c)
+{
+    if (s->by_relay)
+        return c->tls && tlsio_peer_is(c->tls, s->client.host, TLSIO_VERIFY_HOST);
+    return s->owner.id == c->id;
+}
+
+bool session_leads_to(const struct session *s, const struct msrp_uri *path, size_t n)
+{
+    return n > 0 && msrp_uri_eq(&path[0], &s->client) && (s->by_relay || n == 1);
 }
 
 void session_end(struct session *s, enum session_state how)

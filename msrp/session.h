@@ -27,8 +27,9 @@ struct session {
     struct msrp_uri uri;       /* the Use-Path URI; its text is NUL-terminated */
     struct msrp_uri client;    /* From-Path of the AUTH: where frames for the owner go */
     struct sv username, domain;
-    struct conn_ref owner;
-    struct addr peer, local;   /* of the owner's connection */
+    bool by_relay;             /* the owner is the relay that proves to be the host of `client`, on whatever connection (M-TOK-06) */
+    struct conn_ref owner;     /* the client's connection; by_relay: id 0, and only the worker counts, on which the session lives */
+    struct addr peer, local;   /* of the connection on which the AUTH came */
     bool secure_conn;          /* that connection is TLS */
     uint64_t created_at;       /* UNIX time */
 
@@ -56,6 +57,7 @@ struct session_spec {
     struct sv authority;      /* host:port of the Use-Path URI */
     bool secure;              /* msrps */
     struct sv client;         /* From-Path[0] of the AUTH */
+    bool by_relay;            /* that is a relay, which has proven to be its host */
     struct sv username, domain;
     uint32_t expires_s;
 };
@@ -72,6 +74,11 @@ static inline bool session_is_active(const struct session *s)
 {
     return __atomic_load_n(&s->state, __ATOMIC_RELAXED) == SESSION_ACTIVE;
 }
+
+/* Does what comes on this connection come from its owner (M-TOK-05, M-TOK-06, M-FWD-05)? */
+bool session_is_owner(const struct session *s, const struct conn *c);
+/* Is this, behind its Use-Path URI, the way to its owner (M-FWD-06)? Beyond a client there is nothing; beyond a relay is its client. */
+bool session_leads_to(const struct session *s, const struct msrp_uri *path, size_t n);
 
 /* Owner's worker: end it. It leaves the table, its timer stops, on_end is called. */
 void session_end(struct session *s, enum session_state how);
