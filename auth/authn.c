@@ -152,17 +152,24 @@ void authn_cancel(struct authn_req *r)
  * room is exactly what it asked for, in sip_header_as_string() as well; hence the slack. */
 static void add_headers(struct buf *out, const msg_header_t *h)
 {
-    enum { SLACK = 16 };
+    enum { SLACK = 16, USUAL = 1024 };
 
     for (; h; h = h->sh_next) {
-        issize_t n = msg_header_field_e(NULL, 0, h, 0);
-        char *text = n < 0 ? NULL : calloc(1, (size_t)n + SLACK);
+        char usual[USUAL], *text = usual;
+        issize_t n = msg_header_field_e(usual, USUAL, h, 0);
 
-        if (text && msg_header_field_e(text, n + SLACK, h, 0) == n)
-            buf_printf(out, "%s: %s\r\n", h->sh_class->hc_name, text);
-        else
+        if (n + SLACK > USUAL) {
+            text = malloc((size_t)n + SLACK);
+            n = text ? msg_header_field_e(text, n + SLACK, h, 0) : -1;
+        }
+        if (n < 0)
             out->failed = true;
-        free(text);
+        buf_puts(out, h->sh_class->hc_name);
+        buf_puts(out, ": ");
+        buf_add(out, text, n < 0 ? 0 : (size_t)n);
+        buf_puts(out, "\r\n");
+        if (text != usual)
+            free(text);
     }
 }
 

@@ -66,39 +66,48 @@ static struct sv *param_find(struct digest_cred *c, struct sv name)
     return NULL;
 }
 
-static bool put_char(struct digest_cred *c, struct sv *value, char ch)
+static bool is_control(char c)
 {
-    if (((unsigned char)ch < ' ' && ch != '\t') || ch == 0x7f || c->used == sizeof c->text)
+    return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
+}
+
+static bool put(struct digest_cred *c, struct sv *value, const char *p, size_t n)
+{
+    if (n > sizeof c->text - c->used)
         return false;
-    c->text[c->used++] = ch;
-    value->n++;
+    memcpy(c->text + c->used, p, n);
+    c->used += n;
+    value->n += n;
     return true;
 }
 
 /* Take the value in front of *rest, unquoted. */
 static bool take_value(struct digest_cred *c, struct sv *rest, struct sv *value)
 {
-    struct sv s = *rest;
+    const char *p = rest->p, *end = p + rest->n, *run = p;
 
     *value = sv_make(c->text + c->used, 0);
-    if (s.n && s.p[0] == '"') {
-        for (s = sv_from(s, 1); s.n && s.p[0] != '"'; s = sv_from(s, 1)) {
-            if (s.p[0] == '\\' && s.n > 1)
-                s = sv_from(s, 1);
-            if (!put_char(c, value, s.p[0]))
+    if (p < end && *p == '"') {
+        for (run = ++p; p < end && *p != '"'; p++) {
+            if (is_control(*p))
                 return false;
+            if (*p == '\\' && p + 1 < end) {
+                if (is_control(p[1]) || !put(c, value, run, (size_t)(p - run)))
+                    return false;
+                run = ++p; /* the character behind the backslash counts as it is */
+            }
         }
-        if (!s.n) /* no closing quote */
+        if (p == end || !put(c, value, run, (size_t)(p - run))) /* no closing quote */
             return false;
-        s = sv_from(s, 1);
+        p++;
     } else {
-        for (; s.n && !is_blank(s.p[0]) && s.p[0] != ','; s = sv_from(s, 1))
-            if (s.p[0] == '"' || !put_char(c, value, s.p[0]))
+        for (; p < end && !is_blank(*p) && *p != ','; p++)
+            if (*p == '"' || is_control(*p))
                 return false;
-        if (!value->n)
+        if (p == run || !put(c, value, run, (size_t)(p - run)))
             return false;
     }
-    *rest = s;
+    *rest = sv_make(p, (size_t)(end - p));
     return true;
 }
 
@@ -231,12 +240,16 @@ void digest_response(enum digest_alg alg, const struct digest_cred *c, struct sv
 
 static void add_quoted(struct buf *out, struct sv s)
 {
+    size_t from = 0;
+
     buf_putc(out, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == '"' || s.p[i] == '\\') {
+            buf_add(out, s.p + from, i - from);
             buf_putc(out, '\\');
-        buf_putc(out, s.p[i]);
-    }
+            from = i;
+        }
+    buf_add_sv(out, sv_from(s, from));
     buf_putc(out, '"');
 }
 
@@ -257,7 +270,9 @@ void digest_print(const struct digest_cred *c, struct buf *out)
 
         if (!value->p)
             continue;
-        buf_printf(out, "%s%s=", separator, params[i].name);
+        buf_puts(out, separator);
+        buf_puts(out, params[i].name);
+        buf_putc(out, '=');
         if (params[i].bare && can_be_bare(*value))
             buf_add_sv(out, *value);
         else
@@ -277,7 +292,8 @@ void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv real
     add_quoted(out, opaque);
     if (stale)
         buf_puts(out, ", stale=true");
-    buf_printf(out, ", algorithm=%s", digest_alg_name(alg));
+    buf_puts(out, ", algorithm=");
+    buf_puts(out, digest_alg_name(alg));
 }
 
 void digest_info_print(struct buf *out, struct sv rspauth, struct sv cnonce, struct sv nc)

@@ -165,7 +165,7 @@ static void looked_up(int err, const struct db_cred *user, void *arg)
 static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
 {
     auth_plugin_t *env = scheme_env(s->am);
-    msg_auth_t *chosen = NULL;
+    msg_auth_t *chosen = NULL, *read = NULL; /* read: what s->cred holds */
     bool chosen_offered = false;
 
     for (; au && !chosen_offered; au = au->au_next) {
@@ -175,6 +175,7 @@ static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
 
         if (!good)
             continue;
+        read = au;
         digest_cred_init(&s->cred);
         for (const msg_param_t *p = au->au_params; p && *p && good; p++)
             good = digest_take_param(&s->cred, sv_of(*p));
@@ -190,7 +191,7 @@ static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
     }
     s->had_credentials = chosen != NULL;
     s->as->as_match = (msg_header_t *)chosen;
-    if (!chosen)
+    if (!chosen || chosen == read)
         return true;
     digest_cred_init(&s->cred);
     for (const msg_param_t *p = chosen->au_params; p && *p; p++)

@@ -67,18 +67,26 @@ void buf_putc(struct buf *b, char c)
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list again;
+    size_t room;
     int n;
 
+    if (!buf_room(b, 0))
+        return;
+    room = b->cap - b->n;
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, again);
+    n = vsnprintf(b->p + b->n, room, fmt, again);
     va_end(again);
+    if (n >= 0 && (size_t)n >= room) { /* it was cut: once more, now that its length is known */
+        b->p[b->n] = '\0';
+        if (!buf_room(b, (size_t)n))
+            return;
+        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
+    }
     if (n < 0) {
+        b->p[b->n] = '\0';
         b->failed = true;
         return;
     }
-    if (!buf_room(b, (size_t)n))
-        return;
-    vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
     b->n += (size_t)n;
 }
 
