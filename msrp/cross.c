@@ -21,6 +21,7 @@ enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_PAU
 struct record {
     uint8_t type, method, fr, flag;
     bool has_body, hyphen_lines;
+    bool shared;            /* the source */
     uint16_t tid_in_n, message_id_n, method_text_n, range_value_n;
     uint32_t headers_n, body_n, range_value_at;
     struct conn_ref conn;   /* whom it is for */
@@ -225,6 +226,7 @@ static bool send_outgoing(struct relay *relay, struct msrp_conn *source, const s
         .flag = (uint8_t)f->flag,
         .has_body = f->has_body,
         .hyphen_lines = f->hyphen_lines,
+        .shared = source->shared,
         .tid_in_n = (uint16_t)f->tid_in.n,
         .message_id_n = (uint16_t)f->message_id.n,
         .method_text_n = (uint16_t)f->method_text.n,
@@ -267,7 +269,14 @@ bool cross_stream_begin(struct relay *relay, struct msrp_conn *source, const str
 bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned worker, uint64_t id, const char *p, size_t n,
                        bool hyphen_lines)
 {
-    struct record r = { .type = REC_BODY, .id = id, .source = conn_ref(source->conn), .body_n = (uint32_t)n, .hyphen_lines = hyphen_lines };
+    struct record r = {
+        .type = REC_BODY,
+        .id = id,
+        .source = conn_ref(source->conn),
+        .shared = source->shared,
+        .body_n = (uint32_t)n,
+        .hyphen_lines = hyphen_lines,
+    };
     char *at = reserve(relay->cross, worker, sizeof r + n);
 
     if (!at)
@@ -336,28 +345,19 @@ static struct remote_stream *stream_by_id(struct relay *relay, uint64_t id)
 }
 
 /* The next hop has more than it should: its source, on another worker, is to pause. */
-static void hold(struct relay *relay, struct conn *dest, struct conn_ref source, bool in_pieces)
+static void hold(struct conn *dest, const struct record *r, bool in_pieces)
 {
-    struct msrp_conn *m = msrp_of(dest);
+    if (flow_room(msrp_of(dest), in_pieces, r->shared) == FLOW_LATER)
+        flow_wait_remote(msrp_of(dest), r->source, r->shared);
+}
 
-    if (!conn_has_queued(dest, in_pieces ? dest->tx_high : m->buffer))
-        return;
-    for (unsigned i = 0; i < m->n_remote_waiters; i++)
-        if (m->remote_waiters[i].id == source.id)
-            return;
-    if (m->n_remote_waiters == m->cap_remote_waiters) {
-        unsigned cap = m->cap_remote_waiters ? m->cap_remote_waiters * 2 : 4;
-        struct conn_ref *grown = realloc(m->remote_waiters, cap * sizeof *grown);
-
-        if (!grown)
-            return; /* the queue's hard limit remains */
-        m->remote_waiters = grown;
-        m->cap_remote_waiters = cap;
-    }
-    m->remote_waiters[m->n_remote_waiters++] = source;
-    dest->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
-    stats_inc(&relay->worker->stats, STAT_msrp_paused);
-    cross_pause(relay, source, true);
+/* It is full, and has been for so long that what a shared source has for it fails. */
+static bool is_too_slow(struct relay *relay, struct conn *dest, const struct record *r, bool in_pieces)
+{
+    if (!r->shared || flow_room(msrp_of(dest), in_pieces, true) != FLOW_NEVER)
+        return false;
+    stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
+    return true;
 }
 
 static void got_outgoing(struct relay *relay, struct record *r)
@@ -381,11 +381,13 @@ static void got_outgoing(struct relay *relay, struct record *r)
     f.headers = sv_make(at += r->method_text_n, r->headers_n);
     f.range_value = sv_make(f.headers.p + r->range_value_at, r->range_value_n);
     f.body = sv_make(at + r->headers_n, r->body_n);
+    if (dest && f.method == MSRP_SEND && is_too_slow(relay, dest, r, false))
+        dest = NULL;
     if (r->type == REC_FRAME) {
         if (!dest || hop_frame(relay, dest, &f) == HOP_GONE)
             relay_undeliverable(relay, &f);
         else
-            hold(relay, dest, r->source, false);
+            hold(dest, r, false);
     } else {
         struct remote_stream *rs = dest ? calloc(1, sizeof *rs) : NULL;
 
@@ -410,10 +412,13 @@ static void got_stream(struct relay *relay, const struct record *r)
     if (!rs)
         return; /* it failed at its begin and was reported */
     if (r->type == REC_BODY) {
+        dest = hop_stream_dest(rs->stream);
+        if (dest && is_too_slow(relay, dest, r, true))
+            hop_stream_fail(rs->stream, 408);
         hop_stream_body(rs->stream, (const char *)(r + 1), r->body_n, r->hyphen_lines);
         dest = hop_stream_dest(rs->stream);
         if (dest)
-            hold(relay, dest, r->source, true);
+            hold(dest, r, true);
     } else {
         hop_stream_end(rs->stream, (char)r->flag);
         hash_remove(&relay->streams, &rs->node);

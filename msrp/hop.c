@@ -299,7 +299,7 @@ void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_line
 
 struct conn *hop_stream_dest(const struct stream *s)
 {
-    return s->dest ? s->dest->conn : NULL;
+    return s->dest && !s->stopped ? s->dest->conn : NULL;
 }
 
 static void stream_free(struct stream *s)
@@ -323,6 +323,26 @@ void hop_stream_end(struct stream *s, char flag)
         count_out(s->relay, s->f.route, s->dest->conn, 0, true);
     }
     stream_free(s);
+}
+
+void hop_stream_fail(struct stream *s, unsigned status)
+{
+    uint64_t from = s->octets;
+
+    if (!s->dest || s->stopped)
+        return;
+    if (!s->open && s->octets) /* its last piece said that there is more */
+        piece_open(s);
+    if (s->open) {
+        from = s->piece_from;
+        txn_free(&s->txn); /* whatever the answer to this piece is, the sender knows already */
+        piece_close(s, '#');
+    }
+    if (s->f.fr != MSRP_FR_NO)
+        report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + from, s->octets - from + s->pending.n, status,
+                       sv_make(NULL, 0));
+    relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
+    s->stopped = true;
 }
 
 /* ---- responses, timeouts, ends ---- */

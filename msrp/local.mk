@@ -2,6 +2,7 @@ noinst_LIBRARIES += libmsrp.a
 libmsrp_a_SOURCES = \
 	msrp/auth.c \
 	msrp/cross.c \
+	msrp/flow.c \
 	msrp/frame.c msrp/frame.h \
 	msrp/hop.c \
 	msrp/private.h \

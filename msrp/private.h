@@ -11,6 +11,7 @@
 
 struct auth_wait;
 struct msrp_conn;
+struct remote_waiter;
 struct stream;
 struct txn;
 
@@ -122,6 +123,7 @@ struct msrp_conn {
     struct list routes;           /* frames that come from here, by conn_node */
     unsigned n_routes, n_sessions, n_txns;
     unsigned n_dials;             /* connections that are being opened for its frames */
+    bool shared;                  /* its frames go to several next hops, or have: it must not wait for one for ever */
     size_t route_bytes;           /* text of the routes on the list */
     struct route *last_route;     /* borrowed: on the list above */
     uint16_t auth_failures;
@@ -150,8 +152,12 @@ struct msrp_conn {
     struct list waiters;          /* local connections paused for us, by wait_node */
     struct list wait_node;        /* on somebody's waiters */
     unsigned remote_holds;        /* next hops on other workers that have us paused */
-    struct conn_ref *remote_waiters; /* owned array: connections of other workers paused for us */
+    struct remote_waiter *remote_waiters; /* owned array: connections of other workers paused for us */
     unsigned n_remote_waiters, cap_remote_waiters;
+    struct wheel_timer hold_timer; /* flow.c: while sources wait for us */
+    uint64_t hold_left_ms;        /* how long shared ones still may, as of hold_at_ms and hold_read octets */
+    uint64_t hold_at_ms, hold_read;
+    bool hold_spent;              /* none was left since its queue has drained last */
 };
 
 static inline struct msrp_conn *msrp_of(struct conn *c)
@@ -186,7 +192,7 @@ struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const st
 /* n may be any number; the first piece of it has CHUNK_MIN octets or more, or is all there is. */
 void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
 void hop_stream_end(struct stream *s, char flag); /* frees it */
-/* The connection a stream goes to, NULL when it has ended. */
+/* The connection a stream goes to, NULL when it has ended or the chunk goes no further. */
 struct conn *hop_stream_dest(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, with this status, and forget the chunks on their way. */
 void hop_down(struct msrp_conn *dest, unsigned status);
@@ -196,6 +202,25 @@ void hop_progress(struct msrp_conn *dest);
 void hop_timed_out(struct txn *t);
 /* About to write a whole frame: end the chunk that is open on the wire, if any. */
 void hop_interrupt(struct msrp_conn *dest);
+
+/* Its next hop takes no more of it: what is on the wire ends with `#`, the sender is told, and its further pieces go nowhere. */
+void hop_stream_fail(struct stream *s, unsigned status);
+
+/* ---- flow.c: next hops that are full, and the sources that wait for them ---- */
+
+void flow_init(struct msrp_conn *m);
+/* Who waits for it may go on; it waits for nobody. */
+void flow_fini(struct msrp_conn *m);
+
+/* Can a next hop take more? A chunk in pieces stops early, so that what others have to say is not far behind it (M-FAIR-07);
+ * whole frames may fill the buffer. NEVER: the source is shared and others have waited long enough, what it has for this next hop fails. */
+enum flow_room { FLOW_ROOM, FLOW_LATER, FLOW_NEVER };
+enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared);
+/* It is full: this source, of our own worker or of another one, is not read until it can take more. */
+void flow_wait(struct msrp_conn *dest, struct msrp_conn *source);
+void flow_wait_remote(struct msrp_conn *dest, struct conn_ref source, bool shared);
+/* Its queue has drained. */
+void flow_release(struct msrp_conn *dest);
 
 /* ---- report.c ---- */
 

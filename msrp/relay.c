@@ -200,31 +200,30 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
     /* A Byte-Range before the paths is not among the headers kept; such a frame was refused. */
 }
 
-/* Is the next hop able to take more? If not, the source waits for it. A chunk in pieces stops early, so that what others have
- * to say is not far behind it (M-FAIR-07); whole frames may fill the buffer. */
-static bool has_room(struct msrp_conn *m, const struct route *route, bool in_pieces)
+/* Is the next hop able to take more? If not, the source waits for it, or is told that it never will be. */
+static enum flow_room has_room(struct msrp_conn *m, const struct route *route, bool in_pieces)
 {
     struct conn *dest;
+    enum flow_room room;
 
     if (route->dest.worker != m->relay->worker->index)
-        return true; /* cross.c says */
+        return FLOW_ROOM; /* cross.c says */
     dest = conn_deref(m->relay->worker, route->dest);
-    if (!dest || !conn_has_queued(dest, in_pieces ? dest->tx_high : msrp_of(dest)->buffer))
-        return true;
-    list_remove(&m->wait_node);
-    list_append(&msrp_of(dest)->waiters, &m->wait_node);
-    conn_pause(m->conn, CONN_PAUSE_FLOW);
-    stats_inc(&m->relay->worker->stats, STAT_msrp_paused);
-    return false;
+    room = dest ? flow_room(msrp_of(dest), in_pieces, m->shared) : FLOW_ROOM;
+    if (room == FLOW_LATER)
+        flow_wait(msrp_of(dest), m);
+    return room;
 }
 
-/* A whole frame goes to its next hop. False: no room, the source is paused, try again. *gone: it has ended. */
-static bool forward(struct msrp_conn *m, const struct outgoing *f, bool *gone)
+/* A whole frame goes to its next hop. False: no room, the source is paused, try again. *gone: it has ended, or never: it is too slow. */
+static bool forward(struct msrp_conn *m, const struct outgoing *f, bool never, bool *gone)
 {
     struct relay *relay = m->relay;
     struct conn *dest;
 
-    *gone = false;
+    *gone = never;
+    if (never)
+        return true;
     if (f->route->dest.worker != relay->worker->index)
         return cross_frame(relay, m, f);
     dest = conn_deref(relay->worker, f->route->dest);
@@ -260,8 +259,8 @@ static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
     m->rx_answer = false;
 }
 
-/* Begin a chunk that arrives in pieces. False: no room, try again. */
-static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const struct outgoing *f)
+/* Begin a chunk that arrives in pieces. False: no room, try again. never: its next hop is too slow for it. */
+static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const struct outgoing *f, bool never)
 {
     struct relay *relay = m->relay;
 
@@ -277,7 +276,7 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
     } else {
         struct conn *dest = conn_deref(relay->worker, f->route->dest);
 
-        if (dest)
+        if (dest && !never)
             m->rx_stream = hop_stream_begin(relay, dest, f);
         if (!m->rx_stream)
             relay_undeliverable(relay, f);
@@ -347,8 +346,17 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
             m->rx = RX_HEAD;
         return b.used;
     }
-    if (m->rx_stream && hop_stream_dest(m->rx_stream) && !has_room(m, m->rx_route, true))
-        return 0;
+    if (m->rx_stream && hop_stream_dest(m->rx_stream))
+        switch (has_room(m, m->rx_route, true)) {
+        case FLOW_ROOM:
+            break;
+        case FLOW_LATER:
+            return 0;
+        case FLOW_NEVER:
+            hop_stream_fail(m->rx_stream, 408);
+            stats_inc(&m->relay->worker->stats, STAT_msrp_too_slow);
+            break;
+        }
     if (b.n) {
         size_t taken = stream_octets(m, p, b.n, b.hyphen_lines);
 
@@ -393,6 +401,7 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
     struct outgoing f;
     struct route *route;
     unsigned status = 0;
+    enum flow_room room;
     bool gone;
 
     route = route_of(relay, c, h, &status);
@@ -414,16 +423,21 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         skip_body(m, h);
         return h->n;
     }
-    if (!has_room(m, route, false))
+    room = has_room(m, route, false);
+    if (room == FLOW_LATER)
         return 0;
+    if (h->method != MSRP_SEND)
+        room = FLOW_ROOM; /* small, and nobody could be told */
     fill_outgoing(&f, route, h, relay);
     if (h->has_body) {
         b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
         if (!b.ended || (route->dest.worker != relay->worker->index && b.n > CROSS_BODY_MAX)) {
             if (b.n < CHUNK_MIN || (h->range.end_known && h->range.end - (h->range.start - 1) <= CHUNK_MIN && b.n <= CHUNK_MIN))
                 return 0;
-            if (!begin_stream(m, h, &f))
+            if (!begin_stream(m, h, &f, room == FLOW_NEVER))
                 return 0;
+            if (room == FLOW_NEVER)
+                stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
             relay_proven(m);
             return h->n;
         }
@@ -431,8 +445,10 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         f.hyphen_lines = b.hyphen_lines;
         f.flag = b.flag;
     }
-    if (!forward(m, &f, &gone))
+    if (!forward(m, &f, room == FLOW_NEVER, &gone))
         return 0;
+    if (room == FLOW_NEVER)
+        stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
     relay_proven(m);
     count_in(m, route, b.n, true);
     if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
@@ -631,8 +647,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
     list_init(&m->streams);
     list_init(&m->txns);
     list_init(&m->unsent);
-    list_init(&m->waiters);
-    list_init(&m->wait_node);
+    flow_init(m);
     m->proven = !c->accepted;
     m->last_used_ms = loop_now_ms(relay->worker->loop);
     m->buffer = (size_t)buffer;
@@ -659,24 +674,9 @@ static void msrp_sent(struct conn *c)
     hop_progress(msrp_of(c));
 }
 
-/* Our queue has drained, or we have ended: those who waited may go on. */
-static void release_waiters(struct msrp_conn *m)
-{
-    while (!list_is_empty(&m->waiters)) {
-        struct msrp_conn *w = list_item(m->waiters.next, struct msrp_conn, wait_node);
-
-        list_remove(&w->wait_node);
-        conn_resume(w->conn, CONN_PAUSE_FLOW);
-    }
-    for (unsigned i = 0; i < m->n_remote_waiters; i++)
-        cross_pause(m->relay, m->remote_waiters[i], false);
-    m->conn->tx_max -= m->n_remote_waiters * (size_t)REMOTE_MAX;
-    m->n_remote_waiters = 0;
-}
-
 static void msrp_drained(struct conn *c)
 {
-    release_waiters(msrp_of(c));
+    flow_release(msrp_of(c));
     conn_resume(c, CONN_PAUSE_ANSWERS);
 }
 
@@ -690,7 +690,6 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     loop_timer_stop(relay->worker->loop, &m->head_timer);
     relay_auth_cancel(m);
     route_dialled(m);
-    list_remove(&m->wait_node);
     if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
         end_stream(m, '#');
         route_unref(&m->rx_route);
@@ -706,8 +705,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     hop_down(m, reason == CLOSE_FORBIDDEN ? 403 : 408); /* 403: an address that is not to be dialled (M-SEC-02) */
     while (!list_is_empty(&m->routes))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
-    release_waiters(m);
-    free(m->remote_waiters);
+    flow_fini(m);
     free(m->peer);
     free(m);
     c->user = NULL;

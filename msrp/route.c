@@ -378,6 +378,7 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
 
     while (m->n_routes >= ROUTES_PER_CONN || (m->n_routes && m->route_bytes + r->text_n > ROUTE_BYTES_PER_CONN))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
+    m->shared = m->n_routes && (m->shared || list_item(m->routes.prev, struct route, conn_node)->dest.id != r->dest.id);
     m->n_routes++;
     m->route_bytes += r->text_n;
     list_append(&m->routes, &r->conn_node);

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -297,6 +299,32 @@ void conn_set_proto(struct conn *c, const struct conn_proto *proto, void *ctx, v
 
 /* ---- timers ---- */
 
+uint64_t conn_acked(const struct conn *c)
+{
+    int waiting = 0; /* in the kernel: it says that there is room only when a large part has gone */
+
+    if (c->io.fd < 0 || ioctl(c->io.fd, SIOCOUTQ, &waiting) < 0)
+        waiting = 0;
+    return c->socket_out - TD_MIN((uint64_t)waiting, c->socket_out);
+}
+
+static void watch_stall(struct conn *c)
+{
+    c->stall_mark = conn_acked(c);
+    c->stall_looks = 0;
+    timer_start(c, TIMER_STALL, CONN_STALL_MS / CONN_STALL_LOOKS);
+}
+
+static void look_at_stall(struct conn *c)
+{
+    if (conn_acked(c) != c->stall_mark)
+        watch_stall(c);
+    else if (++c->stall_looks < CONN_STALL_LOOKS)
+        timer_start(c, TIMER_STALL, CONN_STALL_MS / CONN_STALL_LOOKS);
+    else
+        conn_close(c, CLOSE_WRITE_STALL);
+}
+
 static void on_timer(struct wheel_timer *t)
 {
     struct conn *c = TD_CONTAINER_OF(t, struct conn, timer);
@@ -308,12 +336,8 @@ static void on_timer(struct wheel_timer *t)
     case TIMER_STALL:
         if (conn_queued(c) == 0)
             timer_stop(c);
-        else if (c->socket_out != c->stall_mark) {
-            c->stall_mark = c->socket_out;
-            timer_start(c, TIMER_STALL, CONN_STALL_MS);
-        } else {
-            conn_close(c, CLOSE_WRITE_STALL);
-        }
+        else
+            look_at_stall(c);
         break;
     case TIMER_FINISH:
         conn_close(c, (enum close_reason)c->close_reason);
@@ -502,10 +526,8 @@ void conn_flush(struct conn *c)
     }
     if (!all) {
         loop_want(c->worker->loop, &c->io, c->io.want | LOOP_WRITE);
-        if (c->timer_use == TIMER_NONE) {
-            c->stall_mark = c->socket_out;
-            timer_start(c, TIMER_STALL, CONN_STALL_MS);
-        }
+        if (c->timer_use == TIMER_NONE)
+            watch_stall(c);
     }
     if (c->above && conn_queued(c) <= c->tx_high / 2) {
         c->above = 0;

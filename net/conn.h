@@ -109,7 +109,8 @@ struct conn {
     uint32_t kept_n, kept_cap;
 
     struct wheel_timer timer; /* first-line, handshake, connect deadlines; later the write stall */
-    uint64_t stall_mark;      /* socket bytes written when the stall timer was set */
+    uint64_t stall_mark;      /* conn_acked() when it was last looked at */
+    unsigned stall_looks;     /* how often it has been the same since */
     uint64_t socket_out;      /* bytes written to the socket */
     struct loop_defer defer_free;
 };
@@ -145,6 +146,9 @@ static inline size_t conn_queued(const struct conn *c)
     return c->out.n + c->cipher.n;
 }
 
+/* Socket bytes that have reached the peer's system; once its buffers are full: that it has read. A system call. */
+uint64_t conn_acked(const struct conn *c);
+
 /* Is that much queued, after a try to write it? Then write no more until drained(). */
 bool conn_has_queued(struct conn *c, size_t limit);
 
@@ -174,7 +178,8 @@ bool conn_is_tls(const struct conn *c);
 const char *conn_transport_text(const struct conn *c); /* "tcp", "tls", "ws", "wss" */
 
 enum {
-    CONN_STALL_MS = 60000,     /* a queue without progress for so long ends the connection */
+    CONN_STALL_MS = 60000,     /* a peer that reads nothing for so long, while something is queued, is closed */
+    CONN_STALL_LOOKS = 6,      /* looked at so often in that time */
     CONN_FINISH_MS = 10000,
     CONN_TX_HIGH = 64 * 1024,  /* default of tx_high */
     CONN_TX_MAX = 4 * 1024 * 1024, /* default of tx_max */

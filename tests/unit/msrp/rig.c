@@ -380,6 +380,29 @@ void say_auth(struct peer *p, char client, char token)
     CHECK_FATAL(sv_copy(uri, p->rig->var[(int)token], RIG_VAR_MAX));
 }
 
+struct peer *rig_client(struct rig *r, char name, char token)
+{
+    struct peer *p = rig_peer(r);
+
+    snprintf(r->var[(int)name], RIG_VAR_MAX, "msrp://client%c.invalid:9/%c;tcp", name, name);
+    say_auth(p, name, token);
+    return p;
+}
+
+size_t push(struct peer *p, const char *bytes, size_t n)
+{
+    size_t said = 0;
+
+    for (int idle = 0; said < n && idle < 20;) {
+        ssize_t sent = send(p->fd, bytes + said, n - said, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        said += sent > 0 ? (size_t)sent : 0;
+        idle = sent > 0 ? 0 : idle + 1;
+        rig_wait(p->rig, 0);
+    }
+    return said;
+}
+
 /* ---- hearing ---- */
 
 void peer_read(struct peer *p, size_t max)

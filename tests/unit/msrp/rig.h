@@ -106,6 +106,11 @@ void say_bytes(struct peer *p, const void *bytes, size_t n);
 /* An AUTH as client URI %client that gets a token: %token. */
 void say_auth(struct peer *p, char client, char token);
 
+/* Connect, and AUTH: %name is its URI, %token what it got. */
+struct peer *rig_client(struct rig *r, char name, char token);
+/* Write as much of it as the relay takes now; how much that was. */
+size_t push(struct peer *p, const char *bytes, size_t n);
+
 /* Read at most so many bytes of what has come; then a frame, if there is a whole one. Neither waits. */
 void peer_read(struct peer *p, size_t max);
 bool peer_frame(struct peer *p, struct heard *h);

@@ -8,28 +8,9 @@
 
 static struct rig r;
 
-/* Say as much of it as the relay takes. */
-static size_t push(struct peer *p, const char *bytes, size_t n)
-{
-    size_t said = 0;
-
-    for (int idle = 0; said < n && idle < 20;) {
-        ssize_t sent = send(p->fd, bytes + said, n - said, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        said += sent > 0 ? (size_t)sent : 0;
-        idle = sent > 0 ? 0 : idle + 1;
-        rig_wait(&r, 0);
-    }
-    return said;
-}
-
 static struct peer *client(char name, char token)
 {
-    struct peer *p = rig_peer(&r);
-
-    snprintf(r.var[(int)name], RIG_VAR_MAX, "msrp://client%c.invalid:9/%c;tcp", name, name);
-    say_auth(p, name, token);
-    return p;
+    return rig_client(&r, name, token);
 }
 
 static void frame_to(struct buf *b, char to, char token, int number, size_t size)

@@ -1,0 +1,226 @@
+/* One receiver that does not read, or hardly, and the others on the connection of its sender. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "tests/unit/msrp/rig.h"
+
+static struct rig r;
+static struct peer *c, *d, *f; /* C sends to D, who is slow, and to F, who is not */
+
+enum { SIZE = 8000, MANY = 4000 /* more than any kernel buffers */ };
+
+/* far: with two workers D is on another one than C. */
+static void start(bool far)
+{
+    rig_start(&r, "msrp.buffer=256k");
+    c = rig_client(&r, 'C', 'U');
+    if (!far)
+        rig_peer(&r);
+    d = rig_client(&r, 'D', 'V');
+    f = rig_client(&r, 'F', 'W');
+}
+
+/* Nobody answers, and it is nobody's fault: the sender asks for failures only. */
+static void frame(struct buf *b, char to, char token, int number, size_t size)
+{
+    buf_printf(b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\nFailure-Report: partial\r\n"
+               "Byte-Range: 1-%zu/%zu\r\nContent-Type: a/b\r\n\r\n",
+               number, r.var['U'], r.var[(int)token], r.var[(int)to], r.var['C'], number, size, size);
+    for (size_t i = 0; i < size; i++)
+        buf_putc(b, 'x');
+    buf_printf(b, "\r\n-------t%06d$\r\n", number);
+}
+
+/* What a peer has heard of each kind: messages that came to their end, failure REPORTs. */
+struct tally {
+    int sends, reports;
+};
+
+static void listen_to(struct peer *p, struct tally *t)
+{
+    struct heard h;
+
+    peer_read(p, SIZE_MAX);
+    while (peer_frame(p, &h)) {
+        struct sv what = sv_from(h.start, 5 + h.tid.n);
+
+        t->sends += sv_starts(what, SV(" SEND")) && h.flag == '$';
+        if (sv_starts(what, SV(" REPORT"))) {
+            t->reports++;
+            CHECK(sv_starts(heard_header(&h, "Status"), SV("000 408")));
+        }
+    }
+}
+
+/* All of these bytes are said and heard of by C, while no time passes; how many messages reached F. */
+static void say_all(struct buf *b, size_t *at, struct tally *to_c, struct tally *to_f)
+{
+    for (int idle = 0, reports = 0; idle < 20; idle++) {
+        size_t said = push(c, b->p + *at, b->n - *at);
+
+        *at += said;
+        idle = said || to_c->reports != reports ? 0 : idle;
+        reports = to_c->reports;
+        rig_turn(&r);
+        listen_to(c, to_c);
+        listen_to(f, to_f);
+    }
+}
+
+/* M-FLOW-02: D holds the connection for half a minute, once; then what C has for D fails, and F hears all that is for F. */
+static void check_shared(bool far)
+{
+    struct tally to_c = { 0 }, to_d = { 0 }, to_f = { 0 };
+    struct buf b = BUF_INIT;
+    size_t at = 0;
+
+    start(far);
+    frame(&b, 'F', 'W', 999990, 10); /* C serves both */
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_INT(to_f.sends, 1);
+    buf_clear(&b);
+    at = 0;
+    for (int i = 0; i < MANY; i++)
+        frame(&b, 'D', 'V', i, SIZE);
+    frame(&b, 'F', 'W', 999991, 10);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_FATAL(at < b.n);
+    rig_pass(&r, 28000);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK(at < b.n);
+    CHECK_INT(to_c.reports, 0);
+    rig_pass(&r, 3000);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_INT(at, b.n);
+    CHECK_INT(to_f.sends, 2);
+    CHECK(to_c.reports > 0);
+    CHECK(rig_longest_queue(&r) < 512 * 1024);
+    CHECK_INT(rig_stat(&r, STAT_msrp_too_slow), to_c.reports);
+
+    buf_clear(&b); /* and from now on at once */
+    at = 0;
+    for (int i = 0; i < MANY; i++)
+        frame(&b, i % 2 ? 'D' : 'F', i % 2 ? 'V' : 'W', i, SIZE);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_INT(at, b.n);
+    CHECK_INT(to_f.sends, 2 + MANY / 2);
+
+    for (int i = 0, before = -1; i < 50; i = before == to_d.sends ? i + 1 : 0) { /* D reads again: nothing of what was taken is lost */
+        before = to_d.sends;
+        listen_to(d, &to_d);
+        rig_wait(&r, 0);
+    }
+    CHECK_INT(to_d.sends + to_c.reports, MANY + MANY / 2);
+    buf_clear(&b);
+    at = 0;
+    frame(&b, 'D', 'V', 1, 10);
+    say_all(&b, &at, &to_c, &to_f);
+    listen_to(d, &to_d);
+    CHECK_INT(to_d.sends + to_c.reports, MANY + MANY / 2 + 1);
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+TEST(receiver_that_does_not_read_stops_a_shared_connection_once)
+{
+    check_shared(true);
+    check_shared(false);
+}
+
+/* M-FLOW-02, M-FR-02: the chunk on its way ends with `#`, the rest is read over, one REPORT tells the sender. */
+static void check_stream(bool far)
+{
+    struct tally to_c = { 0 }, to_f = { 0 };
+    struct buf b = BUF_INIT, heard = BUF_INIT;
+    size_t at = 0;
+    struct heard h;
+
+    start(far);
+    frame(&b, 'F', 'W', 999990, 10);
+    buf_printf(&b, "MSRP bulk0001 SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: bulk\r\nFailure-Report: partial\r\n"
+               "Byte-Range: 1-*/%d\r\nContent-Type: a/b\r\n\r\n", r.var['U'], r.var['V'], r.var['D'], r.var['C'], SIZE * MANY);
+    for (int i = 0; i < SIZE * MANY; i++)
+        buf_putc(&b, 'x');
+    buf_puts(&b, "\r\n-------bulk0001$\r\n");
+    frame(&b, 'F', 'W', 999991, 10);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_FATAL(at < b.n);
+    rig_pass(&r, 31000);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_INT(at, b.n);
+    CHECK_INT(to_f.sends, 2);
+    CHECK_INT(to_c.reports, 1);
+    for (int i = 0; i < 200; i++) {
+        peer_read(d, SIZE_MAX);
+        rig_wait(&r, 0);
+    }
+    CHECK_FATAL(peer_frame(d, &h));
+    CHECK(h.flag == '#' && h.body.n > 0 && h.body.n < (size_t)SIZE * MANY);
+    rig_pass(&r, 40000);
+    listen_to(c, &to_c);
+    CHECK_INT(to_c.reports, 1);
+    CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+    buf_fini(&b);
+    buf_fini(&heard);
+    rig_stop(&r);
+}
+
+TEST(chunk_for_a_receiver_that_does_not_read_is_given_up_on_a_shared_connection)
+{
+    check_stream(true);
+    check_stream(false);
+}
+
+/* M-FLOW-02: reading a little now and then wins no more time than it is worth. */
+TEST(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever)
+{
+    struct tally to_c = { 0 }, to_f = { 0 };
+    struct buf b = BUF_INIT;
+    size_t at = 0;
+    int seconds = 0;
+
+    start(true);
+    frame(&b, 'F', 'W', 999990, 10);
+    for (int i = 0; i < MANY; i++)
+        frame(&b, 'D', 'V', i, SIZE);
+    frame(&b, 'F', 'W', 999991, 10);
+    for (; to_f.sends < 2 && seconds < 300; seconds++) {
+        say_all(&b, &at, &to_c, &to_f);
+        peer_read(d, 1024);
+        rig_pass(&r, 1000);
+    }
+    CHECK(seconds >= 30 && seconds < 40);
+    CHECK(!d->ended);
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+/* M-FLOW-01, M-FLOW-02: who speaks to one peer only waits for him, however long it takes. */
+TEST(receiver_that_trickles_holds_its_only_sender)
+{
+    struct tally to_c = { 0 }, to_f = { 0 };
+    struct buf b = BUF_INIT;
+    int little = 128 * 1024;
+    size_t at = 0;
+
+    start(true);
+    setsockopt(d->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    for (int i = 0; i < MANY; i++)
+        frame(&b, 'D', 'V', i, SIZE);
+    for (int seconds = 0; seconds < 300; seconds++) {
+        say_all(&b, &at, &to_c, &to_f);
+        peer_read(d, 5000);
+        rig_pass(&r, 1000);
+    }
+    CHECK(at < b.n);
+    CHECK_INT(to_c.reports, 0);
+    CHECK(!d->ended);
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+SUITE(flow_suite, TEST_ROW(receiver_that_does_not_read_stops_a_shared_connection_once),
+      TEST_ROW(chunk_for_a_receiver_that_does_not_read_is_given_up_on_a_shared_connection),
+      TEST_ROW(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever),
+      TEST_ROW(receiver_that_trickles_holds_its_only_sender));
