@@ -16,7 +16,7 @@ enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
 _Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
-enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_PAUSE, REC_RESUME };
+enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_REPORT, REC_PAUSE, REC_RESUME };
 
 struct record {
     uint8_t type, method, fr, flag;
@@ -30,7 +30,13 @@ struct record {
     uint64_t id;            /* of a stream */
     struct msrp_range range;
     uint64_t started_at;
-    /* then: tid_in, message_id, method_text, headers, body */
+    /* then: tid_in, message_id, method_text, headers, body; or struct report, message_id, comment */
+};
+
+struct report {
+    uint64_t start, octets;
+    unsigned status;
+    size_t comment_n;
 };
 
 /* One direction between two workers. */
@@ -155,8 +161,11 @@ void cross_free(struct cross **xp)
     for (unsigned i = 0; x->out && i < x->n; i++)
         while (x->out[i].first) {
             struct overflow *o = x->out[i].first;
+            struct record r;
 
             x->out[i].first = o->next;
+            memcpy(&r, o->bytes, sizeof r);
+            route_unref(&r.route);
             free(o);
         }
     if (x->fd >= 0)
@@ -300,8 +309,13 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
         return;
     }
     o = malloc(sizeof *o + n);
-    if (!o)
+    if (!o) {
+        struct route *route = r->route;
+
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+        route_unref(&route);
         return;
+    }
     o->next = NULL;
     o->n = n;
     add(add(o->bytes, sv_make(r, sizeof *r)), bytes);
@@ -324,6 +338,17 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
 
     if (frame.n <= RING_SIZE / 4 - sizeof r)
         send_surely(relay, to.worker, &r, frame);
+}
+
+void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
+                  uint64_t octets, unsigned status, struct sv comment)
+{
+    struct record r = { .type = REC_REPORT, .message_id_n = (uint16_t)message_id.n, .range = *range, .route = route_ref(route) };
+    struct report rep = { .start = start, .octets = octets, .status = status, .comment_n = comment.n };
+    char bytes[sizeof rep + MSRP_TID_MAX + STATUS_COMMENT_MAX];
+    char *end = add(add(add(bytes, sv_make(&rep, sizeof rep)), message_id), comment);
+
+    send_surely(relay, route->origin.worker, &r, sv_make(bytes, (size_t)(end - bytes)));
 }
 
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause)
@@ -436,6 +461,18 @@ static void held(struct msrp_conn *m, bool full)
         conn_resume(m->conn, CONN_PAUSE_REMOTE);
 }
 
+static void got_report(struct relay *relay, struct record *r)
+{
+    const char *at = (const char *)(r + 1);
+    struct report rep;
+
+    memcpy(&rep, at, sizeof rep);
+    at += sizeof rep;
+    report_failure(relay, r->route, sv_make(at, r->message_id_n), &r->range, rep.start, rep.octets, rep.status,
+                   sv_make(at + r->message_id_n, rep.comment_n));
+    route_unref(&r->route);
+}
+
 static void got(struct relay *relay, struct record *r)
 {
     struct conn *c;
@@ -451,6 +488,9 @@ static void got(struct relay *relay, struct record *r)
         break;
     case REC_DELIVER:
         relay_deliver(relay, r->conn, sv_make(r + 1, r->body_n));
+        break;
+    case REC_REPORT:
+        got_report(relay, r);
         break;
     case REC_PAUSE:
     case REC_RESUME:

@@ -62,7 +62,7 @@ enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared)
     struct conn *c = dest->conn;
     bool was_full = c->above;
 
-    if (TD_LIKELY(!conn_has_queued(c, in_pieces ? c->tx_high : dest->buffer)))
+    if (TD_LIKELY(!conn_has_queued(c, in_pieces ? c->tx_high : dest->buffer) && list_is_empty(&dest->owed)))
         return FLOW_ROOM;
     settle(dest, was_full);
     return shared && dest->hold_spent ? FLOW_NEVER : FLOW_LATER;

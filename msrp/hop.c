@@ -428,17 +428,21 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     txn_free(&t);
 }
 
-/* A forwarded AUTH has failed. */
-static void answer_auth(struct txn *t, unsigned status)
+void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status)
 {
     struct buf frame = BUF_INIT;
 
-    buf_printf(&frame, "MSRP %.*s %03u %s\r\n", t->tid_in_n, t->tid_in, status, status_phrase(status));
-    buf_add_sv(&frame, t->route->full_answer);
-    buf_printf(&frame, "-------%.*s$\r\n", t->tid_in_n, t->tid_in);
+    buf_printf(&frame, "MSRP " SV_FMT " %03u %s\r\n", SV_ARG(tid_in), status, status_phrase(status));
+    buf_add_sv(&frame, route->full_answer);
+    buf_printf(&frame, "-------" SV_FMT "$\r\n", SV_ARG(tid_in));
     if (!buf_failed(&frame))
-        relay_deliver(t->relay, t->route->origin, buf_sv(&frame));
+        relay_deliver(relay, route->origin, buf_sv(&frame));
     buf_fini(&frame);
+}
+
+static void answer_auth(const struct txn *t, unsigned status)
+{
+    hop_auth_failed(t->relay, t->route, sv_make(t->tid_in, t->tid_in_n), status);
 }
 
 void hop_timed_out(struct txn *t)

@@ -23,6 +23,7 @@ enum {
     ROUTE_STOPPED = 4,        /* messages of a route remembered as stopped; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
+    OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
 };
 
@@ -151,6 +152,8 @@ struct msrp_conn {
     struct list unsent;           /* of them: not wholly written yet, by sent_node */
     struct list waiters;          /* local connections paused for us, by wait_node */
     struct list wait_node;        /* on somebody's waiters */
+    struct list owed;             /* owned: REPORTs to it that found no room in its queue (report.c) */
+    unsigned n_owed;
     unsigned remote_holds;        /* next hops on other workers that have us paused */
     struct remote_waiter *remote_waiters; /* owned array: connections of other workers paused for us */
     unsigned n_remote_waiters, cap_remote_waiters;
@@ -196,6 +199,8 @@ void hop_stream_end(struct stream *s, char flag); /* frees it */
 struct conn *hop_stream_dest(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, with this status, and forget the chunks on their way. */
 void hop_down(struct msrp_conn *dest, unsigned status);
+/* A forwarded AUTH has failed: answer it. */
+void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
 void hop_response(struct msrp_conn *from, const struct msrp_head *h);
 /* Bytes were written: start the timers of what is out. */
 void hop_progress(struct msrp_conn *dest);
@@ -225,8 +230,12 @@ void flow_release(struct msrp_conn *dest);
 /* ---- report.c ---- */
 
 /* Tell the sender of a SEND that octets from..to failed. to_octets: UINT64_MAX for a frame without body (range as received). */
-void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
+void report_failure(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range,
                     uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+/* A REPORT that finds no room in its receiver's queue is written when there is (M-FLOW-03): its queue has drained. */
+void report_owed(struct msrp_conn *m);
+/* The receiver is gone, and what it is owed with it. */
+void report_forget(struct msrp_conn *m);
 /* The same about a SEND that was not taken, by its head: the range is what was announced. */
 void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status);
 const char *status_phrase(unsigned status);
@@ -253,6 +262,9 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
 /* These always get through, in order with the others. */
 void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
+/* report_failure() on the worker of the route's origin. */
+void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
+                  uint64_t octets, unsigned status, struct sv comment);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause);
 
 /* ---- auth.c ---- */

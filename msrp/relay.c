@@ -78,6 +78,8 @@ void relay_undeliverable(struct relay *relay, const struct outgoing *f)
         report_failure(relay, f->route, f->message_id, &f->range, f->range.present ? f->range.start : 1,
                        f->has_body ? f->body.n : UINT64_MAX, session_is_active(f->route->u1) ? 408 : 481, sv_make(NULL, 0));
         relay_account(relay, f->route, f->message_id, 0, 408, f->started_at);
+    } else if (f->method == MSRP_AUTH) {
+        hop_auth_failed(relay, f->route, f->tid_in, 408);
     }
     stats_inc(&relay->worker->stats, STAT_msrp_dropped);
 }
@@ -647,6 +649,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
     list_init(&m->streams);
     list_init(&m->txns);
     list_init(&m->unsent);
+    list_init(&m->owed);
     flow_init(m);
     m->proven = !c->accepted;
     m->last_used_ms = loop_now_ms(relay->worker->loop);
@@ -676,6 +679,7 @@ static void msrp_sent(struct conn *c)
 
 static void msrp_drained(struct conn *c)
 {
+    report_owed(msrp_of(c));
     flow_release(msrp_of(c));
     conn_resume(c, CONN_PAUSE_ANSWERS);
 }
@@ -706,6 +710,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     while (!list_is_empty(&m->routes))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
     flow_fini(m);
+    report_forget(m);
     free(m->peer);
     free(m);
     c->user = NULL;

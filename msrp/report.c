@@ -1,6 +1,7 @@
 /* Status phrases, and the failure REPORTs this relay makes (RFC 4975 s.7.1.4, RFC 4976 s.6.4.1). */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "msrp/private.h"
 #include "msrp/txn.h"
@@ -84,10 +85,89 @@ static void write_report(struct relay *relay, struct conn_ref to, struct sv line
     buf_fini(&frame);
 }
 
-void report_failure(struct relay *relay, const struct route *route, struct sv message_id, const struct msrp_range *range,
-                    uint64_t start, uint64_t octets, unsigned status, struct sv comment)
+/* A REPORT that waits for room. */
+struct owed {
+    struct list node;    /* msrp_conn.owed */
+    struct route *route; /* owned reference */
+    struct msrp_range range;
+    uint64_t start, octets;
+    unsigned status;
+    struct sv message_id, comment; /* into text */
+    char text[];
+};
+
+static void owe(struct msrp_conn *m, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
+                uint64_t octets, unsigned status, struct sv comment)
 {
-    write_report(relay, route->origin, route->report, message_id, range, start, octets, status, comment);
+    struct owed *o = m->n_owed < OWED_PER_CONN ? malloc(sizeof *o + message_id.n + comment.n) : NULL;
+
+    if (!o) { /* he is to know that not all went well */
+        conn_doom(m->conn, CLOSE_QUEUE_FULL);
+        return;
+    }
+    *o = (struct owed){ .route = route_ref(route), .range = *range, .start = start, .octets = octets, .status = status };
+    o->message_id = sv_make(o->text, message_id.n);
+    o->comment = sv_make(o->text + message_id.n, comment.n);
+    memcpy(o->text, message_id.p, message_id.n);
+    if (comment.n)
+        memcpy(o->text + message_id.n, comment.p, comment.n);
+    list_append(&m->owed, &o->node);
+    m->n_owed++;
+    m->conn->above = 1; /* drained() is to be called */
+}
+
+static struct owed *take_owed(struct msrp_conn *m)
+{
+    struct owed *o = list_item(m->owed.next, struct owed, node);
+
+    list_remove(&o->node);
+    m->n_owed--;
+    return o;
+}
+
+static void owed_free(struct owed *o)
+{
+    route_unref(&o->route);
+    free(o);
+}
+
+void report_owed(struct msrp_conn *m)
+{
+    while (!list_is_empty(&m->owed) && conn_queued(m->conn) < m->conn->tx_high && !m->conn->doomed) {
+        struct owed *o = take_owed(m);
+
+        write_report(m->relay, o->route->origin, o->route->report, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
+        owed_free(o);
+    }
+    if (!list_is_empty(&m->owed))
+        m->conn->above = 1;
+}
+
+void report_forget(struct msrp_conn *m)
+{
+    stats_add(&m->relay->worker->stats, STAT_msrp_dropped, m->n_owed);
+    while (!list_is_empty(&m->owed))
+        owed_free(take_owed(m));
+}
+
+void report_failure(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
+                    uint64_t octets, unsigned status, struct sv comment)
+{
+    struct conn *c = conn_deref(relay->worker, route->origin);
+    char safe[STATUS_COMMENT_MAX];
+
+    if (route->origin.worker != relay->worker->index) {
+        cross_report(relay, route, message_id, range, start, octets, status, safe_comment(comment, safe));
+    } else if (!c) {
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+    } else {
+        struct msrp_conn *m = msrp_of(c);
+
+        if (list_is_empty(&m->owed) && conn_queued(c) < m->buffer + c->tx_high)
+            write_report(relay, route->origin, route->report, message_id, range, start, octets, status, comment);
+        else
+            owe(m, route, message_id, range, start, octets, status, safe_comment(comment, safe));
+    }
 }
 
 void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status)

@@ -165,6 +165,8 @@ void conn_resume(struct conn *c, enum conn_pause why);
 
 /* End it now: what is queued is lost. */
 void conn_close(struct conn *c, enum close_reason reason);
+/* Close it at the end of this turn: safe from anywhere. */
+void conn_doom(struct conn *c, enum close_reason reason);
 /* A request (SIP, or AUTH) came on it. False: its source sends too many, or is shut out; it is to be closed with CLOSE_LIMIT. */
 bool conn_may_request(struct conn *c);
 

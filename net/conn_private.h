@@ -6,9 +6,6 @@
 /* Offer what was kept to the protocol again, if reading is not paused. */
 void conn_offer_kept(struct conn *c);
 
-/* Close it at the end of this turn: safe from anywhere. */
-void conn_doom(struct conn *c, enum close_reason reason);
-
 /* Deadline for being up (first line, handshake, connect): closes with the reason given. */
 void conn_deadline(struct conn *c, int64_t ms, enum close_reason reason);
 void conn_deadline_clear(struct conn *c);

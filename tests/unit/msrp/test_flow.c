@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "msrp/private.h"
 #include "tests/unit/msrp/rig.h"
 
 static struct rig r;
@@ -41,7 +42,7 @@ static void listen_to(struct peer *p, struct tally *t)
 {
     struct heard h;
 
-    peer_read(p, SIZE_MAX);
+    peer_read(p, 256 * 1024);
     while (peer_frame(p, &h)) {
         struct sv what = sv_from(h.start, 5 + h.tid.n);
 
@@ -220,7 +221,86 @@ TEST(receiver_that_trickles_holds_its_only_sender)
     rig_stop(&r);
 }
 
-SUITE(flow_suite, TEST_ROW(receiver_that_does_not_read_stops_a_shared_connection_once),
+/* All transactions that a next hop may have open, and one more: that one fails at once. */
+static void fill_transactions(struct tally *to_c)
+{
+    struct buf b = BUF_INIT;
+    size_t at = 0;
+
+    for (int i = 0; i <= TXNS_PER_CONN; i++) {
+        buf_printf(&b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\n-------t%06d$\r\n", i,
+                   r.var['U'], r.var['V'], r.var['D'], r.var['C'], i, i);
+        if (b.n < 60000 && i < TXNS_PER_CONN)
+            continue;
+        while (at < b.n) {
+            at += push(c, b.p + at, b.n - at);
+            hear_rest(d);
+            listen_to(c, to_c);
+        }
+        buf_clear(&b);
+        at = 0;
+    }
+    for (int i = 0; i < 50; i++) {
+        rig_turn(&r);
+        hear_rest(d);
+        listen_to(c, to_c);
+    }
+    buf_fini(&b);
+}
+
+/* M-FLOW-03: so many REPORTs at once are neither lost nor the end of a connection, and hardly anything of them waits in its queue. */
+static void check_burst(bool far, bool in_time)
+{
+    struct tally to_c = { 0 };
+
+    start(far);
+    fill_transactions(&to_c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), TXNS_PER_CONN);
+    CHECK_INT(to_c.reports, 1);
+    if (in_time)
+        peer_reset(d);
+    else
+        rig_pass(&r, 31000);
+    rig_turn(&r);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    CHECK(rig_longest_queue(&r) < 1024 * 1024);
+    for (int idle = 0, before = 0; idle < 100; idle = before == to_c.reports ? idle + 1 : 0) {
+        before = to_c.reports;
+        rig_wait(&r, 0);
+        listen_to(c, &to_c);
+        CHECK_FATAL(!c->ended);
+    }
+    CHECK_INT(to_c.reports, TXNS_PER_CONN + 1);
+    rig_stop(&r);
+}
+
+TEST(all_transactions_of_a_next_hop_may_fail_at_once)
+{
+    check_burst(true, true);
+    check_burst(false, false);
+    check_burst(true, false);
+}
+
+/* M-FLOW-03, section 11: who is owed REPORTs and does not read is closed like anybody else, and what he was owed is forgotten. */
+TEST(reports_are_not_kept_for_a_sender_that_does_not_read)
+{
+    struct tally to_c = { 0 };
+    int64_t open;
+    int seconds;
+
+    start(true);
+    fill_transactions(&to_c);
+    peer_reset(d);
+    open = rig_stat(&r, STAT_conn_open);
+    for (seconds = 0; rig_stat(&r, STAT_conn_open) == open && seconds < 300; seconds++)
+        rig_pass(&r, 1000);
+    CHECK(seconds >= 60 && seconds < 150); /* the kernel goes on taking a little for some time */
+    CHECK(rig_stat(&r, STAT_msrp_dropped) > TXNS_PER_CONN / 2);
+    rig_stop(&r);
+}
+
+SUITE(flow_suite, TEST_ROW(all_transactions_of_a_next_hop_may_fail_at_once),
+      TEST_ROW(reports_are_not_kept_for_a_sender_that_does_not_read), TEST_ROW(receiver_that_does_not_read_stops_a_shared_connection_once),
       TEST_ROW(chunk_for_a_receiver_that_does_not_read_is_given_up_on_a_shared_connection),
       TEST_ROW(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever),
       TEST_ROW(receiver_that_trickles_holds_its_only_sender));
