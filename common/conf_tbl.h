@@ -72,6 +72,7 @@ CONF(sip, min_expires, INT, "60", 1, 86400, "s", RESTART, "Shortest registration
 CONF(sip, default_expires, INT, "3600", 1, 604800, "s", RESTART, "Lifetime of a registration that asks for none.")
 CONF(sip, max_expires, INT, "86400", 1, 2592000, "s", RESTART, "Longest registration.")
 CONF(sip, max_contacts, INT, "10", 1, 1000, "", RESTART, "Contacts of one address of record.")
+CONF(sip, flow_timer, INT, "120", 0, 3600, "s", LIVE, "How often a client with an outbound registration (RFC 5626) is to send a keep-alive; half as long again without a sign of it ends its connection; 0 asks for none.")
 CONF(sip, authenticate, LIST, "register request", 0, 0, "", RESTART, "What is challenged for local users: register, request.")
 CONF(sip, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every request.")
 CONF_END(sip)

@@ -33,6 +33,11 @@ int db_session_close_all(struct db *db, int64_t now)
     return db_err(rc);
 }
 
+int db_loc_drop_streams(struct db *db)
+{
+    return db_err(db_exec(db->main, "DELETE FROM location WHERE connection_id > 0"));
+}
+
 int db_conn_max_id(struct db *db, uint64_t *max)
 {
     sqlite3_stmt *st = db_prepare(db->main, "SELECT coalesce(max(conn_id), 0) FROM connection");

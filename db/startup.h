@@ -15,3 +15,6 @@ int db_session_each_live(struct db *db, int64_t now, bool (*fn)(const struct db_
 
 /* Sessions that are still `active` belong to connections that are gone: they become `closed`. */
 int db_session_close_all(struct db *db, int64_t now);
+
+/* No stream outlives the edge: forget the registrations that came on one. */
+int db_loc_drop_streams(struct db *db);

@@ -49,6 +49,8 @@ struct flow {
     size_t leg_scanned;
     size_t skip;              /* bytes of a refused message still to come */
     uint64_t active_ms;       /* when bytes passed last */
+    uint64_t heard_ms;        /* when the client sent some last */
+    uint64_t keep_ms;         /* it is to be heard that often; 0: it has promised nothing */
     uint64_t message_ms;      /* when the unfinished message began; 0: none */
     struct wheel_timer timer;
 };
@@ -190,11 +192,19 @@ static void flow_free(struct flow *f)
     free(f);
 }
 
+/* When it is taken for dead. */
+static uint64_t idle_end(const struct flow *f)
+{
+    uint64_t end = f->active_ms + (uint64_t)f->pump->limits.idle_ms;
+
+    return f->keep_ms ? TD_MIN(end, f->heard_ms + f->keep_ms) : end;
+}
+
 static void on_flow_timer(struct wheel_timer *t)
 {
     struct flow *f = TD_CONTAINER_OF(t, struct flow, timer);
     struct pump *p = f->pump;
-    uint64_t now = loop_now_ms(p->worker->loop), idle_at = f->active_ms + (uint64_t)p->limits.idle_ms;
+    uint64_t now = loop_now_ms(p->worker->loop), idle_at = idle_end(f);
     uint64_t message_at = f->message_ms ? f->message_ms + (uint64_t)p->limits.message_ms : UINT64_MAX;
 
     if (now >= message_at)
@@ -381,7 +391,7 @@ static size_t pump_data(struct conn *c, const char *b, size_t n)
     size_t taken = 0, passed = 0;
     uint64_t now = loop_now_ms(p->worker->loop);
 
-    f->active_ms = now;
+    f->active_ms = f->heard_ms = now;
     while (taken < n) {
         const char *at = b + taken;
         size_t left = n - taken;
@@ -675,6 +685,15 @@ static void dial_out(struct pump *p, const struct pump_rec *r)
     }
 }
 
+/* RFC 5626 s.4.4: a client sends its keep-alive before the time is over; half as long again is for slow networks. */
+static void keep(struct flow *f, uint32_t seconds)
+{
+    f->keep_ms = (uint64_t)seconds * 1500;
+    f->heard_ms = loop_now_ms(f->pump->worker->loop);
+    if (!f->message_ms) /* else the timer is set, and sees to both */
+        loop_timer_start(f->pump->worker->loop, &f->timer, idle_end(f) - f->heard_ms);
+}
+
 static void on_rec(struct post *post)
 {
     struct letter *l = TD_CONTAINER_OF(post, struct letter, post);
@@ -685,6 +704,10 @@ static void on_rec(struct post *post)
         f = flow_find(p, l->rec.conn_id);
         if (f && (f->leg || f->asked))
             conn_finish(f->client, CLOSE_SIP_CLOSED);
+    } else if (l->rec.type == PUMP_KEEP) {
+        f = flow_find(p, l->rec.conn_id);
+        if (f)
+            keep(f, l->rec.seconds);
     } else if (l->rec.type == PUMP_DIAL) {
         dial_out(p, &l->rec);
     }

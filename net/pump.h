@@ -38,5 +38,5 @@ void pump_link_unref(struct pump_link **l);
 void pump_link_up(struct pump *p, struct pump_link *l);
 void pump_link_down(struct pump *p);
 
-/* A record from the SIP process that is meant for this worker (GONE, DIAL). */
+/* A record from the SIP process that is meant for this worker (GONE, DIAL, KEEP). */
 void pump_tell(struct pump *p, const struct pump_rec *rec);

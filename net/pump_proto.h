@@ -26,6 +26,7 @@ enum pump_type {
     PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */
     PUMP_PONG,
     PUMP_DIAL,      /* dial_id, kind, ports[0][0], text: open a connection to that port of the host named in text */
+    PUMP_KEEP,      /* conn_id, seconds: the client has promised to be heard that often */
     PUMP_FAULT,     /* text: why the SIP process cannot start; it exits after that */
 };
 
@@ -36,6 +37,7 @@ struct pump_rec {
     uint8_t kind; /* enum pump_kind */
     uint16_t worker;  /* of the edge that owns the flow; comes back in GONE */
     uint32_t dial_id; /* 0: none */
+    uint32_t seconds; /* KEEP */
     uint64_t conn_id;
     struct addr leg;  /* source address of the leg */
     struct addr peer, local;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/err.h"
@@ -16,6 +17,7 @@ enum {
     RECS_PER_WAKE = 256,
     SELF_TEST_STEPS = 50,
     SELF_TEST_STEP_MS = 10,
+    SETTLE_MS = 5000, /* the edge has announced all flows by then */
 };
 
 struct flows {
@@ -28,6 +30,7 @@ struct flows {
     struct list dials;
     uint32_t next_dial;
     uint64_t refused; /* legs that nobody announced */
+    uint64_t settled_ms;
     struct buf unsent; /* whole records that did not fit in the socket */
 };
 
@@ -74,6 +77,19 @@ struct flow *flow_by_id(struct flows *fs, uint64_t id)
             return f;
     }
     return NULL;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool flow_has_ended(struct flows *fs, uint64_t id)
+{
+    return !flow_by_id(fs, id) && now_ms() >= fs->settled_ms;
 }
 
 static struct flow *flow_by_leg(struct flows *fs, const struct addr *leg)
@@ -421,6 +437,13 @@ void flows_fault(struct flows *fs, const char *text)
         log_error("flow", 0, "%s", text);
 }
 
+void flow_keep(struct flow *f, uint32_t seconds)
+{
+    struct pump_rec r = { .type = PUMP_KEEP, .worker = f->worker, .conn_id = f->id, .seconds = seconds };
+
+    tell(f->flows, &r);
+}
+
 struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
                             void *arg)
 {
@@ -508,6 +531,7 @@ int flows_start(struct flows *fs, su_root_t *root, tport_t *master)
 {
     fs->root = root;
     fs->master = master;
+    fs->settled_ms = now_ms() + SETTLE_MS;
     accepting = fs;
     if (su_wait_create(fs->wait, fs->fd, SU_WAIT_IN) < 0)
         return TD_ENOMEM;

@@ -55,6 +55,12 @@ struct flow *flow_to_peer(struct flows *f, enum pump_kind kind, const struct add
 /* Sofia's transport of the flow, to send down; borrowed. NULL: the leg is not accepted yet, or shut down. */
 tport_t *flow_tport(struct flow *f);
 
+/* Has it ended? False while the edge may not have announced it yet, in the first seconds of this process. */
+bool flow_has_ended(struct flows *f, uint64_t id);
+
+/* Its client has been told to be heard every so many seconds (RFC 5626 s.4.4): the edge ends it when it is not. */
+void flow_keep(struct flow *f, uint32_t seconds);
+
 /* Ask the edge to open a connection. done is called once, with NULL when that failed; the handle may be
  * cancelled until then. host is a name or an IP literal. */
 struct flow_dial;

@@ -29,6 +29,7 @@ struct branch {
     msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
     uint64_t cancelled_ms;   /* 0: not cancelled */
     char *cancel_reason;     /* owned: for the CANCEL that waits for the first 1xx; NULL: none */
+    bool is_gone;            /* the flow it was for has ended */
     bool cancel_due;         /* a CANCEL waits for the first 1xx: S-CAN-05 */
     uint64_t timer_c_ms;     /* when it is over */
 };
@@ -182,6 +183,8 @@ static int rank(int status)
     case 420:
     case 484:
         return 4000;
+    case 430: /* says nothing about the callee */
+        return 4900;
     default:
         return status / 100 * 1000 + 500;
     }
@@ -335,6 +338,37 @@ static void cancel_all(struct fork *f, const char *reason)
         branch_cancel(list_item(node, struct branch, node), reason);
 }
 
+/* A device with several flows is tried down one at a time; the next one when the one before turns out to be gone, or
+ * silent: RFC 5626 s.7, S-OUT-06. */
+static bool is_tried(const struct fork *f, const struct target *t)
+{
+    list_each(node, &f->branches) {
+        const struct branch *b = list_item(node, struct branch, node);
+
+        if (b->target == t || (*t->instance && strcmp(b->target->instance, t->instance) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void branch_launch(struct fork *f, const struct target *t);
+
+static void try_next_flow(struct fork *f, const struct branch *failed)
+{
+    const struct target *all = f->origin.targets;
+    bool found = false;
+
+    if (f->no_more || f->done || !*failed->target->instance || (failed->status != 430 && failed->status != 408 && !failed->is_gone))
+        return;
+    for (size_t i = 0; i < f->origin.n_targets; i++) {
+        if (found && strcmp(all[i].instance, failed->target->instance) == 0) {
+            branch_launch(f, &all[i]);
+            return;
+        }
+        found = found || &all[i] == failed->target;
+    }
+}
+
 static const char elsewhere[] = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
@@ -379,6 +413,7 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             msg_destroy(m);
         if (status >= 600)
             cancel_all(f, NULL);
+        try_next_flow(f, b);
     }
     check_end(f);
     return 0;
@@ -446,7 +481,9 @@ static void branch_launch(struct fork *f, const struct target *t)
     case HOP_OK:
         break;
     case HOP_GONE:
+        b->is_gone = true;
         branch_over(b, f->origin.in_dialog ? 430 : 480); /* S-OUT-05, S-OUT-07 */
+        try_next_flow(f, b);
         return;
     case HOP_FORBIDDEN:
         branch_over(b, 403);
@@ -471,8 +508,12 @@ static void launch_group(struct fork *f)
 
         f->group_ms = sipd_now_ms();
         f->launching = true;
-        while (f->next_target < f->origin.n_targets && f->origin.targets[f->next_target].q >= q)
-            branch_launch(f, &f->origin.targets[f->next_target++]);
+        while (f->next_target < f->origin.n_targets && f->origin.targets[f->next_target].q >= q) {
+            const struct target *t = &f->origin.targets[f->next_target++];
+
+            if (!is_tried(f, t))
+                branch_launch(f, t);
+        }
         f->launching = false;
     } while (f->open == 0 && !f->done && !f->no_more && f->next_target < f->origin.n_targets);
     check_end(f);
@@ -535,14 +576,12 @@ bool fork_is_cancelled(const struct fork *f)
     return f->cancelled;
 }
 
-/* The side a UDP request came from needs a mark when its sender is on another machine than its Via says: NAT. */
+/* The side a UDP request came from needs a mark when its sender is behind NAT. */
 static struct mark mark_of_source(const struct request *r)
 {
     struct mark m = { .kind = MARK_PLAIN };
-    struct addr sent_by;
 
-    if (r->flow_id || !addr_from_host(&sent_by, sv_of(r->sip->sip_via->v_host), 0) ||
-        addr_host_eq(&sent_by, &r->source))
+    if (!request_is_behind_nat(r))
         return m;
     m.kind = MARK_UDP;
     m.addr = r->source;

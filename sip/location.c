@@ -273,6 +273,20 @@ static char *copy(struct sv s)
     return sv_dup(s.n ? s : SV(""));
 }
 
+/* Of the contact parameters those that have a column come back. */
+static char *stored_params(const struct db_location *row)
+{
+    struct buf b = BUF_INIT;
+
+    if (row->instance.n)
+        buf_printf(&b, ";+sip.instance=\"%.*s\"", (int)row->instance.n, row->instance.p);
+    if (row->reg_id)
+        buf_printf(&b, ";reg-id=%d", (int)row->reg_id);
+    if (buf_failed(&b))
+        buf_fini(&b);
+    return b.n ? b.p : copy(SV(""));
+}
+
 static bool on_row(const struct db_location *row, void *arg)
 {
     struct location *l = arg;
@@ -286,7 +300,7 @@ static bool on_row(const struct db_location *row, void *arg)
         return a != NULL; /* a row with a longer key is not ours: leave it alone */
     }
     b->contact = copy(row->contact);
-    b->params = copy(SV(""));
+    b->params = stored_params(row);
     b->received = copy(row->received);
     b->path = copy(row->path);
     b->callid = copy(row->callid);
@@ -317,8 +331,10 @@ int location_load(struct location *l, int64_t now)
 }
 
 struct sweep {
-    struct location *location;
     int64_t now;
+    bool (*has_ended)(void *arg, uint64_t conn_id);
+    void *arg;
+    struct db_loc_set *set;
 };
 
 static void sweep_one(struct hash_node *node, void *arg)
@@ -331,25 +347,26 @@ static void sweep_one(struct hash_node *node, void *arg)
     list_each_safe(pos, &a->bindings) {
         struct binding *b = list_item(pos, struct binding, node);
 
-        if (b->expires && b->expires <= s->now) {
-            binding_free(&b);
-            a->n--;
-        }
+        if (b->conn_id && s->has_ended(s->arg, b->conn_id))
+            db_loc_del(s->set, sv_of(b->ruid));
+        else if (!b->expires || b->expires > s->now)
+            continue;
+        binding_free(&b);
+        a->n--;
     }
     if (a->n == 0)
         aor_free(a);
 }
 
-void location_sweep(struct location *l, int64_t now)
+void location_sweep(struct location *l, int64_t now, bool (*has_ended)(void *arg, uint64_t conn_id), void *arg)
 {
-    struct sweep s = { .location = l, .now = now };
-    struct db_loc_set *set = db_loc_begin(l->db);
+    struct sweep s = { .now = now, .has_ended = has_ended, .arg = arg, .set = db_loc_begin(l->db) };
 
-    hash_each(&l->aors, sweep_one, &s);
-    if (!set)
+    if (!s.set)
         return;
-    db_loc_del_expired(set, now);
-    db_loc_commit(set, NULL, NULL, NULL);
+    hash_each(&l->aors, sweep_one, &s);
+    db_loc_del_expired(s.set, now);
+    db_loc_commit(s.set, NULL, NULL, NULL);
 }
 
 /* ---- life ---- */

@@ -72,7 +72,7 @@ struct binding *binding_copy(const struct binding *b);
 void binding_free(struct binding **b);
 void bindings_free(struct list *bindings);
 
-/* Forget what has expired, in memory and on the disk. Now and then. */
-void location_sweep(struct location *l, int64_t now);
+/* Forget what has expired, and bindings whose flow has ended, in memory and on the disk. Now and then. */
+void location_sweep(struct location *l, int64_t now, bool (*has_ended)(void *arg, uint64_t conn_id), void *arg);
 
 size_t location_count(const struct location *l); /* addresses with bindings */

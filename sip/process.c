@@ -50,6 +50,11 @@ static int on_message(struct sipd *d, nta_agent_t *nta, msg_t *msg, sip_t *sip)
     return 0;
 }
 
+static bool has_ended(void *arg, uint64_t conn_id)
+{
+    return flow_has_ended(arg, conn_id);
+}
+
 static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
 {
     struct sipd *d = arg;
@@ -58,7 +63,7 @@ static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
     fork_sweep(d);
     if (now - d->swept_at >= EXPIRY_SWEEP_S) {
         d->swept_at = now;
-        location_sweep(d->location, now);
+        location_sweep(d->location, now, has_ended, d->flows);
     }
 }
 

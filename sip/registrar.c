@@ -22,6 +22,7 @@ struct registration {
     struct sv user, domain; /* the address of record */
     bool finished;
     bool is_outbound;       /* RFC 5626 applies */
+    const char *why;        /* phrase of the answer that refuses a change; NULL: the status's own */
 };
 
 /* ---- answering ---- */
@@ -35,13 +36,6 @@ static void finish(struct registration *g)
     }
 }
 
-static void refuse(struct registration *g, struct aor *a, int status, const char *phrase, const char *headers)
-{
-    request_reply(g->r, status, phrase, headers);
-    location_pass(a);
-    finish(g);
-}
-
 static void print_date(struct buf *out)
 {
     time_t now = time(NULL);
@@ -53,18 +47,41 @@ static void print_date(struct buf *out)
     buf_printf(out, "Date: %s\r\n", text);
 }
 
-static void print_bindings(const struct aor *a, int64_t now, struct buf *out)
+/* Over, or on a flow that has ended. */
+static bool is_dead(const struct request *r, const struct binding *b, int64_t now)
+{
+    return b->expires <= now || (b->conn_id && flow_has_ended(r->d->flows, b->conn_id));
+}
+
+/* No printf("%g"): its point depends on the locale. */
+static void print_q(double q, struct buf *out)
+{
+    int thousandths = (int)(q * 1000 + 0.5);
+
+    if (thousandths >= 1000 || thousandths == 0)
+        buf_printf(out, ";q=%d", thousandths / 1000);
+    else
+        buf_printf(out, ";q=0.%03d", thousandths);
+}
+
+static void print_bindings(const struct request *r, const struct aor *a, int64_t now, struct buf *out)
 {
     list_each(node, &a->bindings) {
         const struct binding *b = list_item(node, struct binding, node);
 
-        if (b->expires <= now)
+        if (is_dead(r, b, now))
             continue;
         buf_printf(out, "Contact: <%s>%s", b->contact, b->params);
         if (b->q >= 0)
-            buf_printf(out, ";q=%.3g", b->q);
+            print_q(b->q, out);
         buf_printf(out, ";expires=%lld\r\n", (long long)(b->expires - now));
     }
+}
+
+/* From the client itself, down a flow of its own: no other proxy in between. */
+static bool is_direct(const struct request *r)
+{
+    return r->flow_id && !r->sip->sip_via->v_next && !r->sip->sip_path;
 }
 
 static void accept_it(struct registration *g, const struct aor *a)
@@ -73,7 +90,7 @@ static void accept_it(struct registration *g, const struct aor *a)
     struct buf headers = BUF_INIT;
 
     if (a)
-        print_bindings(a, sipd_time(), &headers);
+        print_bindings(r, a, sipd_time(), &headers);
     for (const sip_path_t *p = r->sip->sip_path; p; p = p->r_next) {
         char *one = sip_header_as_string(msg_home(r->msg), (const sip_header_t *)p);
 
@@ -81,6 +98,10 @@ static void accept_it(struct registration *g, const struct aor *a)
     }
     if (g->is_outbound)
         buf_puts(&headers, "Require: outbound\r\n");
+    if (g->is_outbound && is_direct(r) && r->d->conf->sip.flow_timer) {
+        buf_printf(&headers, "Flow-Timer: %lld\r\n", (long long)r->d->conf->sip.flow_timer);
+        flow_keep(flow_by_id(r->d->flows, r->flow_id), (uint32_t)r->d->conf->sip.flow_timer);
+    }
     print_date(&headers);
     if (r->auth_status == 200 && r->auth_headers)
         buf_puts(&headers, r->auth_headers);
@@ -150,13 +171,16 @@ static char *path_text(const struct request *r)
     return b.p ? b.p : strdup("");
 }
 
-/* Where a UDP client's packets come from, when its Contact names another machine: it is behind NAT. */
+/* Where a UDP client's packets come from, when it is behind NAT. A proxy in between has seen to that by Path. */
 static char *received_text(const struct request *r, const url_t *contact)
 {
     struct addr said;
-    char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4];
+    char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4], transport[8] = "udp";
+    bool is_elsewhere = addr_from_host(&said, sv_of(contact->url_host), 0) && !addr_host_eq(&said, &r->source);
 
-    if (r->flow_id || !addr_from_host(&said, sv_of(contact->url_host), 0) || addr_host_eq(&said, &r->source))
+    url_param(contact->url_params, "transport", transport, sizeof transport);
+    if (r->flow_id || r->sip->sip_via->v_next || r->sip->sip_path || !su_casematch(transport, "udp") ||
+        !(is_elsewhere || request_is_behind_nat(r)))
         return strdup("");
     snprintf(text, sizeof text, "sip:%s", addr_text(&r->source, at));
     return strdup(text);
@@ -174,11 +198,34 @@ static char *socket_text(const struct request *r)
     return strdup(text);
 }
 
-static struct binding *new_binding(const struct request *r, const sip_contact_t *m, int64_t expires_s, int64_t now)
+/* qvalue of RFC 3261 s.25.1: 0 to 1 with at most three decimals. No strtod(), which knows nan, and the locale. */
+static bool parse_q(const char *text, double *q)
 {
+    int thousandths = 0, place = 1000;
+
+    if (*text != '0' && *text != '1')
+        return false;
+    thousandths = (*text++ - '0') * 1000;
+    if (*text == '.')
+        for (text++; *text >= '0' && *text <= '9' && place > 1; text++)
+            thousandths += (*text - '0') * (place /= 10);
+    *q = thousandths / 1000.0;
+    return !*text && thousandths <= 1000;
+}
+
+/* RFC 5626 s.4.2: 1 to 2^31-1; 0: none, or not one. */
+static int reg_id_of(const sip_contact_t *m)
+{
+    const char *text = msg_params_find(m->m_params, "reg-id=");
+    uint64_t number;
+
+    return text && sv_to_u64(sv_of(text), &number, NULL) && number <= INT32_MAX ? (int)number : 0;
+}
+
+static struct binding *new_binding(const struct registration *g, const sip_contact_t *m, int64_t expires_s, int64_t now)
+{
+    const struct request *r = g->r;
     struct binding *b = binding_new();
-    const char *reg_id = msg_params_find(m->m_params, "reg-id=");
-    uint64_t number = 0;
 
     if (!b)
         return NULL;
@@ -196,14 +243,13 @@ static struct binding *new_binding(const struct request *r, const sip_contact_t 
         return NULL;
     }
     b->cseq = r->sip->sip_cseq->cs_seq;
-    if (reg_id && *b->instance && sv_to_u64(sv_of(reg_id), &number, NULL) && number <= INT32_MAX)
-        b->reg_id = (int)number; /* RFC 5626 s.4.2: 1 to 2^31-1; anything else is none */
-    b->q = m->m_q ? strtod(m->m_q, NULL) : -1;
-    if (b->q > 1)
-        b->q = 1;
+    if (g->is_outbound)
+        b->reg_id = reg_id_of(m); /* else it says nothing: S-OUT-01 */
+    if (m->m_q && !parse_q(m->m_q, &b->q))
+        b->q = -1;
     b->expires = now + expires_s;
     b->modified = now;
-    b->conn_id = r->flow_id;
+    b->conn_id = is_direct(r) ? r->flow_id : 0; /* a proxy's connection is not the client's */
     return b;
 }
 
@@ -211,7 +257,7 @@ static bool is_same(su_home_t *home, const struct binding *b, const struct bindi
 {
     url_t *u1, *u2;
 
-    if (*b->instance && b->reg_id)
+    if (b->reg_id || other->reg_id)
         return b->reg_id == other->reg_id && strcmp(b->instance, other->instance) == 0;
     u1 = url_hdup(home, URL_STRING_MAKE(b->contact)->us_url);
     u2 = url_hdup(home, URL_STRING_MAKE(other->contact)->us_url);
@@ -220,14 +266,15 @@ static bool is_same(su_home_t *home, const struct binding *b, const struct bindi
 
 /* ---- the change ---- */
 
-/* The bindings as they are now, without what has expired. */
-static bool copy_bindings(const struct aor *a, int64_t now, struct list *out)
+/* The bindings as they are now, without those that are over: a client that connects again and again must not fill
+ * its address with flows that have ended. */
+static bool copy_bindings(const struct request *r, const struct aor *a, int64_t now, struct list *out)
 {
     list_each(node, &a->bindings) {
         const struct binding *b = list_item(node, struct binding, node);
         struct binding *copy;
 
-        if (b->expires <= now)
+        if (is_dead(r, b, now))
             continue;
         copy = binding_copy(b);
         if (!copy)
@@ -243,24 +290,46 @@ static bool is_out_of_order(const struct request *r, const struct binding *b)
     return strcmp(b->callid, r->sip->sip_call_id->i_id) == 0 && r->sip->sip_cseq->cs_seq <= b->cseq;
 }
 
-/* Put one contact into the list. 0, or the status to refuse with. */
-static int apply(const struct request *r, const sip_contact_t *m, int64_t now, struct list *bindings)
+static int say(struct registration *g, int status, const char *why)
 {
+    g->why = why;
+    return status;
+}
+
+/* What is wrong with this contact? 0: nothing, else the status to refuse with. */
+static int check_contact(struct registration *g, const sip_contact_t *m, int64_t expires)
+{
+    const struct request *r = g->r;
+    const url_t *url = m->m_url;
+    double q;
+
+    if ((url->url_type != url_sip && url->url_type != url_sips) || !url->url_host || !*url->url_host)
+        return say(g, 400, "Contact Is Not A SIP URI");
+    if (url->url_type == url_sips && r->sip->sip_request->rq_url->url_type != url_sips)
+        return say(g, 400, "SIPS Contact For A SIP Registration"); /* S-REG-11 */
+    for (const sip_path_t *p = r->sip->sip_path; url->url_type == url_sips && p; p = p->r_next)
+        if (p->r_url->url_type != url_sips)
+            return say(g, 400, "SIPS Contact Behind A SIP Path");
+    if (m->m_q && !parse_q(m->m_q, &q))
+        return say(g, 400, "Bad q");
+    if (expires > 0 && stack_is_us(r->d->stack, url))
+        return say(g, 403, "Contact Is This Server"); /* it would come back to us: S-REG-10 */
+    return expires > 0 && expires < TD_MIN(r->d->conf->sip.min_expires, (int64_t)EXPIRES_423_BELOW) ? 423 : 0;
+}
+
+/* Put one contact into the list. 0, or the status to refuse with. */
+static int apply(struct registration *g, const sip_contact_t *m, int64_t now, struct list *bindings)
+{
+    const struct request *r = g->r;
     int64_t expires = asked_expires(r, m);
     struct binding *b;
+    int status = check_contact(g, m, expires);
 
-    if (m->m_url->url_type != url_sip && m->m_url->url_type != url_sips)
-        return 400;
-    if (!m->m_url->url_host || (m->m_url->url_type == url_sips && r->sip->sip_request->rq_url->url_type != url_sips))
-        return 400; /* S-REG-11 */
-    if (expires > 0 && stack_is_us(r->d->stack, m->m_url))
-        return 403; /* it would come back to us: S-REG-10 */
-    if (expires > 0 && expires < r->d->conf->sip.min_expires) {
-        if (expires < EXPIRES_423_BELOW)
-            return 423;
-        expires = r->d->conf->sip.min_expires;
-    }
-    b = new_binding(r, m, expires, now);
+    if (status)
+        return status;
+    if (expires > 0)
+        expires = TD_MAX(expires, r->d->conf->sip.min_expires);
+    b = new_binding(g, m, expires, now);
     if (!b)
         return 500;
     list_each_safe(node, bindings) {
@@ -270,7 +339,7 @@ static int apply(const struct request *r, const sip_contact_t *m, int64_t now, s
             continue;
         if (is_out_of_order(r, old)) {
             binding_free(&b);
-            return 500;
+            return say(g, 500, "CSeq Is Not Higher");
         }
         memcpy(b->ruid, old->ruid, sizeof b->ruid);
         binding_free(&old);
@@ -283,28 +352,29 @@ static int apply(const struct request *r, const sip_contact_t *m, int64_t now, s
     return 0;
 }
 
-static int apply_all(const struct request *r, const struct aor *a, int64_t now, struct list *bindings)
+static int apply_all(struct registration *g, const struct aor *a, int64_t now, struct list *bindings)
 {
+    const struct request *r = g->r;
     size_t n = 0;
 
-    if (!copy_bindings(a, now, bindings))
+    if (!copy_bindings(r, a, now, bindings))
         return 500;
     if (r->sip->sip_contact->m_url->url_type == url_any) { /* Contact: * */
         list_each(node, bindings)
             if (is_out_of_order(r, list_item(node, struct binding, node)))
-                return 500;
+                return say(g, 500, "CSeq Is Not Higher");
         bindings_free(bindings);
         return 0;
     }
     for (const sip_contact_t *m = r->sip->sip_contact; m; m = m->m_next) {
-        int status = apply(r, m, now, bindings);
+        int status = apply(g, m, now, bindings);
 
         if (status)
             return status;
     }
     list_each(node, bindings)
         n++;
-    return n > (size_t)r->d->conf->sip.max_contacts ? 403 : 0;
+    return n > (size_t)r->d->conf->sip.max_contacts ? say(g, 403, "Too Many Contacts") : 0;
 }
 
 static void on_stored(int err, struct aor *a, void *arg)
@@ -323,13 +393,14 @@ static void on_turn(struct location_turn *t, struct aor *a)
     struct registration *g = TD_CONTAINER_OF(t, struct registration, turn);
     struct list bindings = LIST_INIT(bindings);
     char line[40];
-    int status = apply_all(g->r, a, sipd_time(), &bindings);
+    int status = apply_all(g, a, sipd_time(), &bindings);
 
     if (status) {
         bindings_free(&bindings);
         snprintf(line, sizeof line, "Min-Expires: %lld\r\n", (long long)g->r->d->conf->sip.min_expires);
-        refuse(g, a, status, status == 403 ? "Too Many Contacts" : sip_status_phrase(status),
-               status == 423 ? line : NULL);
+        request_deny(g->r, status, g->why ? g->why : sip_status_phrase(status), status == 423 ? line : NULL);
+        location_pass(a);
+        finish(g);
         return;
     }
     location_commit(a, &bindings, on_stored, g);
@@ -348,7 +419,7 @@ static enum verdict change(struct registration *g)
     }
     for (const sip_contact_t *c = m; c; c = c->m_next)
         if (c->m_url->url_type == url_any && (m->m_next || !r->sip->sip_expires || r->sip->sip_expires->ex_delta != 0))
-            return request_reply(r, 400, "Bad Contact", NULL);
+            return request_deny(r, 400, "Contact * Needs Expires 0 And No Other", NULL);
     if (!request_hold(r))
         return STEP_DONE;
     g->phase = CHANGING;
@@ -395,13 +466,44 @@ static bool supports(const struct request *r, const char *feature)
     return sip_has_feature(r->sip->sip_supported, feature);
 }
 
-/* RFC 5626 s.6: the client's own flow, straight to us. */
-static bool is_outbound(const struct request *r)
+/* RFC 5626 s.6: may reg-id be obeyed? STEP_NEXT, or the request is answered. Over UDP outbound is not offered, as it
+ * would need STUN (S-OUT-11). */
+static enum verdict check_outbound(struct registration *g)
 {
-    const sip_contact_t *m = r->sip->sip_contact;
+    struct request *r = g->r;
+    const sip_path_t *path = r->sip->sip_path;
+    size_t lasting = 0, with_reg_id = 0;
+    bool has_both = false;
 
-    return r->flow_id && !r->sip->sip_via->v_next && supports(r, "outbound") && m && !m->m_next &&
-           msg_params_find(m->m_params, "reg-id=") && msg_params_find(m->m_params, "+sip.instance=");
+    for (const sip_contact_t *m = r->sip->sip_contact; m; m = m->m_next) {
+        if (m->m_url->url_type == url_any)
+            return STEP_NEXT;
+        lasting += asked_expires(r, m) > 0;
+        with_reg_id += msg_params_find(m->m_params, "reg-id=") != NULL;
+        has_both = has_both || (reg_id_of(m) && msg_params_find(m->m_params, "+sip.instance="));
+    }
+    if (lasting > 1 && with_reg_id)
+        return request_deny(r, 400, "One Contact With reg-id", NULL);
+    if (!has_both || !supports(r, "outbound"))
+        return STEP_NEXT;
+    while (path && path->r_next)
+        path = path->r_next; /* the last value is of the proxy that the client talks to */
+    if (path ? !url_has_param(path->r_url, "ob") : r->sip->sip_via->v_next != NULL)
+        return request_deny(r, 439, "First Hop Lacks Outbound Support", NULL); /* S-OUT-02 */
+    g->is_outbound = path || r->flow_id;
+    return STEP_NEXT;
+}
+
+/* The Unsupported line that Require asks for, in the message's memory; NULL: all of it is supported. */
+static const char *unsupported(const struct request *r)
+{
+    const msg_param_t *item = r->sip->sip_require ? r->sip->sip_require->k_items : NULL;
+    char *names = NULL;
+
+    for (; item && *item; item++)
+        if (!su_casematch(*item, "path") && !su_casematch(*item, "outbound"))
+            names = su_sprintf(msg_home(r->msg), "%s%s%s", names ? names : "Unsupported: ", names ? ", " : "", *item);
+    return names ? su_sprintf(msg_home(r->msg), "%s\r\n", names) : NULL;
 }
 
 static enum verdict check(struct registration *g)
@@ -412,21 +514,15 @@ static enum verdict check(struct registration *g)
     while (r->sip->sip_record_route) /* S-REG-09; nta would copy them into the answer */
         if (msg_header_remove(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)r->sip->sip_record_route) < 0)
             break;
-    if (r->sip->sip_require && r->sip->sip_require->k_items)
-        for (const msg_param_t *item = r->sip->sip_require->k_items; *item; item++)
-            if (!su_casematch(*item, "path") && !su_casematch(*item, "outbound")) {
-                char *line = su_sprintf(msg_home(r->msg), "Unsupported: %s\r\n", *item);
-
-                return request_reply(r, SIP_420_BAD_EXTENSION, line);
-            }
+    if (unsupported(r))
+        return request_deny(r, SIP_420_BAD_EXTENSION, unsupported(r));
     if (to->url_type != url_sip && to->url_type != url_sips)
-        return request_reply(r, SIP_400_BAD_REQUEST, NULL);
+        return request_deny(r, 400, "To Is Not A SIP URI", NULL);
     if (!stack_is_domain(r->d->stack, to) || !uri_aor(msg_home(r->msg), to, &g->user, &g->domain))
-        return request_reply(r, SIP_404_NOT_FOUND, NULL);
+        return request_deny(r, SIP_404_NOT_FOUND, NULL);
     if (r->sip->sip_path && !supports(r, "path")) /* S-PATH-01 */
-        return request_reply(r, SIP_420_BAD_EXTENSION, "Unsupported: path\r\n");
-    g->is_outbound = is_outbound(r);
-    return STEP_NEXT;
+        return request_deny(r, SIP_420_BAD_EXTENSION, "Unsupported: path\r\n");
+    return check_outbound(g);
 }
 
 static enum verdict advance(struct registration *g)
@@ -438,7 +534,7 @@ static enum verdict advance(struct registration *g)
             if (r->auth_status != 200)
                 return auth_refuse(r);
             if (!sv_eq(sv_of(r->auth_user), g->user)) /* S-REG-02 */
-                return request_reply(r, 403, "Not Your Address", NULL);
+                return request_deny(r, 403, "Not Your Address", NULL);
         } else {
             enum verdict v = ask_user(g);
 
@@ -447,7 +543,7 @@ static enum verdict advance(struct registration *g)
         }
     }
     if (g->phase == KNOWN && !r->user_known)
-        return request_reply(r, SIP_404_NOT_FOUND, NULL);
+        return request_deny(r, SIP_404_NOT_FOUND, NULL);
     return change(g);
 }
 

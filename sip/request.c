@@ -138,6 +138,52 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
     return STEP_DONE;
 }
 
+/* A notice for each, but no flood of them: strangers cause these. */
+static void log_denied(const struct request *r, int status, const char *why)
+{
+    enum { A_SECOND = 20, SHOWN = 128 };
+    struct sipd *d = r->d;
+    int64_t now = sipd_time();
+    struct buf text = BUF_INIT;
+    char at[ADDR_TEXT_MAX];
+
+    if (now != d->denied_at) {
+        if (d->denied_n > A_SECOND)
+            log_notice("sip", 0, "%u more requests were denied", d->denied_n - A_SECOND);
+        d->denied_at = now;
+        d->denied_n = 0;
+    }
+    if (++d->denied_n > A_SECOND)
+        return;
+    buf_puts(&text, "method=");
+    buf_add_escaped(&text, sv_of(r->sip->sip_request->rq_method_name), SHOWN);
+    buf_puts(&text, " uri=");
+    buf_add_escaped(&text, sv_of(url_as_string(msg_home(r->msg), r->sip->sip_request->rq_url)), SHOWN);
+    buf_puts(&text, " from=");
+    buf_add_escaped(&text, sv_of(url_as_string(msg_home(r->msg), r->sip->sip_from->a_url)), SHOWN);
+    log_notice("sip", r->flow_id, "denied: status=%d reason=\"%s\" source=%s %s", status, why,
+               addr_text(&r->source, at), text.p ? text.p : "");
+    buf_fini(&text);
+}
+
+enum verdict request_deny(struct request *r, int status, const char *phrase, const char *headers)
+{
+    if (r->sip->sip_request->rq_method != sip_method_ack)
+        log_denied(r, status, phrase);
+    return request_reply(r, status, phrase, headers);
+}
+
+bool request_is_behind_nat(const struct request *r)
+{
+    const sip_via_t *v = r->sip->sip_via;
+    struct addr said;
+
+    if (r->flow_id || !addr_from_host(&said, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)))
+        return false;
+    /* RFC 3581: who asks for rport listens where it sends from; another port may be meant */
+    return !addr_host_eq(&said, &r->source) || (v->v_rport && addr_port(&said) != addr_port(&r->source));
+}
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')

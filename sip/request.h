@@ -19,8 +19,9 @@ struct target {
     const char *uri;        /* new Request-URI; NULL: as it is */
     const char *path;       /* Route values to put in front; NULL: none */
     double q;               /* 0..1 */
+    int64_t modified;       /* when the binding was made or refreshed, UNIX seconds */
     struct mark hop;        /* FLOW or UDP: where exactly; PLAIN: as the URI or the Route says */
-    const char *instance;   /* "" or the device's name, to which only one binding is tried at a time */
+    const char *instance;   /* "" or the device's name: its bindings are tried one at a time */
 };
 
 enum { TARGETS_MAX = 32 };
@@ -70,6 +71,12 @@ bool request_is_ack_of_ours(const struct request *r);
 
 /* Answer, with or without a transaction; headers: NULL or lines each with CRLF. Returns STEP_DONE. */
 enum verdict request_reply(struct request *r, int status, const char *phrase, const char *headers);
+
+/* The same for a request that policy or a rule refuses: the log says why. Not for a challenge. */
+enum verdict request_deny(struct request *r, int status, const char *phrase, const char *headers);
+
+/* Does a datagram come from another place than its sender believes? Not known for a sender that calls itself by name. */
+bool request_is_behind_nat(const struct request *r);
 
 /* The steps. */
 enum verdict step_sanity(struct request *r);

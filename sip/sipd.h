@@ -34,6 +34,8 @@ struct sipd {
     char *box;                 /* mapping: the request in work, for the edge to log should we die of it */
     char secret[65];           /* of this server run: for the marks in Record-Route */
     int64_t swept_at;
+    int64_t denied_at;         /* the second in which denied_n requests were denied */
+    unsigned denied_n;
 };
 
 static inline uint64_t sipd_now_ms(void)

@@ -19,7 +19,8 @@ static bool to_target(struct request *r, const struct binding *b, struct target 
     struct flow *f;
 
     *t = (struct target){ .uri = su_strdup(home, b->contact), .path = *b->path ? su_strdup(home, b->path) : NULL,
-                          .q = b->q < 0 ? 1.0 : b->q, .instance = su_strdup(home, b->instance) };
+                          .q = b->q < 0 ? 1.0 : b->q, .instance = su_strdup(home, b->instance),
+                          .modified = b->modified };
     if (b->conn_id) {
         f = flow_by_id(r->d->flows, b->conn_id);
         if (!f || !flow_tport(f)) /* S-OUT-05 */
@@ -34,28 +35,22 @@ static bool to_target(struct request *r, const struct binding *b, struct target 
         t->hop.kind = MARK_UDP;
         sv_copy(sv_of(tport_ident(udp)), t->hop.ident, sizeof t->hop.ident);
     }
-    return t->uri != NULL;
+    return t->uri && t->instance;
 }
 
-static int by_q(const void *a, const void *b)
+/* By q, then the newest first: of one device's bindings that is the one to try (S-OUT-06). */
+static bool comes_before(const struct target *a, const struct target *b)
 {
-    double qa = ((const struct target *)a)->q, qb = ((const struct target *)b)->q;
-
-    return qa > qb ? -1 : qa < qb;
+    return a->q != b->q ? a->q > b->q : a->modified > b->modified;
 }
 
-/* Of one device only the newest binding is tried: S-OUT-06. */
-static bool is_superseded(const struct aor *a, const struct binding *b)
+static void insert(struct request *r, const struct target *t)
 {
-    if (!*b->instance)
-        return false;
-    list_each(node, &a->bindings) {
-        const struct binding *other = list_item(node, struct binding, node);
+    size_t at = r->n_targets++;
 
-        if (other != b && other->modified > b->modified && strcmp(other->instance, b->instance) == 0)
-            return true;
-    }
-    return false;
+    for (; at > 0 && comes_before(t, &r->targets[at - 1]); at--)
+        r->targets[at] = r->targets[at - 1];
+    r->targets[at] = *t;
 }
 
 static void collect(struct request *r, const struct aor *a)
@@ -65,17 +60,17 @@ static void collect(struct request *r, const struct aor *a)
     r->targets = su_alloc(msg_home(r->msg), (isize_t)(sizeof *r->targets * TD_MIN(a->n, (size_t)TARGETS_MAX)));
     if (!r->targets)
         return;
-    list_each(node, &a->bindings) {
+    for (struct list *node = a->bindings.prev; node != &a->bindings; node = node->prev) { /* the newest is the last */
         const struct binding *b = list_item(node, struct binding, node);
+        struct target t;
 
         if (r->n_targets == TARGETS_MAX)
             break;
         if (b->expires && b->expires <= now)
             continue;
-        if (!is_superseded(a, b) && to_target(r, b, &r->targets[r->n_targets]))
-            r->n_targets++;
+        if (to_target(r, b, &t))
+            insert(r, &t);
     }
-    qsort(r->targets, r->n_targets, sizeof *r->targets, by_q);
 }
 
 static void on_cred(int err, const struct db_cred *cred, void *arg)

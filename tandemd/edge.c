@@ -334,7 +334,9 @@ static int open_database(struct edge *e)
         return err;
     db_conn_close_stale(e->db, (int64_t)time(NULL));
     db_session_close_all(e->db, (int64_t)time(NULL));
-    err = db_conn_max_id(e->db, &e->next_conn_id);
+    err = db_loc_drop_streams(e->db);
+    if (!err)
+        err = db_conn_max_id(e->db, &e->next_conn_id);
     return err ? err : db_start(e->db);
 }
 

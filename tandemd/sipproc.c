@@ -150,6 +150,7 @@ static void on_record(struct sipproc *p, const struct pump_rec *r)
         on_ready(p, r);
         break;
     case PUMP_GONE:
+    case PUMP_KEEP:
         if (r->worker < p->n_pumps)
             pump_tell(p->pumps[r->worker], r);
         break;

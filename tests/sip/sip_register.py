@@ -1,5 +1,6 @@
 """The registrar and digest authentication. RFC 3261 s.10, s.22; spec sections 9 and 10, 21.1, 21.13."""
 import re
+import select
 import time
 
 from sipua import uri_of
@@ -207,4 +208,72 @@ def test_outbound_binding_is_replaced_by_instance(make):
     assert m.get("require") == "outbound"
     m = b2.register(contact=b2.contact + extra, headers=["Supported: path, outbound"])
     assert [uri_of(c) for c in m.all("contact")] == [uri_of(b2.contact)]
-    time.sleep(0)
+
+
+def test_q_is_a_number_between_0_and_1(make):
+    # S-REG-08
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    for q in ("nan", "inf", "1.1", "-1", "0.1234", "0x1", "1e-1", "0,5"):
+        a.register(contact=a.contact + ";q=" + q, expect=400)
+    for q, shown in (("0", "0"), ("1", "1"), ("1.000", "1"), ("0.", "0"), ("0.5", "0.500"), ("0.001", "0.001"), ("0.999", "0.999")):
+        c = a.register(contact=a.contact + ";q=" + q).get("contact")
+        assert ";q=%s;" % shown in c, (q, c)
+
+
+def test_record_route_is_ignored_and_every_unsupported_name_is_told(make):
+    # S-REG-01 S-REG-09
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    m = a.register(headers=["Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:192.0.2.2;lr>"])
+    assert not m.get("record-route")
+    m = a.register(headers=["Require: one, path, two"], expect=420)
+    assert m.get("unsupported").replace(" ", "") == "one,two", m.raw
+
+
+def test_sips_contact_only_in_a_sips_registration(make):
+    # S-REG-11
+    s = make(auth="")
+    a = s.ua("tls", "alice")
+    contact = "Contact: <sips:alice@127.0.0.1:%d>" % a.s.port
+    a.ask("REGISTER", "sip:example.com", 400, to=a.aor, headers=[contact])
+    a.ask("REGISTER", "sips:example.com", 400, to=a.aor, headers=[contact, "Path: <sip:p.example.org;lr>", "Supported: path"])
+    assert a.register(contact="", expires=None).all("contact") == []
+    a.ask("REGISTER", "sips:example.com", 200, to=a.aor, headers=[contact, "Path: <sips:p.example.org;lr>", "Supported: path"])
+
+
+def test_what_was_answered_200_is_there_after_kill_9(make):
+    # S-REG-12: registrations under way all the time, and the whole server killed in the middle of them
+    s = make(auth="", max_contacts=1000)
+    for round in range(3):
+        acknowledged, sent = set(), 0
+        agents = [s.ua("udp", user) for user in ("alice", "bob", "carol")]
+        s.rows("DELETE FROM location")
+        while len(acknowledged) < 40 + 37 * round:
+            for a in agents:
+                sent += 1
+                uri = "sip:%s@192.0.2.1:%d" % (a.user, 1000 + sent)
+                a.send(a.request("REGISTER", "sip:example.com", to=a.aor, callid=uri, headers=["Contact: <%s>;expires=3600" % uri, "Expires: 3600"]))
+            for a in agents:
+                while select.select([a.s.sock], [], [], 0.001)[0]:
+                    m = a.receive()
+                    if m.status == 200:
+                        acknowledged.add(m.get("call-id"))
+        s.process.kill()
+        s.process.wait()
+        s.start()
+        there = {row[0] for row in s.rows("SELECT contact FROM location")}
+        assert acknowledged <= there, sorted(acknowledged - there)[:5]
+
+
+def test_a_denied_request_says_why_in_the_log(make):
+    s = make(auth="")
+    mark = s.mark()
+    a = s.ua("udp", "alice")
+    a.register(contact="<sip:alice@127.0.0.1:%d>" % s.port, expect=403)
+    s.wait_for(r'denied: status=403 reason="Contact Is This Server" source=127.0.0.1:%d method=REGISTER' % a.s.port, mark)
+    for _ in range(60):
+        a.register(contact="<mailto:alice@example.com>", expect=400)
+    time.sleep(1.1)
+    a.register(contact="<mailto:alice@example.com>", expect=400)
+    s.wait_for(r"more requests were denied", mark)

@@ -184,18 +184,45 @@ TEST(bindings_come_back_from_the_disk_and_expired_ones_do_not)
     remove_dir();
 }
 
+static bool no_flow(void *arg, uint64_t conn_id)
+{
+    CHECK_INT(conn_id, 7);
+    return *(bool *)arg;
+}
+
 TEST(sweep_forgets_what_has_expired)
 {
     struct rig r;
     struct writer w;
+    bool ended = false;
 
     make_dir();
     r = open_rig();
     write_one(&r, &w, "sip:bob@a", 2000);
     wait_for(&r, &w);
-    location_sweep(r.l, 1999);
+    location_sweep(r.l, 1999, no_flow, &ended);
     CHECK_INT(location_count(r.l), 1);
-    location_sweep(r.l, 2000);
+    location_sweep(r.l, 2000, no_flow, &ended);
+    CHECK_INT(location_count(r.l), 0);
+    close_rig(&r);
+    r = open_rig();
+    CHECK_INT(location_count(r.l), 0);
+    close_rig(&r);
+    remove_dir();
+}
+
+/* S-OUT-05: bindings go with their flow, in memory and on the disk. */
+TEST(sweep_forgets_what_came_on_a_flow_that_has_ended)
+{
+    struct rig r;
+    struct writer w;
+    bool ended = true;
+
+    make_dir();
+    r = open_rig();
+    write_one(&r, &w, "sip:bob@a", 2000);
+    wait_for(&r, &w);
+    location_sweep(r.l, 1000, no_flow, &ended);
     CHECK_INT(location_count(r.l), 0);
     close_rig(&r);
     r = open_rig();
@@ -226,4 +253,5 @@ TEST(failed_write_changes_nothing)
 
 SUITE(location_suite, TEST_ROW(changes_of_one_address_wait_for_each_other),
       TEST_ROW(bindings_come_back_from_the_disk_and_expired_ones_do_not), TEST_ROW(sweep_forgets_what_has_expired),
+      TEST_ROW(sweep_forgets_what_came_on_a_flow_that_has_ended),
       TEST_ROW(failed_write_changes_nothing));
