@@ -200,6 +200,49 @@ static void check_auth(struct conf_loader *l)
     }
 }
 
+static bool is_token(struct sv s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] == 0x7f || strchr("()<>@,;:\\\"/[]?={}*", s.p[i]))
+            return false;
+    return s.n > 0;
+}
+
+/* type/subtype, type/ * or *; parameters are not compared, so they cannot be given. */
+static bool is_media_range(struct sv text)
+{
+    size_t slash = sv_find(text, '/');
+    struct sv subtype = sv_from(text, slash + 1);
+
+    if (sv_eq(text, SV("*")))
+        return true;
+    return slash < text.n && is_token(sv_upto(text, slash)) && (sv_eq(subtype, SV("*")) || is_token(subtype));
+}
+
+static bool is_method(struct sv text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < 'A' || text.p[i] > 'Z')
+            return sv_eq(text, SV("*"));
+    return text.n > 0;
+}
+
+static void check_msrp_policy(struct conf_loader *l)
+{
+    const struct conf *c = l->conf;
+
+    if (!c->msrp.accept_types.n)
+        conf_fault(l, AT(msrp, accept_types), "msrp.accept_types must not be empty; * means all");
+    for (size_t i = 0; i < c->msrp.accept_types.n; i++)
+        if (!is_media_range(sv_of(c->msrp.accept_types.v[i])))
+            conf_fault(l, AT(msrp, accept_types), "accept_types: %s is not type/subtype, type/* or *",
+                       c->msrp.accept_types.v[i]);
+    for (size_t i = 0; i < c->msrp.methods.n; i++)
+        if (!is_method(sv_of(c->msrp.methods.v[i])))
+            conf_fault(l, AT(msrp, methods), "methods: %s is neither a method in capital letters nor *",
+                       c->msrp.methods.v[i]);
+}
+
 static void check_msrp(struct conf_loader *l)
 {
     struct conf *c = l->conf;
@@ -261,6 +304,7 @@ void conf_check(struct conf_loader *l)
     check_tls(l);
     check_auth(l);
     check_msrp(l);
+    check_msrp_policy(l);
     check_sip(l);
     check_places(l);
 }

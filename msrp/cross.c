@@ -23,6 +23,7 @@ struct record {
     bool has_body, hyphen_lines;
     bool shared;            /* the source */
     uint16_t tid_in_n, message_id_n, method_text_n, range_value_n;
+    uint16_t refused;       /* as for hop_stream_end() */
     uint32_t headers_n, body_n, range_value_at;
     struct conn_ref conn;   /* whom it is for */
     struct conn_ref source; /* whom to pause */
@@ -132,7 +133,7 @@ static void stream_forget(struct hash_node *n, void *arg)
 {
     struct remote_stream *rs = TD_CONTAINER_OF(n, struct remote_stream, node);
 
-    hop_stream_end(rs->stream, '#');
+    hop_stream_end(rs->stream, '#', 0);
     free(rs);
 }
 
@@ -325,9 +326,9 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
     x->out[worker].dirty = true;
 }
 
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag)
+void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused)
 {
-    struct record r = { .type = REC_END, .id = id, .flag = (uint8_t)flag };
+    struct record r = { .type = REC_END, .id = id, .flag = (uint8_t)flag, .refused = (uint16_t)refused };
 
     send_surely(relay, worker, &r, sv_make(NULL, 0));
 }
@@ -445,7 +446,7 @@ static void got_stream(struct relay *relay, const struct record *r)
         if (dest)
             hold(dest, r, true);
     } else {
-        hop_stream_end(rs->stream, (char)r->flag);
+        hop_stream_end(rs->stream, (char)r->flag, r->refused);
         hash_remove(&relay->streams, &rs->node);
         free(rs);
     }

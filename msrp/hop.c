@@ -22,6 +22,7 @@ struct stream {
     bool open;                 /* a piece is on the wire */
     bool stopped;              /* the next hop wants no more of this message */
     struct txn *txn;           /* of that piece; NULL: nobody wants to know */
+    struct list txns;          /* of all its pieces, by stream_node */
     char tid[TID_LEN];         /* of that piece */
     struct buf pending;        /* fewer than CHUNK_MIN octets that wait for more */
     char text[];
@@ -200,6 +201,7 @@ struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const st
     s->f.body = sv_make(NULL, 0);
     s->f.flag = '+';
     s->start = f->range.present ? f->range.start : 1;
+    list_init(&s->txns);
     list_append(&m->streams, &s->node);
     return s;
 }
@@ -215,6 +217,7 @@ static void piece_open(struct stream *s)
     hop_interrupt(s->dest);
     s->txn = is_answered(&s->f) ? txn_new(s->relay, s->dest, &s->f) : NULL;
     if (s->txn) {
+        list_append(&s->txns, &s->txn->stream_node);
         s->txn->start = s->start + s->octets;
         memcpy(s->tid, s->txn->tid, TID_LEN);
     } else {
@@ -239,7 +242,7 @@ static void piece_close(struct stream *s, char flag)
     put_end_line(&w, s->tid, flag, true);
     if (s->txn) {
         s->txn->octets = s->octets - s->piece_from;
-        s->txn->last = flag != '+';
+        s->txn->flag = flag;
         txn_queued(s->txn);
         s->txn = NULL;
     }
@@ -304,22 +307,27 @@ struct conn *hop_stream_dest(const struct stream *s)
 
 static void stream_free(struct stream *s)
 {
+    while (!list_is_empty(&s->txns))
+        list_remove(s->txns.next);
     list_remove(&s->node);
     route_unref(&s->f.route);
     buf_fini(&s->pending);
     free(s);
 }
 
-void hop_stream_end(struct stream *s, char flag)
+void hop_stream_end(struct stream *s, char flag, unsigned refused)
 {
-    if (s->dest && !s->stopped) {
+    if (hop_stream_dest(s)) {
         if (!s->open)
             write_checked(s, s->pending.p, s->pending.n, true);
         if (!s->open)
             piece_open(s);
-        if (!s->txn && flag != '+' && s->f.fr == MSRP_FR_NO)
-            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, 0, s->f.started_at);
+        if (refused || (flag != '+' && s->f.fr == MSRP_FR_NO))
+            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, refused, s->f.started_at);
         piece_close(s, flag);
+        if (refused)
+            list_each(node, &s->txns)
+                list_item(node, struct txn, stream_node)->fr = MSRP_FR_NO;
         count_out(s->relay, s->f.route, s->dest->conn, 0, true);
     }
     stream_free(s);
@@ -355,9 +363,12 @@ static void fail(struct txn *t, unsigned status, struct sv comment)
         report_failure(t->relay, t->route, message_id, &t->range, t->start, t->has_body ? t->octets : UINT64_MAX, status, comment);
 }
 
+/* Of a message in several chunks the last one counts, and any that fails. */
 static void account(struct txn *t, unsigned status)
 {
-    if (t->is_send && (t->last || status != 200))
+    if (t->flag == '#' && status_is_good(status))
+        status = 0; /* its sender gave up: nobody has got it */
+    if (t->is_send && (t->flag != '+' || !status_is_good(status)))
         relay_account(t->relay, t->route, sv_make(t->message_id, t->message_id_n), t->start - 1 + t->octets, status, t->started_at);
 }
 
@@ -381,7 +392,7 @@ static void pass_back(struct txn *t, const struct msrp_head *h)
 /* The next hop wants no more of this message (M-FWD-16): what is on its way ends here. */
 static void stop_message(struct msrp_conn *dest, struct route *route, struct sv message_id)
 {
-    route_stop(route, message_id);
+    recent_put(&route->stopped, message_hash(message_id));
     list_each(node, &dest->streams) {
         struct stream *s = list_item(node, struct stream, node);
 
@@ -470,9 +481,11 @@ void hop_down(struct msrp_conn *dest, unsigned status)
         if (s->open && s->txn) {
             s->txn->octets = s->octets - s->piece_from;
             s->txn = NULL; /* reported below, with the others */
-        } else if (s->f.fr != MSRP_FR_NO && !s->stopped) {
-            report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n, status,
-                           sv_make(NULL, 0));
+        } else if (!s->stopped) {
+            if (s->f.fr != MSRP_FR_NO)
+                report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n,
+                               status, sv_make(NULL, 0));
+            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
         }
         list_remove(&s->node);
         s->dest = NULL;
@@ -487,7 +500,7 @@ void hop_down(struct msrp_conn *dest, unsigned status)
             answer_auth(t, status);
         else if (t->fr == MSRP_FR_YES || !written)
             fail(t, status, sv_make(NULL, 0));
-        account(t, status);
+        account(t, t->fr == MSRP_FR_PARTIAL && written ? 0 : status);
         txn_free(&t);
     }
 }

@@ -5,6 +5,7 @@ libmsrp_a_SOURCES = \
 	msrp/flow.c \
 	msrp/frame.c msrp/frame.h \
 	msrp/hop.c \
+	msrp/policy.c \
 	msrp/private.h \
 	msrp/relay.c msrp/relay.h \
 	msrp/report.c msrp/status_tbl.h \

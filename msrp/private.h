@@ -20,12 +20,23 @@ enum {
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
     DIALS_PER_CONN = 8,       /* connections being opened at a time for the frames of one (M-SEC-05) */
-    ROUTE_STOPPED = 4,        /* messages of a route remembered as stopped; the oldest is forgotten */
+    ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
     OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
 };
+
+/* The last few messages of which something is known, by the hashes of their Message-IDs. Any worker. */
+struct recent {
+    uint64_t hash[ROUTE_RECENT]; /* atomic */
+    unsigned n;                  /* atomic: how many were put */
+};
+
+uint64_t message_hash(struct sv message_id);
+bool recent_has(const struct recent *r, uint64_t message);
+/* False: it was there. */
+bool recent_put(struct recent *r, uint64_t message);
 
 /* Where frames with these two path lines go, and the lines that go with them. Found once, then matched byte for
  * byte. Lines and references never change, so a transaction on another worker may hold on to one (atomic count). */
@@ -48,15 +59,11 @@ struct route {
     struct sv ours;          /* our URI next to the far end: first of the From-Path sent */
     struct sv report;        /* the two lines of a failure REPORT by us */
     struct sv from_uri, to_uri; /* the two ends, for accounting */
-    uint64_t stopped[ROUTE_STOPPED]; /* atomic: hashes of Message-IDs of which the next hop wants no more (413) */
-    unsigned n_stopped;       /* atomic: how many were written */
+    struct recent stopped;    /* messages of which no further chunk is passed on: 413, from the next hop or by our own limit (RFC 4975 s.10.5, M-FWD-16) */
+    struct recent failed;     /* messages whose failure has its row in the accounts */
     size_t text_n;
     char text[];
 };
-
-/* The next hop has answered 413 to a chunk of this message: no further one goes to it (RFC 4975 s.10.5, M-FWD-16). Any worker. */
-void route_stop(struct route *r, struct sv message_id);
-bool route_is_stopped(const struct route *r, struct sv message_id);
 
 struct route *route_ref(struct route *r);
 void route_unref(struct route **r);
@@ -135,8 +142,10 @@ struct msrp_conn {
     char rx_tid[MSRP_TID_MAX];
     uint8_t rx_tid_n;
     bool rx_at_start;             /* no body byte was taken yet */
-    bool rx_answer;               /* 200 when it is complete */
-    struct route *rx_route;       /* owned reference; RX_STREAM */
+    enum msrp_failure_report rx_fr;
+    uint64_t rx_message;          /* hash of its Message-ID; RX_STREAM, as the rest: */
+    uint64_t rx_pos;              /* position in the message of the last octet taken, 1 being the first */
+    struct route *rx_route;       /* owned reference */
     struct stream *rx_stream;     /* owned: next hop on this worker; else NULL */
     uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
     unsigned rx_stream_worker;
@@ -182,8 +191,16 @@ void relay_session_changed(struct relay *relay, struct session *s);
 void relay_undeliverable(struct relay *relay, const struct outgoing *f);
 /* Write a whole frame to a connection of any worker; REPORTs and end-to-end responses. Dropped if it has ended. */
 void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
-void relay_account(struct relay *relay, const struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
+/* A message has come to its end: one row in the accounts, be it of several chunks that failed one by one. bytes: how far it came.
+ * status  of the next hop; 408 and 481 as in a REPORT of ours; 413 and 415 by our own policy; 0: nobody has confirmed it (its sender
+ *         wanted no reports, or gave up before the end) */
+void relay_account(struct relay *relay, struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
                    uint64_t started_at);
+/* A 2xx, or not asked for. */
+static inline bool status_is_good(unsigned status)
+{
+    return status == 0 || (status >= 200 && status <= 299);
+}
 
 /* ---- hop.c: the next hop, on its own worker ---- */
 
@@ -194,8 +211,11 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
 struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f);
 /* n may be any number; the first piece of it has CHUNK_MIN octets or more, or is all there is. */
 void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
-void hop_stream_end(struct stream *s, char flag); /* frees it */
-/* The connection a stream goes to, NULL when it has ended or the chunk goes no further. */
+/* Frees it. refused: we do not go on with the message, and have told its sender by this status: nothing is reported about this
+ * chunk any more; 0: no. */
+void hop_stream_end(struct stream *s, char flag, unsigned refused);
+/* The connection a stream goes to, NULL when it has ended or the chunk goes no further, of which its
+ * sender has been told. */
 struct conn *hop_stream_dest(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, with this status, and forget the chunks on their way. */
 void hop_down(struct msrp_conn *dest, unsigned status);
@@ -240,6 +260,13 @@ void report_forget(struct msrp_conn *m);
 void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status);
 const char *status_phrase(unsigned status);
 
+/* ---- policy.c: what the operator does not want to be relayed (RFC 4976 s.9.4, s.6.4.2) ---- */
+
+/* By its head: 200 or how to refuse it (M-FWD-15, M-FWD-31). */
+unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h);
+/* May a message have an octet at this position, 1 being the first? */
+bool policy_allows_octet(const struct conf *conf, uint64_t pos);
+
 /* ---- txn.c ---- */
 
 void txn_pool_free(struct relay *relay);
@@ -260,7 +287,7 @@ bool cross_stream_begin(struct relay *relay, struct msrp_conn *source, const str
 bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned worker, uint64_t id, const char *p, size_t n,
                        bool hyphen_lines);
 /* These always get through, in order with the others. */
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag);
+void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 /* report_failure() on the worker of the route's origin. */
 void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,

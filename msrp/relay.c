@@ -74,17 +74,21 @@ void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
 
 void relay_undeliverable(struct relay *relay, const struct outgoing *f)
 {
-    if (f->method == MSRP_SEND && f->fr != MSRP_FR_NO) {
-        report_failure(relay, f->route, f->message_id, &f->range, f->range.present ? f->range.start : 1,
-                       f->has_body ? f->body.n : UINT64_MAX, session_is_active(f->route->u1) ? 408 : 481, sv_make(NULL, 0));
-        relay_account(relay, f->route, f->message_id, 0, 408, f->started_at);
+    unsigned status = session_is_active(f->route->u1) ? 408 : 481;
+    uint64_t start = f->range.present ? f->range.start : 1;
+
+    if (f->method == MSRP_SEND) {
+        if (f->fr != MSRP_FR_NO)
+            report_failure(relay, f->route, f->message_id, &f->range, start, f->has_body ? f->body.n : UINT64_MAX,
+                           status, sv_make(NULL, 0));
+        relay_account(relay, f->route, f->message_id, start - 1, status, f->started_at);
     } else if (f->method == MSRP_AUTH) {
         hop_auth_failed(relay, f->route, f->tid_in, 408);
-    }
+    } /* a REPORT is lost silently (M-FWD-33), as is a method of which only the ends know (M-COD-01) */
     stats_inc(&relay->worker->stats, STAT_msrp_dropped);
 }
 
-void relay_account(struct relay *relay, const struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
+void relay_account(struct relay *relay, struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
                    uint64_t started_at)
 {
     const struct relay_observer *o = relay->shared->observer;
@@ -99,7 +103,10 @@ void relay_account(struct relay *relay, const struct route *route, struct sv mes
         .finished_at = relay->now_s,
     };
 
-    if (o && o->message && relay_conf(relay->shared)->accounting.enabled)
+    if (!o || !o->message || !relay_conf(relay->shared)->accounting.enabled)
+        return;
+    if (status_is_good(status) ? !route->failed.n || !recent_has(&route->failed, message_hash(message_id))
+                               : recent_put(&route->failed, message_hash(message_id)))
         o->message(relay->worker, &m);
 }
 
@@ -258,7 +265,19 @@ static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
     m->rx_tid_n = (uint8_t)h->tid.n;
     memcpy(m->rx_tid, h->tid.p, h->tid.n);
     m->rx_at_start = true;
-    m->rx_answer = false;
+}
+
+/* Our own policy ends this message here: its sender is told at once, the rest of the chunk is read over (M-FWD-22), and what
+ * was refused for its size stays refused. */
+static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struct route *route, unsigned status)
+{
+    refuse(m->conn, h, status);
+    skip_body(m, h);
+    if (h->method != MSRP_SEND)
+        return;
+    if (status == 413)
+        recent_put(&route->stopped, message_hash(h->message_id));
+    relay_account(m->relay, route, h->message_id, h->range.present ? h->range.start - 1 : 0, status, m->relay->now_s);
 }
 
 /* Begin a chunk that arrives in pieces. False: no room, try again. never: its next hop is too slow for it. */
@@ -289,7 +308,9 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
     m->rx_tid_n = (uint8_t)h->tid.n;
     memcpy(m->rx_tid, h->tid.p, h->tid.n);
     m->rx_at_start = true;
-    m->rx_answer = h->failure_report == MSRP_FR_YES;
+    m->rx_fr = h->failure_report;
+    m->rx_message = message_hash(h->message_id);
+    m->rx_pos = f->range.present ? f->range.start - 1 : 0;
     return true;
 }
 
@@ -320,20 +341,41 @@ static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool h
     } else {
         taken = n; /* the next hop is gone and its sender knows */
     }
+    m->rx_pos += taken;
     count_in(m, m->rx_route, taken, false);
     return taken;
 }
 
-static void end_stream(struct msrp_conn *m, char flag)
+static void end_stream(struct msrp_conn *m, char flag, unsigned refused)
 {
     if (m->rx_stream)
-        hop_stream_end(m->rx_stream, flag);
+        hop_stream_end(m->rx_stream, flag, refused);
     else if (m->rx_stream_id)
-        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag);
+        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag, refused);
     m->rx_stream = NULL;
     m->rx_stream_id = 0;
     m->rx = RX_HEAD;
     stats_add(&m->relay->worker->stats, STAT_msrp_chunks, -1);
+}
+
+/* Do n octets more make the message too large? Not if its sender has heard of a failure already (M-FR-02). */
+static bool is_too_large(const struct msrp_conn *m, size_t n)
+{
+    bool failed = m->rx_stream ? !hop_stream_dest(m->rx_stream) : !m->rx_stream_id;
+
+    return !failed && !policy_allows_octet(relay_conf(m->relay->shared), m->rx_pos + n);
+}
+
+/* The chunk that streams has grown too large (M-FWD-15): it ends downstream with #, and what else comes of it is read over. */
+static void stop_stream(struct msrp_conn *m)
+{
+    stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
+    recent_put(&m->rx_route->stopped, m->rx_message);
+    if (m->rx_fr != MSRP_FR_NO)
+        relay_answer(m->conn, sv_make(m->rx_tid, m->rx_tid_n), 413, m->rx_route->answer, sv_make(NULL, 0));
+    end_stream(m, '#', 413);
+    route_unref(&m->rx_route);
+    m->rx = RX_SKIP;
 }
 
 /* More of the chunk or of what is skipped. Returns the bytes taken; fewer than all: wait. */
@@ -347,6 +389,10 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
         if (b.ended)
             m->rx = RX_HEAD;
         return b.used;
+    }
+    if (b.n && is_too_large(m, b.n)) {
+        stop_stream(m);
+        return more_body(m, p, n);
     }
     if (m->rx_stream && hop_stream_dest(m->rx_stream))
         switch (has_room(m, m->rx_route, true)) {
@@ -370,9 +416,9 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     if (b.ended) {
         struct route *route = m->rx_route;
 
-        end_stream(m, b.flag);
+        end_stream(m, b.flag, 0);
         count_in(m, route, 0, true);
-        if (m->rx_answer)
+        if (m->rx_fr == MSRP_FR_YES)
             answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route);
         route_unref(&m->rx_route);
     }
@@ -420,9 +466,12 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         refuse(c, h, 400);
         return h->n;
     }
-    if (h->method == MSRP_SEND && route_is_stopped(route, h->message_id)) {
-        refuse(c, h, 413);
-        skip_body(m, h);
+    status = policy_of_head(relay_conf(relay->shared), h);
+    if (status == 200 && h->method == MSRP_SEND && route->stopped.n &&
+        recent_has(&route->stopped, message_hash(h->message_id)))
+        status = 413;
+    if (status != 200) {
+        refuse_message(m, h, route, status);
         return h->n;
     }
     room = has_room(m, route, false);
@@ -433,6 +482,11 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
     fill_outgoing(&f, route, h, relay);
     if (h->has_body) {
         b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
+        if (h->method == MSRP_SEND &&
+            !policy_allows_octet(relay_conf(relay->shared), (h->range.present ? h->range.start - 1 : 0) + b.n)) {
+            refuse_message(m, h, route, 413);
+            return h->n;
+        }
         if (!b.ended || (route->dest.worker != relay->worker->index && b.n > CROSS_BODY_MAX)) {
             if (b.n < CHUNK_MIN || (h->range.end_known && h->range.end - (h->range.start - 1) <= CHUNK_MIN && b.n <= CHUNK_MIN))
                 return 0;
@@ -695,7 +749,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     relay_auth_cancel(m);
     route_dialled(m);
     if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
-        end_stream(m, '#');
+        end_stream(m, '#', 0);
         route_unref(&m->rx_route);
     }
     while (!list_is_empty(&m->sessions))

@@ -27,25 +27,28 @@ void route_unref(struct route **rp)
     free(r);
 }
 
-void route_stop(struct route *r, struct sv message_id)
+uint64_t message_hash(struct sv message_id)
 {
-    unsigned n = __atomic_fetch_add(&r->n_stopped, 1, __ATOMIC_RELAXED);
-
-    __atomic_store_n(&r->stopped[n % ROUTE_STOPPED], hash_bytes(message_id.p, message_id.n), __ATOMIC_RELAXED);
+    return hash_bytes(message_id.p, message_id.n);
 }
 
-bool route_is_stopped(const struct route *r, struct sv message_id)
+bool recent_has(const struct recent *r, uint64_t message)
 {
-    unsigned n = __atomic_load_n(&r->n_stopped, __ATOMIC_RELAXED);
-    uint64_t hash;
+    unsigned n = __atomic_load_n(&r->n, __ATOMIC_RELAXED);
 
-    if (TD_LIKELY(n == 0))
-        return false;
-    hash = hash_bytes(message_id.p, message_id.n);
-    for (unsigned i = 0; i < TD_MIN(n, (unsigned)ROUTE_STOPPED); i++)
-        if (__atomic_load_n(&r->stopped[i], __ATOMIC_RELAXED) == hash)
+    for (unsigned i = 0; i < TD_MIN(n, (unsigned)ROUTE_RECENT); i++)
+        if (__atomic_load_n(&r->hash[i], __ATOMIC_RELAXED) == message)
             return true;
     return false;
+}
+
+bool recent_put(struct recent *r, uint64_t message)
+{
+    if (recent_has(r, message))
+        return false;
+    __atomic_store_n(&r->hash[__atomic_fetch_add(&r->n, 1, __ATOMIC_RELAXED) % ROUTE_RECENT], message,
+                     __ATOMIC_RELAXED);
+    return true;
 }
 
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
@@ -147,6 +150,12 @@ static bool may_dial(void *arg, const struct addr *a)
     return false;
 }
 
+/* For what fails on our side: a next hop that is as one that has ended, so the sender gets his 200 and a REPORT 408 (M-COD-01). */
+static struct conn_ref nowhere(const struct making *k)
+{
+    return (struct conn_ref){ .worker = k->relay->worker->index };
+}
+
 static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool verify, const char *key)
 {
     const struct conf *conf = relay_conf(k->relay->shared);
@@ -174,11 +183,12 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
     if (!sv_copy(bare, host, sizeof host))
         return 400;
     entry = calloc(1, sizeof *entry);
+    k->dest = nowhere(k);
     if (!entry)
-        return 408;
+        return 200;
     if (dial(&c, k->relay->worker, &target, &msrp_proto, k->relay, NULL) != 0) {
         free(entry);
-        return 408;
+        return 200;
     }
     if (c->doomed && c->close_reason == CLOSE_FORBIDDEN) { /* M-SEC-02; a name may be judged later, by hop_down() */
         c->proto = NULL;
@@ -190,7 +200,7 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
         c->proto = NULL;
         free(entry);
         conn_close(c, CLOSE_NO_MEMORY);
-        return 408;
+        return 200;
     }
     m->peer = entry;
     m->dialled_for = conn_ref(k->c);
@@ -283,7 +293,8 @@ static unsigned inward(struct making *k)
         case BIND_FULL:
             return 403;
         case BIND_NO_MEMORY:
-            return 408;
+            k->dest = nowhere(k);
+            return 200;
         }
     }
     k->dest = k->u1->owner;

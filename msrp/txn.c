@@ -100,7 +100,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->is_send = f->method == MSRP_SEND;
     t->is_auth = f->method == MSRP_AUTH;
     t->open = true;
-    t->last = f->flag != '+';
+    t->flag = f->flag;
     t->has_body = f->has_body;
     t->fr = f->fr;
     t->range = f->range;
@@ -117,6 +117,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     tid_fill(relay, t->index, t->tid);
     list_append(&to->txns, &t->conn_node);
     list_init(&t->sent_node);
+    list_init(&t->stream_node);
     wheel_timer_init(&t->timer, on_timeout);
     stats_add(&relay->worker->stats, STAT_msrp_transactions, 1);
     return t;
@@ -160,6 +161,7 @@ void txn_free(struct txn **tp)
     t->to->n_txns--;
     list_remove(&t->conn_node);
     list_remove(&t->sent_node);
+    list_remove(&t->stream_node);
     loop_timer_stop(relay->worker->loop, &t->timer);
     route_unref(&t->route);
     t->index = relay->free_txn;

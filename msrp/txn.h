@@ -9,6 +9,7 @@
 struct txn {
     struct list conn_node;     /* msrp_conn.txns */
     struct list sent_node;     /* msrp_conn.unsent, until all octets are written */
+    struct list stream_node;   /* on the list of the chunk of which it is a piece */
     struct wheel_timer timer;  /* runs from then on */
     struct relay *relay;       /* back */
     struct msrp_conn *to;      /* back: the next hop */
@@ -17,7 +18,7 @@ struct txn {
     char tid[TID_LEN];
     bool is_auth, is_send;
     bool open;                 /* the frame is still being written: a chunk in pieces */
-    bool last;                 /* the last chunk of its message, for accounting */
+    char flag;                 /* with which it ends */
     bool has_body;
     enum msrp_failure_report fr;
     struct msrp_range range;   /* as received */

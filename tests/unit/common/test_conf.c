@@ -403,6 +403,25 @@ TEST(listen_sections_repeat_and_are_checked)
                   "FILE:4: listen.b.address: 127.0.0.1:5060 is an address of [listen.a] too\n");
 }
 
+/* M-FWD-15, M-FWD-31 */
+TEST(types_and_methods_to_relay_are_checked)
+{
+    struct conf *c = load_good("[msrp]\nmax_message = 100M\naccept_types = text/plain image/* message/cpim\nmethods = NICKNAME\n");
+
+    CHECK_INT(c->msrp.max_message, 100 << 20);
+    CHECK_INT(c->msrp.accept_types.n, 3);
+    CHECK_INT(c->msrp.methods.n, 1);
+    conf_free(&c);
+    expect_faults("[msrp]\naccept_types = text */plain text/pl*in /x\nmethods = nickname N1 *\n",
+                  "FILE:2: accept_types: text is not type/subtype, type/* or *\n"
+                  "FILE:2: accept_types: */plain is not type/subtype, type/* or *\n"
+                  "FILE:2: accept_types: text/pl*in is not type/subtype, type/* or *\n"
+                  "FILE:2: accept_types: /x is not type/subtype, type/* or *\n"
+                  "FILE:3: methods: nickname is neither a method in capital letters nor *\n"
+                  "FILE:3: methods: N1 is neither a method in capital letters nor *\n");
+    expect_faults("[msrp]\naccept_types =\n", "FILE:2: msrp.accept_types must not be empty; * means all\n");
+}
+
 TEST(places_to_forward_to_and_to_ask_are_checked)
 {
     struct conf *c = load_good("[msrp]\nforward_to = public loopback 10.0.0.0/8 2001:db8::/32 192.0.2.1\n"
@@ -572,6 +591,7 @@ SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_defaul
       TEST_ROW(overrides_win_over_the_file_and_name_themselves_in_faults),
       TEST_ROW(tls_transports_need_a_certificate_only_when_asked_for), TEST_ROW(the_realm_follows_the_first_domain),
       TEST_ROW(md5_goes_last_and_algorithms_are_known), TEST_ROW(least_and_most_must_be_in_order),
-      TEST_ROW(listen_sections_repeat_and_are_checked), TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
+      TEST_ROW(listen_sections_repeat_and_are_checked), TEST_ROW(types_and_methods_to_relay_are_checked),
+      TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
       TEST_ROW(a_control_socket_path_must_fit_its_address), TEST_ROW(keys_print_as_an_operator_would_write_them),
       TEST_ROW(what_is_dumped_is_read_back_the_same), TEST_ROW(changed_keys_are_told_apart_by_what_puts_them_in_force));

@@ -4,6 +4,8 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_failure.c \
 	tests/unit/msrp/test_flow.c \
 	tests/unit/msrp/test_forward.c \
+	tests/unit/msrp/test_account.c \
+	tests/unit/msrp/test_policy.c \
 	tests/unit/msrp/test_relays.c \
 	tests/unit/msrp/test_session.c \
 	tests/unit/msrp/test_soak.c \

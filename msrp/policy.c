@@ -1,0 +1,46 @@
+/* What the operator does not want to be relayed: sizes, media types, methods (RFC 4976 s.9.4, s.6.4.2). */
+#include "msrp/private.h"
+
+/* Parameters of the Content-Type do not count (RFC 2045 s.5.1); * accepts also what names no type. */
+static bool type_is_listed(const struct conf_list *list, struct sv content_type)
+{
+    struct sv type = sv_trim(sv_upto(content_type, sv_find(content_type, ';')));
+
+    for (size_t i = 0; i < list->n; i++) {
+        struct sv range = sv_of(list->v[i]);
+
+        if (sv_eq(range, SV("*")) || sv_eq_nocase(range, type))
+            return true;
+        if (range.p[range.n - 1] == '*' && type.n >= range.n &&
+            sv_eq_nocase(sv_upto(range, range.n - 1), sv_upto(type, range.n - 1)))
+            return true;
+    }
+    return false;
+}
+
+static bool method_is_listed(const struct conf_list *list, struct sv method)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (sv_eq(sv_of(list->v[i]), SV("*")) || sv_eq(sv_of(list->v[i]), method))
+            return true;
+    return false;
+}
+
+bool policy_allows_octet(const struct conf *conf, uint64_t pos)
+{
+    return conf->msrp.max_message == 0 || pos <= (uint64_t)conf->msrp.max_message;
+}
+
+unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h)
+{
+    if (h->method == MSRP_OTHER_METHOD && !method_is_listed(&conf->msrp.methods, h->method_text))
+        return 501;
+    if (h->method != MSRP_SEND)
+        return 200;
+    if (h->has_body && !type_is_listed(&conf->msrp.accept_types, h->content_type))
+        return 415;
+    if ((h->range.total_known && !policy_allows_octet(conf, h->range.total)) ||
+        (h->range.end_known && !policy_allows_octet(conf, h->range.end)))
+        return 413;
+    return 200;
+}

@@ -1,0 +1,331 @@
+/* The accounts: one row for each message that a session sent or was sent, however it ended. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "msrp/private.h"
+#include "tests/unit/msrp/rig.h"
+
+static struct rig r;
+static struct peer *c, *d; /* clients with the tokens U and V */
+
+static struct row {
+    char message_id[40];
+    unsigned status;
+    uint64_t bytes;
+} rows[64];
+static unsigned n_rows;
+
+static void on_session(struct worker *w, const struct session *s)
+{
+}
+
+static void on_session_end(struct worker *w, const struct session *s, enum session_state how)
+{
+}
+
+static void on_message(struct worker *w, const struct relay_message *m)
+{
+    struct row *row = &rows[n_rows++];
+
+    CHECK_FATAL(n_rows <= TD_ARRAY_LEN(rows));
+    CHECK(sv_copy(m->message_id, row->message_id, sizeof row->message_id));
+    row->status = m->status;
+    row->bytes = m->bytes;
+    CHECK_STR(m->session->username.n == 5 ? "alice" : "", "alice");
+    CHECK(m->started_at <= m->finished_at);
+}
+
+static const struct relay_observer observer = { on_session, on_session, on_session_end, on_message };
+
+static void start(const char *option)
+{
+    rig_start(&r, option);
+    r.shared->observer = &observer;
+    n_rows = 0;
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrp://alice-pc.invalid:49152/a1;tcp");
+    snprintf(r.var['D'], RIG_VAR_MAX, "msrp://dave-pc.invalid:49153/d1;tcp");
+    c = rig_peer(&r);
+    say_auth(c, 'C', 'U');
+    d = rig_peer(&r);
+    say_auth(d, 'D', 'V');
+}
+
+static void stop(void)
+{
+    rig_stop(&r);
+}
+
+/* A chunk from C to D; flag 0: it is not ended. */
+static void send_chunk(const char *message_id, const char *lines, size_t n, char flag)
+{
+    static unsigned count;
+    char text[600], *body = malloc(n + 1);
+
+    CHECK_FATAL(body != NULL);
+    memset(body, 'x', n);
+    count++;
+    snprintf(text, sizeof text,
+             "MSRP acc%05u SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: %s\n%sContent-Type: a/b\n\n", count,
+             message_id, lines);
+    say(c, text);
+    say_bytes(c, body, n);
+    snprintf(text, sizeof text, "\n-------acc%05u%c\n", count, flag);
+    if (flag)
+        say(c, text);
+    free(body);
+}
+
+/* D answers the next chunk that has come to it. */
+static void d_answers(unsigned status)
+{
+    struct heard h;
+    char text[200];
+
+    CHECK_FATAL(hear(d, &h));
+    CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+    snprintf(text, sizeof text, "MSRP %%1 %03u x\nTo-Path: %%V\nFrom-Path: %%D\n-------%%1$\n", status);
+    say(d, text);
+}
+
+static void expect_rows(unsigned n, int line)
+{
+    if (n_rows == n)
+        return;
+    fprintf(stderr, "line %d: %u rows, not %u\n", line, n_rows, n);
+    for (unsigned i = 0; i < n_rows; i++)
+        fprintf(stderr, "  %s %u %llu\n", rows[i].message_id, rows[i].status, (unsigned long long)rows[i].bytes);
+    CHECK_INT(n_rows, n);
+}
+
+static void expect_row(const char *message_id, unsigned status, uint64_t bytes, int line)
+{
+    expect_rows(1, line);
+    CHECK_STR(rows[0].message_id, message_id);
+    if (rows[0].status != status || rows[0].bytes != bytes)
+        fprintf(stderr, "line %d: status %u bytes %llu\n", line, rows[0].status, (unsigned long long)rows[0].bytes);
+    CHECK_INT(rows[0].status, status);
+    CHECK_INT(rows[0].bytes, bytes);
+    n_rows = 0;
+}
+#define ROW(message_id, status, bytes) expect_row(message_id, status, bytes, __LINE__)
+#define NO_ROW() expect_rows(0, __LINE__)
+
+TEST(row_of_a_message_comes_with_the_answer_to_its_last_chunk)
+{
+    start(NULL);
+    send_chunk("one1", "", 5, '$');
+    NO_ROW();
+    d_answers(200);
+    ROW("one1", 200, 5);
+    send_chunk("three", "Byte-Range: 1-*/9000\n", 3000, '+');
+    send_chunk("three", "Byte-Range: 3001-*/9000\n", 3000, '+');
+    d_answers(200);
+    d_answers(200);
+    NO_ROW();
+    send_chunk("three", "Byte-Range: 6001-*/9000\n", 3000, '$');
+    NO_ROW();
+    d_answers(200);
+    ROW("three", 200, 9000);
+    send_chunk("other", "", 5, '$');
+    d_answers(204);
+    ROW("other", 204, 5);
+    stop();
+}
+
+TEST(message_nobody_confirms_is_of_status_0)
+{
+    start(NULL);
+    send_chunk("no01", "Failure-Report: no\n", 5, '$');
+    ROW("no01", 0, 5);
+    send_chunk("no02", "Failure-Report: no\nByte-Range: 1-*/*\n", 3000, '+');
+    NO_ROW();
+    send_chunk("no02", "Failure-Report: no\nByte-Range: 3001-*/*\n", 3000, '$');
+    ROW("no02", 0, 6000);
+    send_chunk("no03", "Failure-Report: no\nByte-Range: 1-*/*\n", 30000, '$'); /* in pieces */
+    ROW("no03", 0, 30000);
+    send_chunk("part", "Failure-Report: partial\nByte-Range: 1-*/*\n", 10, '+');
+    send_chunk("part", "Failure-Report: partial\nByte-Range: 11-*/*\n", 10, '$');
+    rig_pass(&r, 31000);
+    ROW("part", 0, 20);
+    send_chunk("lost", "Failure-Report: partial\n", 5, '$');
+    rig_turn(&r);
+    peer_close(d); /* written, not complained about */
+    ROW("lost", 0, 5);
+    stop();
+}
+
+TEST(failed_message_has_one_row_with_the_first_failure)
+{
+    start(NULL);
+    send_chunk("code", "", 5, '$');
+    d_answers(415);
+    ROW("code", 415, 5);
+    send_chunk("first", "Byte-Range: 1-*/20\n", 10, '+');
+    send_chunk("first", "Byte-Range: 11-*/20\n", 10, '$');
+    d_answers(500);
+    d_answers(200);
+    ROW("first", 500, 10);
+    for (int i = 0; i < 20; i++)
+        send_chunk("many", "Byte-Range: 1-*/*\n", 10, '+');
+    for (int i = 0; i < 20; i++)
+        d_answers(413);
+    ROW("many", 413, 10);
+    send_chunk("silent", "", 5, '$');
+    rig_pass(&r, 31000);
+    ROW("silent", 408, 5);
+    send_chunk("p413", "Failure-Report: partial\n", 5, '$');
+    { /* the silent one's first */
+        struct heard h;
+
+        CHECK_FATAL(hear(d, &h));
+    }
+    d_answers(413);
+    ROW("p413", 413, 5);
+    for (int i = 0; i < 20; i++)
+        send_chunk("lost", "", 5, '+');
+    peer_close(d);
+    ROW("lost", 408, 5);
+    stop();
+}
+
+TEST(message_to_a_next_hop_that_cannot_be_reached_is_of_status_408)
+{
+    static const struct {
+        const char *fr;
+        unsigned status;
+    } columns[] = { { "", 408 }, { "Failure-Report: partial\n", 408 }, { "Failure-Report: no\n", 0 } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
+        char text[300];
+
+        start(NULL);
+        rig_listen(&r, 'F', 0);
+        close(r.listen_fd);
+        r.listen_fd = -1;
+        snprintf(text, sizeof text,
+                 "MSRP dead0001 SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: dead\n%sContent-Type: "
+                 "a/b\n\nhello\n-------dead0001$\n",
+                 columns[i].fr);
+        say(c, text);
+        rig_wait(&r, 10);
+        ROW("dead", columns[i].status, 5); /* with no, it is gone from our hands when it is queued */
+        stop();
+    }
+}
+
+TEST(next_hop_lost_in_the_middle_of_a_chunk_is_one_row_of_status_408)
+{
+    static const char *const columns[] = { "Byte-Range: 1-*/*\n", "Byte-Range: 1-*/*\nFailure-Report: partial\n",
+                                           "Byte-Range: 1-*/*\nFailure-Report: no\n" };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
+        start(NULL);
+        send_chunk("mid1", columns[i], 4000, 0);
+        CHECK(hear_rest(d).n > 4000);
+        peer_reset(d);
+        ROW("mid1", 408, 4000);
+        say(c, "the rest\n-------acc00000$\n");
+        NO_ROW();
+        stop();
+    }
+}
+
+TEST(message_whose_sender_gives_up_or_dies_is_of_status_0)
+{
+    start(NULL);
+    send_chunk("gaveup", "Byte-Range: 1-*/9000\n", 3000, '#');
+    d_answers(200);
+    ROW("gaveup", 0, 3000);
+    send_chunk("later", "Byte-Range: 1-*/9000\n", 3000, '+');
+    d_answers(200);
+    send_chunk("later", "Byte-Range: 3001-*/9000\n", 0, '#');
+    d_answers(200);
+    ROW("later", 0, 3000);
+    send_chunk("died", "Byte-Range: 1-*/9000\n", 4000, 0);
+    peer_reset(c);
+    d_answers(200);
+    ROW("died", 0, 4000);
+    stop();
+    start(NULL);
+    send_chunk("died2", "Byte-Range: 1-*/9000\nFailure-Report: no\n", 4000, 0);
+    peer_reset(c);
+    ROW("died2", 0, 4000);
+    stop();
+}
+
+/* M-FWD-15: what our own policy refuses was refused to a session, and is accounted once; what is refused for other reasons
+ * belongs to none. */
+TEST(refused_message_has_a_row_when_its_session_is_known)
+{
+    struct heard h;
+
+    start("msrp.max_message=5000");
+    send_chunk("large", "Byte-Range: 1-*/9000\n", 5, '+');
+    send_chunk("large", "Byte-Range: 6-*/9000\n", 5, '+');
+    ROW("large", 413, 0);
+    send_chunk("grows", "Byte-Range: 1-*/*\n", 4000, 0);
+    say_bytes(c, "                                                                                ", 80);
+    NO_ROW();
+    {
+        char *more = calloc(1, 2000);
+
+        CHECK_FATAL(more != NULL);
+        say_bytes(c, more, 2000);
+        free(more);
+    }
+    d_answers(200); /* to what it got, ended with # */
+    ROW("grows", 413, 4080);
+    say(c, "\n-------acc99999$\n"); /* still body */
+    peer_close(c);
+    NO_ROW();
+    stop();
+
+    start("msrp.accept_types=text/plain");
+    send_chunk("type", "", 5, '$');
+    ROW("type", 415, 0);
+    say(c, "MSRP acc00001 SEND\nTo-Path: %N %D\nFrom-Path: %C\nMessage-ID: nobody\n-------acc00001$\n"); /* 481 */
+    say(c, "MSRP acc00002 SEND\nTo-Path: %U %V %C\nFrom-Path: %C\nMessage-ID: wrong\n-------acc00002$\n"); /* 403 */
+    say(c, "MSRP acc00003 REPORT\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: rep1\nByte-Range: 1-1/1\nStatus: 000 "
+           "200 OK\n-------acc00003$\n");
+    CHECK_FATAL(hear(d, &h));
+    NO_ROW();
+    stop();
+}
+
+/* The next hop says 413 while the chunk is still on its way. */
+TEST(message_stopped_by_the_next_hop_is_one_row)
+{
+    char text[300];
+    struct sv start_line;
+
+    start(NULL);
+    send_chunk("stop", "Byte-Range: 1-*/*\n", 4000, 0);
+    start_line = hear_rest(d);
+    start_line = sv_upto(sv_from(start_line, 5), 16);
+    CHECK(sv_copy(start_line, r.var['1'], RIG_VAR_MAX));
+    snprintf(text, sizeof text, "MSRP %%1 413 Stop\nTo-Path: %%V\nFrom-Path: %%D\n-------%%1$\n");
+    say(d, text);
+    ROW("stop", 413, 4000);
+    send_chunk("xxxx", "", 3000, 0); /* still body of the same chunk */
+    peer_close(c);
+    NO_ROW();
+    stop();
+}
+
+TEST(accounts_can_be_switched_off)
+{
+    start("accounting.enabled=no");
+    send_chunk("one1", "", 5, '$');
+    d_answers(200);
+    NO_ROW();
+    stop();
+}
+
+SUITE(account_suite, TEST_ROW(row_of_a_message_comes_with_the_answer_to_its_last_chunk),
+      TEST_ROW(message_nobody_confirms_is_of_status_0), TEST_ROW(failed_message_has_one_row_with_the_first_failure),
+      TEST_ROW(message_to_a_next_hop_that_cannot_be_reached_is_of_status_408),
+      TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_one_row_of_status_408),
+      TEST_ROW(message_whose_sender_gives_up_or_dies_is_of_status_0),
+      TEST_ROW(refused_message_has_a_row_when_its_session_is_known),
+      TEST_ROW(message_stopped_by_the_next_hop_is_one_row), TEST_ROW(accounts_can_be_switched_off));
