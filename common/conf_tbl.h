@@ -82,6 +82,11 @@ CONF_END(sip)
 
 CONF_BEGIN(script, "Routing policy of your own.")
 CONF(script, file, STR, "", 0, 0, "", LIVE, "Lua 5.4 script.")
+CONF(script, htable, LIST, "", 0, 0, "", RESTART, "Hash tables, each NAME=>OPTION=VALUE;OPTION=VALUE with the options size, autoexpire, updateexpire and initval.")
+CONF(script, instructions, INT, "100000", 1000, 1000000000, "", LIVE, "Instructions of Lua that one event may take; then it is stopped.")
+CONF(script, memory, SIZE, "16M", 1048576, 1073741824, "bytes", LIVE, "Memory of the script in each worker.")
+CONF(script, pike_reqs_density_per_unit, INT, "30", 1, 1000000, "", RESTART, "What KSR.pike.pike_check_req() allows a source in each sampling time.")
+CONF(script, pike_sampling_time_unit, INT, "2", 1, 3600, "s", RESTART, "That time.")
 CONF_END(script)
 
 CONF_BEGIN(dns, "Name resolution.")

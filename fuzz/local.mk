@@ -30,6 +30,11 @@ fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
 fuzz_frame_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_frame_LDADD = $(MSRP_LIBS)
 
+fuzz_targets += fuzz-pv
+fuzz_pv_SOURCES = fuzz/fuzz_pv.c $(TD_FUZZ_MAIN)
+fuzz_pv_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_pv_LDADD = $(SCRIPT_LIBS)
+
 fuzz_targets += fuzz-rpc
 fuzz_rpc_SOURCES = fuzz/fuzz_rpc.c $(TD_FUZZ_MAIN)
 fuzz_rpc_LDFLAGS = $(TD_FUZZ_LINK)

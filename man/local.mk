@@ -1,17 +1,16 @@
 ## The pages are made by sed from *.in: paths, and the tables of options and methods.
-MAN_PAGES = man/tandemd.8 man/tandemctl.8 man/tandem.ini.5
+MAN_PAGES = man/tandemd.8 man/tandemctl.8 man/tandem.ini.5 man/tandem-script.7
 man_MANS = $(MAN_PAGES)
 dist_man_MANS += man/msrpcat.1 man/msrpbench.1
-EXTRA_DIST += man/tandemd.8.in man/tandemctl.8.in man/tandem.ini.5.in man/check-man.sh
-CLEANFILES += $(MAN_PAGES) man/options.mdoc man/methods.mdoc
+EXTRA_DIST += man/tandemd.8.in man/tandemctl.8.in man/tandem.ini.5.in man/tandem-script.7.in man/check-man.sh
+MAN_TABLES = man/options.mdoc man/methods.mdoc man/functions.mdoc man/variables.mdoc man/transformations.mdoc man/sandbox.mdoc
+CLEANFILES += $(MAN_PAGES) $(MAN_TABLES)
 
 noinst_PROGRAMS += man/tables
 man_tables_SOURCES = man/tables.c
 
-man/options.mdoc: man/tables$(EXEEXT)
-	$(AM_V_GEN)man/tables$(EXEEXT) options > $@.tmp && mv $@.tmp $@
-man/methods.mdoc: man/tables$(EXEEXT)
-	$(AM_V_GEN)man/tables$(EXEEXT) methods > $@.tmp && mv $@.tmp $@
+$(MAN_TABLES): man/tables$(EXEEXT)
+	$(AM_V_GEN)man/tables$(EXEEXT) `basename $@ .mdoc` > $@.tmp && mv $@.tmp $@
 
 PATHS_SED = $(SED) -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@localstatedir[@]|$(localstatedir)|g' \
 	-e 's|@runstatedir[@]|$(runstatedir)|g' -e 's|@sbindir[@]|$(sbindir)|g'
@@ -20,6 +19,10 @@ man/tandem.ini.5: man/tandem.ini.5.in man/options.mdoc
 	$(AM_V_GEN)$(PATHS_SED) -e '/^@OPTIONS[@]/{r man/options.mdoc' -e 'd;}' $(top_srcdir)/man/tandem.ini.5.in > $@.tmp && mv $@.tmp $@
 man/tandemctl.8: man/tandemctl.8.in man/methods.mdoc
 	$(AM_V_GEN)$(PATHS_SED) -e '/^@METHODS[@]/{r man/methods.mdoc' -e 'd;}' $(top_srcdir)/man/tandemctl.8.in > $@.tmp && mv $@.tmp $@
+man/tandem-script.7: man/tandem-script.7.in $(MAN_TABLES)
+	$(AM_V_GEN)$(PATHS_SED) -e '/^@FUNCTIONS[@]/{r man/functions.mdoc' -e 'd;}' -e '/^@VARIABLES[@]/{r man/variables.mdoc' -e 'd;}' \
+		-e '/^@TRANSFORMATIONS[@]/{r man/transformations.mdoc' -e 'd;}' -e '/^@SANDBOX[@]/{r man/sandbox.mdoc' -e 'd;}' \
+		$(top_srcdir)/man/tandem-script.7.in > $@.tmp && mv $@.tmp $@
 man/tandemd.8: man/tandemd.8.in man/tables$(EXEEXT)
 	$(AM_V_GEN)$(PATHS_SED) $(top_srcdir)/man/tandemd.8.in > $@.tmp && mv $@.tmp $@
 

@@ -1,5 +1,5 @@
 /* Prints the tables that man pages hold, as mdoc: `tables options` for tandem.ini(5), `tables methods` for
- * tandemctl(8). Runs while tandem is built, so that a page cannot miss a row. */
+ * tandemctl(8), `tables functions`, `variables`, `transformations` and `sandbox` for tandem-script(7). Runs while tandem is built, so that a page cannot miss a row. */
 #include <stdio.h>
 #include <string.h>
 
@@ -96,13 +96,100 @@ static void print_methods(void)
 #undef RPC
 }
 
+/* Each sentence begins a line, as mdoc wants it. */
+static void print_text(const char *text)
+{
+    for (; *text; text++) {
+        putchar(*text);
+        if (text[0] == '.' && text[1] == ' ') {
+            putchar('\n');
+            text++;
+        }
+    }
+    putchar('\n');
+}
+
+static void print_function(const char *module, const char *name, const char *params, const char *text)
+{
+    printf(".It Ic KSR.%s%s%s Ns ", module, *module ? "." : "", name);
+    printf("Pq");
+    if (*params) {
+        printf(" Ar ");
+        print_quoted(params);
+    }
+    putchar('\n');
+    print_text(text);
+}
+
+static void print_functions(void)
+{
+#define KSR_FN(module, name, kind, args, params, fn, text) print_function(module, #name, params, text);
+#include "script/func_tbl.h"
+#undef KSR_FN
+}
+
+static void print_variable(const char *class_, const char *key, const char *param, const char *text)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, key && !*key ? "$%s" : "$%s(%s)", class_, key ? key : param);
+    printf(".It Ic ");
+    print_quoted(name);
+    putchar('\n');
+    print_text(text);
+}
+
+static void print_variables(void)
+{
+#define PV(class_, key, kind, get, set, param, text) print_variable(#class_, key, param, text);
+#include "script/var_tbl.h"
+#undef PV
+}
+
+static void print_transformation(const char *class_, const char *name, const char *params, const char *text)
+{
+    char all[128];
+
+    snprintf(all, sizeof all, "{%s.%s%s}", class_, name, params);
+    printf(".It Ic ");
+    print_quoted(all);
+    putchar('\n');
+    print_text(text);
+}
+
+static void print_transformations(void)
+{
+#define TRANS(class_, name, n, fn, params, text) print_transformation(#class_, #name, params, text);
+#include "script/trans_tbl.h"
+#undef TRANS
+}
+
+static void print_sandbox(void)
+{
+#define SANDBOX(library, names) \
+    printf(".It Ic "); \
+    print_quoted(*library ? library : "global"); \
+    printf("\n%s\n", names);
+#include "script/sandbox_tbl.h"
+#undef SANDBOX
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "options") == 0)
-        print_options();
-    else if (argc == 2 && strcmp(argv[1], "methods") == 0)
-        print_methods();
-    else
+    static const struct {
+        const char *name;
+        void (*print)(void);
+    } tables[] = {
+        { "options", print_options },     { "methods", print_methods },
+        { "functions", print_functions }, { "variables", print_variables },
+        { "transformations", print_transformations }, { "sandbox", print_sandbox },
+    };
+    size_t i = 0;
+
+    while (argc == 2 && i < TD_ARRAY_LEN(tables) && strcmp(argv[1], tables[i].name) != 0)
+        i++;
+    if (argc != 2 || i == TD_ARRAY_LEN(tables))
         return 2;
+    tables[i].print();
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -8,6 +8,7 @@ include tests/unit/common/local.mk
 include tests/unit/net/local.mk
 include tests/unit/db/local.mk
 include tests/unit/auth/local.mk
+include tests/unit/script/local.mk
 include tests/unit/msrp/local.mk
 include tests/unit/sip/local.mk
 include tests/unit/ctl/local.mk

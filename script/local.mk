@@ -1,0 +1,15 @@
+noinst_LIBRARIES += libscript.a
+libscript_a_SOURCES = \
+	script/core.c script/core.h \
+	script/func_tbl.h \
+	script/htable.c script/htable.h \
+	script/private.h \
+	script/pv.c \
+	script/sandbox_tbl.h \
+	script/scan.c \
+	script/script.h \
+	script/shared.c \
+	script/state.c \
+	script/trans.c script/trans_tbl.h \
+	script/var_tbl.h
+SCRIPT_LIBS = libscript.a $(COMMON_LIBS) $(LUA_LIBS)

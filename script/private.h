@@ -1,0 +1,89 @@
+/* What the files of script/ share among themselves. */
+#pragma once
+
+#include "common/hash.h"
+#include "script/htable.h"
+#include "script/script.h"
+
+struct lua_State;
+struct pv;
+
+enum {
+    ROOM_MAX = 128 * 1024,  /* texts made during one callback */
+    VARS_MAX = 1024,        /* $var() of one state */
+    PV_CACHE_MAX = 2048,    /* expressions kept compiled by one state */
+    PV_LENGTH_MAX = 1024,   /* of one expression */
+    PV_NESTING_MAX = 4,     /* variables within variables */
+    APIS_MAX = 4,
+    PIKE_SOURCES_LOG2 = 10, /* the table of KSR.pike has 2^N slots */
+};
+
+struct script_shared {
+    const struct script_api *apis[APIS_MAX]; /* borrowed */
+    size_t n_apis;
+    struct htables *tables;   /* owned */
+    struct htables *pike;     /* owned: one table, by source */
+    int64_t pike_density;
+};
+
+/* $var(x) of one state. */
+struct var {
+    struct hash_node node;
+    struct script_value value; /* its text is owned by the state's memory */
+    bool is_vn;               /* $vn: null until set */
+    size_t name_n;
+    char name[];
+};
+
+struct script {
+    struct script_shared *shared; /* borrowed */
+    struct stats *stats;      /* borrowed; may be NULL */
+    struct lua_State *lua;    /* owned */
+    size_t memory, memory_max; /* bytes held by Lua and by variables */
+    int64_t instructions;     /* of one call */
+
+    struct hash vars;
+    struct hash pvs;          /* struct pv: compiled expressions */
+
+    /* the run under way */
+    enum script_kind kind;
+    void *subject;
+    uint64_t now_ms;
+    bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
+    char *room;               /* owned: ROOM_MAX bytes */
+    size_t room_n;
+    struct buf error;         /* text and traceback of what failed */
+
+    uint64_t log_window_ms;   /* errors logged since then */
+    unsigned log_n, log_skipped;
+};
+
+/* ---- pv.c ---- */
+
+/* The compiled form of `$name`, `$name(inner)` or `$(name(inner)[index]{transformation}...)`; kept by the state. NULL: *why says what is
+ * wrong. Good until the next call of it. */
+const struct pv *pv_of(struct script *s, struct sv text, const char **why);
+/* Does it compile? For the check of a source. */
+bool pv_check(const struct script_shared *shared, struct sv text, const char **why);
+void pv_get(const struct pv *p, struct script_call *c, struct script_value *out);
+/* False: c->fault is set, or there was no room. What cannot be set stays as it is. */
+bool pv_set(const struct pv *p, struct script_call *c, const struct script_value *v);
+void pv_cache_flush(struct script *s);
+/* The same for a text with variables in it. */
+const struct pv *pv_format_of(struct script *s, struct sv text, const char **why);
+struct sv pv_format(const struct pv *p, struct script_call *c);
+
+/* ---- scan.c ---- */
+
+/* Name every KSR.x.y in the source that is not offered, and every variable that is written as a literal and unknown: a line
+ * `FILE:LINE: what` each. */
+void script_scan(const struct script_shared *shared, const char *file, struct sv source, struct buf *faults);
+
+/* ---- tables of what is offered ---- */
+
+const struct script_func *api_func(const struct script_shared *shared, struct sv module, struct sv name);
+
+/* ---- state.c ---- */
+
+/* Memory of the state, within its budget; as realloc(). */
+void *script_realloc(struct script *s, void *p, size_t old, size_t n);

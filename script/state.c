@@ -1,0 +1,559 @@
+/* Lua states: the sandbox, the budgets, calls in both directions. The one file that sees Lua.
+ *
+ * Lua reports errors by longjmp(), over whatever is on the C stack between the error and lua_pcall(). So everything
+ * that can fail inside Lua is done below run_protected() or setup(), in functions that own nothing: what they need to let go
+ * of later belongs to the struct script. */
+#include "script/script.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "script/core.h"
+#include "script/private.h"
+
+enum {
+    SOURCE_MAX = 1024 * 1024,         /* bytes of a script */
+    LOAD_INSTRUCTIONS = 10 * 1000 * 1000, /* for what a script does while it is loaded */
+    LOGGED_MAX = 10,                  /* errors in each LOG_WINDOW_MS */
+    LOG_WINDOW_MS = 10000,
+    VARS_LOG2 = 4,
+    PVS_LOG2 = 6,
+};
+
+static struct script *script_of(lua_State *L)
+{
+    return *(struct script **)lua_getextraspace(L);
+}
+
+/* ---- memory ---- */
+
+void *script_realloc(struct script *s, void *p, size_t old, size_t n)
+{
+    void *grown;
+
+    if (n > old && n - old > s->memory_max - s->memory)
+        return NULL;
+    if (n == 0) {
+        free(p);
+        s->memory -= old;
+        return NULL;
+    }
+    grown = realloc(p, n);
+    if (grown)
+        s->memory = s->memory - old + n;
+    return grown;
+}
+
+static void *lua_memory(void *ud, void *p, size_t old, size_t n)
+{
+    return script_realloc(ud, p, p ? old : 0, n);
+}
+
+size_t script_memory(const struct script *s)
+{
+    return s->memory;
+}
+
+/* ---- from Lua to us ---- */
+
+static char exit_mark; /* its address is the error value of KSR.x.exit() */
+
+static int ksr_error(lua_State *L, const struct script_func *f, const char *what)
+{
+    return luaL_error(L, "KSR.%s%s%s: %s", f->module, *f->module ? "." : "", f->name, what);
+}
+
+static void take_args(lua_State *L, const struct script_func *f, struct script_call *c)
+{
+    bool optional = false;
+
+    for (const char *a = f->args; *a; a++) {
+        int at = (int)c->n + 1, is_num = 1;
+
+        if (*a == '|') {
+            optional = true;
+            continue;
+        }
+        if (lua_isnoneornil(L, at)) {
+            if (optional)
+                return;
+            ksr_error(L, f, lua_pushfstring(L, "argument %d is missing", at));
+        }
+        if (*a == 'i') {
+            c->arg[c->n].i = lua_tointegerx(L, at, &is_num);
+        } else {
+            is_num = lua_isstring(L, at); /* or a number */
+            c->arg[c->n].s.p = lua_tolstring(L, at, &c->arg[c->n].s.n);
+        }
+        if (!is_num)
+            ksr_error(L, f, lua_pushfstring(L, "argument %d is no %s", at, *a == 'i' ? "whole number" : "text"));
+        c->n++;
+    }
+}
+
+static int call_function(lua_State *L)
+{
+    struct script *s = script_of(L);
+    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1));
+    bool fits = f->kind == SCRIPT_ANY || (s->subject && s->kind == f->kind);
+    struct script_call c = { .script = s, .subject = s->subject, .now_ms = s->now_ms, .func = f };
+
+    for (unsigned i = 0; i < SCRIPT_ARGS_MAX; i++)
+        c.arg[i].s = SV("");
+    if (!fits)
+        return ksr_error(L, f, "there is no frame here");
+    take_args(L, f, &c);
+    s->room_n = 0;
+    f->fn(&c);
+    if (c.fault)
+        return ksr_error(L, f, c.fault);
+    if (c.exit) {
+        s->exiting = true;
+        lua_pushlightuserdata(L, &exit_mark);
+        return lua_error(L);
+    }
+    switch (c.result.type) {
+    case SCRIPT_INT:
+        lua_pushinteger(L, c.result.i);
+        break;
+    case SCRIPT_BOOL:
+        lua_pushboolean(L, c.result.i != 0);
+        break;
+    case SCRIPT_STR:
+        lua_pushlstring(L, c.result.s.n ? c.result.s.p : "", c.result.s.n);
+        break;
+    case SCRIPT_NULL:
+        lua_pushnil(L);
+        break;
+    }
+    return 1;
+}
+
+/* KSR.module.name that is not there: the name of the module is with us. */
+static int missing_function(lua_State *L)
+{
+    return luaL_error(L, "%s.%s is not offered", lua_tostring(L, lua_upvalueindex(1)), luaL_tolstring(L, 2, NULL));
+}
+
+/* Give the table on top a metatable that answers for what is missing. */
+static void set_missing(lua_State *L, const char *module)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushfstring(L, "KSR.%s", module);
+    lua_pushcclosure(L, missing_function, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
+/* KSR.module that is not there: a table of which every function is missing. */
+static int missing_module(lua_State *L)
+{
+    const char *name = luaL_tolstring(L, 2, NULL);
+
+    lua_createtable(L, 0, 0);
+    set_missing(L, name);
+    return 1;
+}
+
+/* ---- the sandbox ---- */
+
+/* As Lua's, but neither the end of a run nor a spent budget can be caught. */
+static int safe_pcall(lua_State *L)
+{
+    const struct script *s = script_of(L);
+    int status;
+
+    luaL_checkany(L, 1);
+    status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    if (s->exiting || s->spent)
+        return lua_error(L);
+    lua_pushboolean(L, status == LUA_OK);
+    lua_insert(L, 1);
+    return lua_gettop(L);
+}
+
+/* As Lua's, without finalizers: Lua runs them with no count of instructions. */
+static int safe_setmetatable(lua_State *L)
+{
+    if (lua_istable(L, 2)) {
+        lua_pushliteral(L, "__gc");
+        if (lua_rawget(L, 2) != LUA_TNIL)
+            return luaL_error(L, "a metatable with __gc is not offered");
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 2);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+static bool is_allowed(const char *names, const char *name)
+{
+    struct sv rest = sv_of(names);
+
+    while (rest.n) {
+        struct sv word = sv_upto(rest, sv_find(rest, ' '));
+
+        if (sv_eq(word, sv_of(name)))
+            return true;
+        rest = sv_from(rest, word.n + 1);
+    }
+    return false;
+}
+
+/* Take away from the table on top what is not named. */
+static void keep_only(lua_State *L, const char *names)
+{
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING || !is_allowed(names, lua_tostring(L, -1))) {
+            lua_pushvalue(L, -1);
+            lua_pushnil(L);
+            lua_rawset(L, -4); /* Lua allows to clear a field while walking */
+        }
+    }
+}
+
+static void open_libraries(lua_State *L)
+{
+    static const struct {
+        const char *name, *allowed;
+    } allowed[] = {
+#define SANDBOX(name, names) { name, names },
+#include "script/sandbox_tbl.h"
+#undef SANDBOX
+    };
+    static const luaL_Reg libraries[] = {
+        { "", luaopen_base },          { "string", luaopen_string }, { "table", luaopen_table },
+        { "math", luaopen_math },      { "utf8", luaopen_utf8 },     { "os", luaopen_os },
+    };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(libraries); i++) {
+        luaL_requiref(L, *libraries[i].name ? libraries[i].name : "_G", libraries[i].func, 1);
+        for (size_t k = 0; *libraries[i].name && k < TD_ARRAY_LEN(allowed); k++)
+            if (strcmp(allowed[k].name, libraries[i].name) == 0)
+                keep_only(L, allowed[k].allowed);
+        lua_pop(L, 1);
+    }
+    lua_pushglobaltable(L);
+    keep_only(L, allowed[0].allowed);
+    for (size_t i = 1; i < TD_ARRAY_LEN(libraries); i++) { /* they were among the globals */
+        lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+        lua_getfield(L, -1, libraries[i].name);
+        lua_setfield(L, -3, libraries[i].name);
+        lua_pop(L, 1);
+    }
+    lua_getfield(L, -1, "setmetatable");
+    lua_pushcclosure(L, safe_setmetatable, 1);
+    lua_setfield(L, -2, "setmetatable");
+    lua_pushcfunction(L, safe_pcall);
+    lua_setfield(L, -2, "pcall");
+    lua_pop(L, 1);
+}
+
+/* The table KSR. */
+static void add_functions(lua_State *L, const struct script_shared *shared)
+{
+    lua_createtable(L, 0, 32);
+    for (size_t a = 0; a < shared->n_apis; a++)
+        for (size_t i = 0; i < shared->apis[a]->n_funcs; i++) {
+            const struct script_func *f = &shared->apis[a]->funcs[i];
+            bool in_module = *f->module;
+
+            if (in_module && lua_getfield(L, -1, f->module) == LUA_TNIL) {
+                lua_pop(L, 1);
+                lua_createtable(L, 0, 16);
+                set_missing(L, f->module);
+                lua_pushvalue(L, -1);
+                lua_setfield(L, -3, f->module);
+            }
+            lua_pushlightuserdata(L, (void *)f);
+            lua_pushcclosure(L, call_function, 1);
+            lua_setfield(L, -2, f->name);
+            if (in_module)
+                lua_pop(L, 1);
+        }
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, missing_module);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_setglobal(L, "KSR");
+}
+
+static int setup(lua_State *L)
+{
+    open_libraries(L);
+    add_functions(L, script_of(L)->shared);
+    return 0;
+}
+
+/* ---- from us to Lua ---- */
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+    struct script *s = script_of(L);
+
+    s->spent = true;
+    lua_getinfo(L, "Sl", ar);
+    lua_pushfstring(L, "%s:%d: stopped after %d instructions", ar->short_src, ar->currentline, lua_gethookcount(L));
+    lua_error(L);
+}
+
+/* What failed, and where: kept outside of Lua, which may be out of memory. */
+static int on_error(lua_State *L)
+{
+    struct script *s = script_of(L);
+    size_t n;
+    const char *text;
+
+    if (s->exiting)
+        return 1;
+    text = luaL_tolstring(L, 1, &n);
+    buf_clear(&s->error);
+    buf_add(&s->error, text, n);
+    luaL_traceback(L, L, NULL, 1);
+    text = lua_tolstring(L, -1, &n);
+    buf_puts(&s->error, "\n");
+    buf_add(&s->error, text, n);
+    return 1;
+}
+
+/* Call what is below the arguments on the stack; true: it came to its end. Else s->error says why not. */
+static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int instructions)
+{
+    lua_State *L = s->lua;
+    int status;
+
+    s->exiting = s->spent = false;
+    buf_clear(&s->error);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, instructions);
+    lua_pushcfunction(L, on_error);
+    lua_pushcfunction(L, fn);
+    lua_pushlightuserdata(L, arg);
+    status = lua_pcall(L, 1, 0, -3);
+    if (status == LUA_ERRMEM) {
+        buf_clear(&s->error);
+        buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
+    } else if (status != LUA_OK && !s->exiting && !s->error.n) {
+        buf_puts(&s->error, "an error while an error was handled");
+    }
+    lua_settop(L, 0);
+    s->subject = NULL;
+    s->kind = SCRIPT_ANY;
+    return status == LUA_OK || s->exiting;
+}
+
+struct run {
+    const char *function, *arg;
+};
+
+static int run_function(lua_State *L)
+{
+    const struct run *run = lua_touserdata(L, 1);
+
+    if (lua_getglobal(L, run->function) != LUA_TFUNCTION)
+        return luaL_error(L, "no function %s", run->function);
+    lua_pushstring(L, run->arg);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+/* One line for the log: the frames of the traceback behind each other. */
+static void log_error_of(struct script *s)
+{
+    struct buf line = BUF_INIT;
+    struct sv rest = buf_sv(&s->error);
+
+    if (s->now_ms - s->log_window_ms >= LOG_WINDOW_MS || s->log_window_ms == 0) {
+        if (s->log_skipped)
+            log_error("script", 0, "%u more errors were not logged", s->log_skipped);
+        s->log_window_ms = s->now_ms;
+        s->log_n = s->log_skipped = 0;
+    }
+    if (s->log_n >= LOGGED_MAX) {
+        s->log_skipped++;
+        return;
+    }
+    s->log_n++;
+    while (rest.n) {
+        struct sv part = sv_upto(rest, sv_find(rest, '\n'));
+
+        rest = sv_from(rest, part.n + 1);
+        buf_puts(&line, line.n ? " | " : "");
+        buf_add_escaped(&line, sv_trim(part), 512);
+    }
+    log_error("script", 0, "%s", buf_failed(&line) || !line.p ? "out of memory" : line.p);
+    buf_fini(&line);
+}
+
+enum script_end script_run(struct script *s, const char *function, const char *arg, enum script_kind kind, void *subject,
+                           uint64_t now_ms)
+{
+    struct run run = { function, arg };
+
+    s->kind = kind;
+    s->subject = subject;
+    s->now_ms = now_ms;
+    if (s->stats)
+        stats_inc(s->stats, STAT_script_runs);
+    if (TD_LIKELY(call_protected(s, run_function, &run, (int)s->instructions)))
+        return SCRIPT_DONE;
+    if (s->stats)
+        stats_inc(s->stats, STAT_script_errors);
+    log_error_of(s);
+    return SCRIPT_FAILED;
+}
+
+static int has_function(lua_State *L)
+{
+    const struct run *run = lua_touserdata(L, 1);
+
+    return lua_getglobal(L, run->function) == LUA_TFUNCTION ? 0 : luaL_error(L, "no");
+}
+
+bool script_has(struct script *s, const char *function)
+{
+    return call_protected(s, has_function, &(struct run){ function, NULL }, (int)s->instructions);
+}
+
+/* ---- making one ---- */
+
+static int read_source(const char *path, char **out, size_t *n, struct buf *faults)
+{
+    FILE *f = fopen(path, "re");
+    int err = TD_EINVAL;
+
+    *n = 0;
+    *out = f ? malloc(SOURCE_MAX + 1) : NULL;
+    if (!f) {
+        buf_printf(faults, "%s: %s\n", path, strerror(errno));
+    } else if (!*out) {
+        err = TD_ENOMEM;
+    } else {
+        *n = fread(*out, 1, SOURCE_MAX + 1, f);
+        if (ferror(f))
+            buf_printf(faults, "%s: cannot be read\n", path);
+        else if (*n > SOURCE_MAX)
+            buf_printf(faults, "%s: longer than %d bytes\n", path, SOURCE_MAX);
+        else
+            err = TD_OK;
+    }
+    if (f)
+        fclose(f);
+    return err;
+}
+
+struct chunk {
+    struct sv source;
+    char name[LUA_IDSIZE];
+};
+
+/* No bytecode: it is not checked by Lua. */
+static int load_chunk(lua_State *L)
+{
+    const struct chunk *c = lua_touserdata(L, 1);
+
+    if (luaL_loadbufferx(L, c->source.p, c->source.n, c->name, "t") != LUA_OK)
+        return lua_error(L);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+/* Lua says NAME:LINE: what; the operator wants the whole path. Of a traceback the first line is enough. */
+static void add_fault(const struct script *s, const char *path, const char *name, struct buf *faults)
+{
+    struct sv text = buf_sv(&s->error), own = sv_of(name);
+
+    text = sv_upto(text, sv_find(text, '\n'));
+    if (sv_starts(text, own) && text.n > own.n && text.p[own.n] == ':')
+        text = sv_from(text, own.n + 1);
+    else
+        buf_printf(faults, "%s: " SV_FMT "\n", path, SV_ARG(text)), text = SV("");
+    if (text.n)
+        buf_printf(faults, "%s:" SV_FMT "\n", path, SV_ARG(text));
+}
+
+static int load(struct script *s, const char *path, uint64_t now_ms, struct buf *faults)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    struct chunk c = { .name = "@script" };
+    char *source = NULL;
+    size_t before = faults->n;
+    int err = read_source(path, &source, &c.source.n, faults);
+
+    c.source.p = source;
+    if (strlen(name) + 2 <= sizeof c.name)
+        snprintf(c.name, sizeof c.name, "@%s", name);
+    if (!err)
+        script_scan(s->shared, path, c.source, faults);
+    s->now_ms = now_ms;
+    if (!err && !call_protected(s, load_chunk, &c, LOAD_INSTRUCTIONS))
+        if (faults->n == before) /* else it is very likely what was named already */
+            add_fault(s, path, c.name + 1, faults);
+    if (!err && (faults->n > before || buf_failed(faults)))
+        err = buf_failed(faults) ? TD_ENOMEM : TD_EINVAL;
+    free(source);
+    return err;
+}
+
+int script_new(struct script **out, struct script_shared *shared, const struct conf *conf, struct stats *stats, uint64_t now_ms,
+               struct buf *faults)
+{
+    struct script *s = calloc(1, sizeof *s);
+    int err = TD_ENOMEM;
+
+    *out = NULL;
+    if (!s)
+        return err;
+    s->shared = shared;
+    s->stats = stats;
+    s->memory_max = (size_t)conf->script.memory;
+    s->instructions = conf->script.instructions;
+    s->room = malloc(ROOM_MAX);
+    if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2))
+        goto out;
+    s->lua = lua_newstate(lua_memory, s);
+    if (!s->lua)
+        goto out;
+    *(struct script **)lua_getextraspace(s->lua) = s;
+    if (!call_protected(s, setup, NULL, LOAD_INSTRUCTIONS)) {
+        buf_printf(faults, "%s: " SV_FMT "\n", conf->script.file, SV_ARG(buf_sv(&s->error)));
+        goto out;
+    }
+    err = load(s, conf->script.file, now_ms, faults);
+    if (err)
+        goto out;
+    *out = s;
+    s = NULL;
+out:
+    script_free(&s);
+    return err;
+}
+
+void script_free(struct script **sp)
+{
+    struct script *s = *sp;
+
+    if (!s)
+        return;
+    *sp = NULL;
+    if (s->lua)
+        lua_close(s->lua);
+    if (s->pvs.slots)
+        pv_cache_flush(s);
+    if (s->vars.slots)
+        core_vars_free(s);
+    hash_fini(&s->pvs);
+    hash_fini(&s->vars);
+    buf_fini(&s->error);
+    free(s->room);
+    free(s);
+}

@@ -1,0 +1,12 @@
+/* Transformations of texts: TRANS(class, name, parameters, function, parameters as text, sentence). One row, one line. */
+TRANS(s, len, 0, trans_len, "", "Length in bytes.")
+TRANS(s, int, 0, trans_int, "", "The number that the text is; null when it is none.")
+TRANS(s, select, 2, trans_select, ",INDEX,SEPARATOR", "The field with that index between separators, which are one character; from 0, or from the end with \\-1, \\-2, ... Empty when there is none.")
+TRANS(s, substr, 2, trans_substr, ",OFFSET,LENGTH", "A part; a negative offset counts from the end, length 0 means to the end. Null when it is not within the text.")
+TRANS(s, strip, 1, trans_strip, ",LENGTH", "Without that many bytes at the front.")
+TRANS(s, striptail, 1, trans_striptail, ",LENGTH", "Without that many bytes at the end.")
+TRANS(s, trim, 0, trans_trim, "", "Without white space at both ends.")
+TRANS(s, tolower, 0, trans_tolower, "", "In lower case.")
+TRANS(s, toupper, 0, trans_toupper, "", "In upper case.")
+TRANS(s, md5, 0, trans_md5, "", "Its MD5 in hexadecimal.")
+TRANS(s, sha256, 0, trans_sha256, "", "Its SHA-256 in hexadecimal.")

@@ -1,0 +1,10 @@
+/* Variables that every script has: PV(class, key, kind, get, set, parameter, sentence). key NULL: any text between the
+ * parentheses, which the manual calls by its parameter. One row, one line. */
+PV(var, NULL, ANY, core_get_var, core_set_var, "NAME", "A variable of the script: kept from event to event, one for each worker, 0 until it is set.")
+PV(vn, NULL, ANY, core_get_vn, core_set_var, "NAME", "The same, null until it is set.")
+PV(sht, NULL, ANY, core_get_sht, core_set_sht, "TABLE=>KEY", "An entry of a hash table; null removes it. The key may hold variables.")
+PV(shtex, NULL, ANY, core_get_shtex, core_set_shtex, "TABLE=>KEY", "Seconds an entry has left to live; may be set.")
+PV(null, "", ANY, core_get_null, NULL, "", "Null.")
+PV(TS, "", ANY, core_get_time, NULL, "", "UNIX time in seconds.")
+PV(RANDOM, "", ANY, core_get_random, NULL, "", "A number from 0 to 2147483647 that cannot be guessed.")
+PV(pp, "", ANY, core_get_pid, NULL, "", "Process number of the server.")

@@ -1,0 +1,83 @@
+/* Scripts for tests. */
+#include "tests/unit/script/scripts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void note(struct script_call *c)
+{
+    struct subject *s = c->subject;
+
+    sv_copy(c->arg[0].s, s->noted, sizeof s->noted);
+    script_return(c, (int64_t)c->arg[0].s.n);
+}
+
+static void get_si(struct script_call *c, const struct script_name *name, struct script_value *out)
+{
+    const struct subject *s = c->subject;
+
+    script_set_str(out, sv_of(s->si));
+}
+
+static void get_code(struct script_call *c, const struct script_name *name, struct script_value *out)
+{
+    *out = (struct script_value){ .type = SCRIPT_STR, .s = SV("200"), .has_int = true, .i = 200 };
+}
+
+static const struct script_func funcs[] = { { "test", "note", SCRIPT_MSRP, "s", note, "text", "Take a note." } };
+static const struct script_var vars[] = {
+    { "si", "", SCRIPT_MSRP, get_si, NULL, "", "The source." },
+    { "fake", "code", SCRIPT_MSRP, get_code, NULL, "", "A text that is a number, too." },
+};
+static const struct script_api test_api = { funcs, 1, vars, 2, NULL, 0 };
+
+void scripts_start(struct scripts *t, const char *option)
+{
+    static const struct script_api *const apis[] = { &test_api };
+    static char tables[] = "script.htable=t=>size=4;autoexpire=100 n=>initval=7 tiny=>size=1";
+    char *overrides[] = { tables, (char *)option };
+    int fd;
+
+    memset(t, 0, sizeof *t);
+    t->now_ms = 1000000;
+    t->subject.si = "192.0.2.7";
+    snprintf(t->path, sizeof t->path, "/tmp/tandem-script-XXXXXX");
+    fd = mkstemp(t->path);
+    CHECK_FATAL(fd >= 0);
+    close(fd);
+    CHECK_FATAL(conf_load(&t->conf, NULL, overrides, option ? 2 : 1, &t->faults) == 0);
+    free(t->conf->script.file);
+    t->conf->script.file = sv_dup(sv_of(t->path));
+    CHECK_FATAL(script_shared_new(&t->shared, t->conf, apis, 1, &t->faults) == 0);
+}
+
+bool scripts_load(struct scripts *t, const char *text)
+{
+    struct script *fresh;
+    FILE *f = fopen(t->path, "we");
+
+    CHECK_FATAL(f != NULL);
+    fputs(text, f);
+    fclose(f);
+    buf_clear(&t->faults);
+    if (script_new(&fresh, t->shared, t->conf, &t->stats, t->now_ms, &t->faults) != 0)
+        return false;
+    script_free(&t->script);
+    t->script = fresh;
+    return true;
+}
+
+enum script_end scripts_run(struct scripts *t, const char *function)
+{
+    return script_run(t->script, function, "test:event", SCRIPT_MSRP, &t->subject, t->now_ms);
+}
+
+void scripts_stop(struct scripts *t)
+{
+    script_free(&t->script);
+    script_shared_free(&t->shared);
+    conf_free(&t->conf);
+    buf_fini(&t->faults);
+    unlink(t->path);
+}

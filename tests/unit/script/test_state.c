@@ -1,0 +1,201 @@
+/* Lua states: what a script may do, and that whatever it does ends. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "script/private.h"
+#include "tests/unit/script/scripts.h"
+
+TEST(a_script_is_loaded_once_and_keeps_what_it_knows)
+{
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK(scripts_load(&t, "local n = 0\nfunction run(event) n = n + 1; KSR.test.note(event .. n) end"));
+    CHECK(script_has(t.script, "run") && !script_has(t.script, "walk"));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    CHECK_STR(t.subject.noted, "test:event2");
+    CHECK_INT(stats_get(&t.stats, STAT_script_runs), 2);
+    CHECK_INT(stats_get(&t.stats, STAT_script_errors), 0);
+    scripts_stop(&t);
+}
+
+TEST(what_is_wrong_with_a_script_is_said_by_file_and_line)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        { "x = = 1", ":1: unexpected symbol near '='" },
+        { "\n\nerror('no')", ":3: no" },
+        { "function run()\n  KSR.tm.t_relay()\nend", ":2: KSR.tm.t_relay is not offered" },
+        { "function run()\n\n  KSR.msrp_relay()\nend", ":3: KSR.msrp_relay is not offered" },
+        { "local f = KSR . pv . nonesuch", ":1: KSR.pv.nonesuch is not offered" },
+        { "function run() KSR.pv.get(\"$nonesuch(x)\") end", ":1: $nonesuch(x): unknown variable" },
+        { "function run() KSR.pv.sets('$fake(x)', 'v') end", ":1: $fake(x): unknown key of a variable" },
+        { "KSR.test.note('x')", ":1: KSR.test.note: there is no frame here" },
+        { "while true do end", ":1: stopped after " },
+        { "local t = {}\nwhile true do t[#t + 1] = ('x'):rep(1000) .. #t end", "out of memory: script.memory allows 16777216 bytes" },
+        { "\x1bLua", ":1: " },
+    };
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++) {
+        bool good = !scripts_load(&t, cases[i].text) && t.faults.n > strlen(t.path) && memcmp(t.faults.p, t.path, strlen(t.path)) == 0 &&
+                    (strstr(t.faults.p, cases[i].says) || i == TD_ARRAY_LEN(cases) - 1);
+
+        if (!good)
+            fprintf(stderr, "%s\nsaid %s\n", cases[i].text, t.faults.p ? t.faults.p : "nothing");
+        CHECK(good);
+    }
+    free(t.conf->script.file);
+    t.conf->script.file = sv_dup(SV("/nonexistent/x.lua"));
+    buf_clear(&t.faults);
+    CHECK(script_new(&t.script, t.shared, t.conf, NULL, 0, &t.faults) != 0 && t.script == NULL);
+    CHECK_STR(t.faults.p, "/nonexistent/x.lua: No such file or directory\n");
+    scripts_stop(&t);
+}
+
+TEST(what_only_looks_like_a_name_is_no_fault)
+{
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK(scripts_load(&t, "-- KSR.tm.t_relay()\n--[==[ KSR.a.b\n]] ]==] local s = \"KSR.c.d \\\" KSR.e.f\" .. 'KSR.g.h' .. [[ KSR.i.j ]]\n"
+                           "local t = { KSR = { tm = {} } } local x = t.KSR.tm.y; local myKSR = { z = 1 }; x = myKSR.z; x = KSR_x\n"
+                           "local p = '$sht(t=>' x = KSR.pv.get(p .. 'k)') x = KSR.pv.get(\"$sht(t=>\" .. 'k)')\nlocal pv = KSR.pv\n"));
+    CHECK_INT(t.faults.n, 0);
+    scripts_stop(&t);
+}
+
+TEST(a_script_that_fails_is_stopped_and_the_next_event_runs)
+{
+    static const char *const ways[] = {
+        "error('on purpose')",
+        "error({})",
+        "error(nil)",
+        "local x = nil; x.y = 1",
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "pcall(pcall, function() while true do end end) KSR.test.note('caught')",
+        "local t = {} while true do t[#t + 1] = {} end",
+        "local s = 'x' while true do s = s .. s end",
+        "local function f() return 1 + f() end f()",
+        "local function f() return f() end f()",
+        "setmetatable({}, { __gc = function() while true do end end })",
+        "setmetatable({}, { __index = function(t, k) return t[k] end }).x = nil; local y = setmetatable({}, { __index = function(t, k) return t[k] end }).x",
+        "KSR.test.note()",
+        "KSR.test.note({})",
+        "KSR.pv.seti('$var(x)', 1.5)",
+        "local n = 'tm' KSR[n].t_relay()",
+        "local n = 'nonesuch' KSR.pv[n]()",
+        "KSR.pv.get('$non' .. 'esuch')",
+        "local x <close> = setmetatable({}, { __close = function() while true do end end }) error('x')",
+        "for i = 1, 2000 do KSR.pv.seti('$var(v' .. i .. ')', i) end",
+        "for i = 1, 1000 do KSR.pv.sets('$var(v' .. i .. ')', ('x'):rep(100000)) end",
+        "string.rep('x', 1 << 40)",
+        "os.execute('true')",
+        "io.open('/etc/passwd')",
+        "require('x')",
+        "load('return 1')()",
+        "debug.sethook()",
+        "coroutine.wrap(function() end)()",
+        "collectgarbage('stop')",
+        "string.dump(function() end)",
+        "table.move({}, 1, 1 << 60, 2)",
+    };
+    struct buf text = BUF_INIT;
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    buf_puts(&text, "function good() KSR.test.note('good') end\n");
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++)
+        buf_printf(&text, "function bad%zu()\n%s\nend\n", i, ways[i]);
+    CHECK_FATAL(scripts_load(&t, text.p));
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "bad%zu", i);
+        t.subject.noted[0] = '\0';
+        if (scripts_run(&t, name) != SCRIPT_FAILED || *t.subject.noted)
+            fprintf(stderr, "not stopped: %s\n", ways[i]);
+        CHECK(!*t.subject.noted);
+        CHECK_INT(stats_get(&t.stats, STAT_script_errors), i + 1);
+        CHECK_INT(scripts_run(&t, "good"), SCRIPT_DONE);
+        CHECK_STR(t.subject.noted, "good");
+        CHECK(script_memory(t.script) <= (size_t)t.conf->script.memory);
+    }
+    CHECK_INT(scripts_run(&t, "nonesuch"), SCRIPT_FAILED);
+    buf_fini(&text);
+    scripts_stop(&t);
+}
+
+TEST(an_exit_is_no_error_and_cannot_be_caught)
+{
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK(scripts_load(&t, "function run() KSR.test.note('before') pcall(function() KSR.x.exit() end) KSR.test.note('after') end"));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    CHECK_STR(t.subject.noted, "before");
+    CHECK_INT(stats_get(&t.stats, STAT_script_errors), 0);
+    scripts_stop(&t);
+}
+
+TEST(a_broken_script_leaves_the_one_that_runs)
+{
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK(scripts_load(&t, "function run() KSR.test.note('old') end"));
+    CHECK(!scripts_load(&t, "function run() KSR.test.note('new' end"));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    CHECK_STR(t.subject.noted, "old");
+    CHECK(scripts_load(&t, "function run() KSR.test.note('new') end"));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    CHECK_STR(t.subject.noted, "new");
+    scripts_stop(&t);
+}
+
+TEST(events_do_not_fill_the_memory)
+{
+    struct scripts t;
+    size_t before;
+
+    scripts_start(&t, "script.memory=1M");
+    CHECK(scripts_load(&t, "function run() KSR.pv.sets('$var(x)', KSR.pv.get('$si') .. ('y'):rep(10000)) end"));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
+    before = script_memory(t.script);
+    for (int i = 0; i < 10000; i++)
+        if (scripts_run(&t, "run") != SCRIPT_DONE) {
+            CHECK(false);
+            break;
+        }
+    CHECK(script_memory(t.script) < before + 900 * 1024);
+    scripts_stop(&t);
+}
+
+TEST(memory_that_runs_out_anywhere_is_an_error_of_that_call)
+{
+    unsigned done = 0, failed = 0;
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK_FATAL(scripts_load(&t, "function run()\n local t = {}\n for i = 1, 50 do t[i] = 'x' .. i end\n"
+                                 " KSR.pv.sets('$var(x)', table.concat(t)) pcall(error, 'x') local k = 'y' KSR.pv.gete('$' .. 'si') end\n"));
+    for (size_t room = 0; room < 16384; room += 32) {
+        t.script->memory_max = t.script->memory + room;
+        if (scripts_run(&t, "run") == SCRIPT_DONE)
+            done++;
+        else
+            failed++;
+        CHECK(t.script->memory <= t.script->memory_max);
+    }
+    CHECK(done > 0 && failed > 0);
+    scripts_stop(&t);
+}
+
+SUITE(state_suite, TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
+      TEST_ROW(what_only_looks_like_a_name_is_no_fault), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
+      TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
+      TEST_ROW(events_do_not_fill_the_memory), TEST_ROW(memory_that_runs_out_anywhere_is_an_error_of_that_call));
