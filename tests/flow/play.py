@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -182,6 +183,7 @@ class Player:
         if not up:
             raise Mismatch("the handshake failed: %s" % (conn.error or "closed" if conn.is_over() else "no answer"))
         self._name(words[0], conn)
+        self.names[words[0] + "port"] = conn.sock.getsockname()[1]
 
     def _name(self, name, conn):
         if name in self.peers:
@@ -359,7 +361,15 @@ class Player:
             data = data[len(f.raw):]
 
     def on_answers(self, p, words, block):
-        """f1 answers CODE [COMMENT...]: a response to the last request received on f1."""
+        """f1 answers CODE [COMMENT...]: a response to the last request received on f1.
+        f1 answers early CODE [COMMENT...]: to the one that is still being received."""
+        if words[0] == "early":
+            if not self._wait(lambda: b"\r\n\r\n" in p.conn.inbuf):
+                raise Mismatch("no head of a request has come")
+            start, to_path, from_path = bytes(p.conn.inbuf).split(b"\r\n")[:3]
+            p.conn.send(b"MSRP %s %s\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n" % (
+                start.split()[1], " ".join(words[1:]).encode(), from_path.split()[1], to_path.split()[1], start.split()[1]))
+            return
         r = p.last_request
         if r is None:
             raise ValueError("no request was received")
@@ -810,6 +820,29 @@ class Player:
             self.daemon.ctl(*shlex.split(" ".join(words)))
         except daemon_mod.Failure as e:
             raise Mismatch(str(e)) from None
+
+    def do_reconfigure(self, words, block):
+        """reconfigure SECTION.KEY = VALUE: in force after this step, for the rest of the file."""
+        key, _, value = " ".join(words).partition("=")
+        self.daemon.overrides[key.strip()] = value.strip()
+        self.daemon.write_conf()
+        self.do_tandemctl(["reload"], None)
+
+    def do_db(self, words, block):
+        """db SELECT...: within the time that rows may take, the database has exactly the rows of the block, cells apart by |."""
+        sql = " ".join(words)
+        want = [template.render(l, self.names).decode() for l in block or []]
+        rows = None
+
+        def are_there():
+            nonlocal rows
+            with sqlite3.connect("file:%s?mode=ro" % self.daemon.db, uri=True, timeout=5) as h:
+                rows = ["|".join("" if c is None else str(c) for c in r) for r in h.execute(sql)]
+            h.close()
+            return rows == want
+
+        if not self._wait(are_there, 3) and not are_there():
+            raise Mismatch("expected:\n%s\nthe database has:\n%s" % ("\n".join(want), "\n".join(rows)))
 
     def do_restart(self, words, block):
         """restart: stop the daemon and start it again on the same port and database."""
