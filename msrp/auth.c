@@ -61,8 +61,10 @@ static void on_session_end(struct session *s, enum session_state how)
     struct conn *c = conn_deref(relay->worker, s->owner);
 
     list_remove(&s->changed_node);
-    if (c)
+    if (c) {
         msrp_of(c)->n_sessions--;
+        hop_session_ended(msrp_of(c), s);
+    }
     stats_add(&relay->worker->stats, STAT_sessions, -1);
     if (o && o->session_ended)
         o->session_ended(relay->worker, s, how);

@@ -110,9 +110,15 @@ static bool is_answered(const struct outgoing *f)
     return f->method == MSRP_SEND ? f->fr != MSRP_FR_NO : f->method != MSRP_REPORT;
 }
 
+/* The session whose owner the frames of a route go to; NULL: it leads to somebody else. */
+static struct session *receiving_session(const struct route *r)
+{
+    return r->u2 ? r->u2 : r->outward ? NULL : r->u1;
+}
+
 static void count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole)
 {
-    struct session *s = route->u2 ? route->u2 : route->outward ? NULL : route->u1;
+    struct session *s = receiving_session(route);
 
     if (whole)
         stats_inc(&relay->worker->stats, STAT_msrp_forwarded);
@@ -351,6 +357,16 @@ void hop_stream_fail(struct stream *s, unsigned status)
                        sv_make(NULL, 0));
     relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
     s->stopped = true;
+}
+
+void hop_session_ended(struct msrp_conn *dest, const struct session *session)
+{
+    list_each(node, &dest->streams) {
+        struct stream *s = list_item(node, struct stream, node);
+
+        if (receiving_session(s->f.route) == session)
+            hop_stream_fail(s, 481);
+    }
 }
 
 /* ---- responses, timeouts, ends ---- */

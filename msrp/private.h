@@ -214,6 +214,8 @@ void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_line
 /* Frees it. refused: we do not go on with the message, and have told its sender by this status: nothing is reported about this
  * chunk any more; 0: no. */
 void hop_stream_end(struct stream *s, char flag, unsigned refused);
+/* The token of its owner is good no more, though the connection lives: chunks on their way to him end here (481, M-FR-01). */
+void hop_session_ended(struct msrp_conn *dest, const struct session *session);
 /* The connection a stream goes to, NULL when it has ended or the chunk goes no further, of which its
  * sender has been told. */
 struct conn *hop_stream_dest(const struct stream *s);

@@ -10,6 +10,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_session.c \
 	tests/unit/msrp/test_soak.c \
 	tests/unit/msrp/test_stream.c \
+	tests/unit/msrp/test_table.c \
 	tests/unit/net/certs.c tests/unit/net/certs.h
 
 check_PROGRAMS += unit-msrp

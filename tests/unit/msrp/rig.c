@@ -367,12 +367,19 @@ void say(struct peer *p, const char *template)
 
 void say_auth(struct peer *p, char client, char token)
 {
+    say_auth_for(p, client, token, 0);
+}
+
+void say_auth_for(struct peer *p, char client, char token, int expires_s)
+{
     struct heard h;
     struct sv uri;
-    char text[300];
+    char text[300], expires[32] = "";
 
-    snprintf(text, sizeof text, "MSRP a001auth AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%%c\n-------a001auth$\n",
-             client);
+    if (expires_s)
+        snprintf(expires, sizeof expires, "Expires: %d\n", expires_s);
+    snprintf(text, sizeof text, "MSRP a001auth AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%%c\n%s-------a001auth$\n",
+             client, expires);
     say(p, text);
     CHECK_FATAL(hear(p, &h));
     uri = heard_header(&h, "Use-Path");

@@ -105,6 +105,8 @@ void say_bytes(struct peer *p, const void *bytes, size_t n);
 
 /* An AUTH as client URI %client that gets a token: %token. */
 void say_auth(struct peer *p, char client, char token);
+/* ... that is asked for so long; 0: no word of it. */
+void say_auth_for(struct peer *p, char client, char token, int expires_s);
 
 /* Connect, and AUTH: %name is its URI, %token what it got. */
 struct peer *rig_client(struct rig *r, char name, char token);
