@@ -160,7 +160,7 @@ class Player:
         return self.pki.leaf(name, kind or "good")
 
     def do_connect(self, words, block):
-        """connect c1 [tls|plain] [cert=HOST[,KIND]] [sni=HOST] [rcvbuf=N] [sndbuf=N] [fails]"""
+        """connect c1 [tls|plain] [cert=HOST[,KIND]] [sni=HOST] [rcvbuf=N] [sndbuf=N] [from=PORT] [fails]"""
         opts, words = self._options(words)
         fails = "fails" in words
         mode = next((w for w in words[1:] if w in ("tls", "plain")), self.run)
@@ -173,7 +173,7 @@ class Player:
             if sni == "none":
                 sni = None
         conn = peer.dial(self.loop, self.daemon.address, context, sni, int(opts.get("rcvbuf", 0)),
-                         int(opts.get("sndbuf", 0)), 10 * SLOW)
+                         int(opts.get("sndbuf", 0)), 10 * SLOW, int(template.value(opts.get("from", "0"), self.names)))
         up = self._wait(lambda: conn.up or conn.is_over(), 10) and conn.up
         if fails:
             if up:
@@ -466,6 +466,8 @@ class Player:
             raise Mismatch("expected To-Path: " + " ".join(to))
         if f.from_path != sent.to_path[:1]:
             raise Mismatch("expected From-Path: " + sent.to_path[0])
+        if f.code not in ((200, 400, 401, 403, 408, 423, 481) if sent.method == "AUTH" else (200, 400, 403, 413, 415, 481, 501, 506)):
+            raise Mismatch("%d is no code of the relay's own for %s" % (f.code, sent.method))  # M-COD-03
         if sent.method != "AUTH" and len(f.headers) > 2:
             raise Mismatch("more headers than the two paths")
 

@@ -2,8 +2,8 @@
 
 `take()` accepts only what RFC 4975 and the relay's own promises allow, so every
 frame a test receives is also checked for its form (M-FRM-04, M-FRM-08, M-FRM-19,
-M-FRM-22): exactly one space where one belongs, To-Path first, From-Path second,
-nothing after Content-Type, no body in a response."""
+M-FRM-22, M-RSP-09): exactly one space where one belongs, To-Path first, From-Path second,
+nothing after Content-Type, no body in a response, which ends with $."""
 
 import hashlib
 import re

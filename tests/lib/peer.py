@@ -246,7 +246,7 @@ class Conn:
                 self._broken(e)
 
 
-def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, timeout=10.0):
+def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, timeout=10.0, port=0):
     """A Conn to address; raises OSError when it cannot be reached."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -256,6 +256,9 @@ def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, time
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
     sock.settimeout(timeout)
     try:
+        if port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
         sock.connect(address)
     except OSError:
         sock.close()
