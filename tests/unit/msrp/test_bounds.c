@@ -1,6 +1,8 @@
 /* What slow, dying and greedy peers can do to others, and what they can make us keep. */
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -299,7 +301,75 @@ TEST(only_so_many_connections_are_being_opened_for_one_client)
     close(full);
 }
 
-SUITE(bounds_suite, TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
+/* M-FRM-21, M-SEC-03: a million frames that are framed but wrong, each answered 400, leave nothing behind. */
+TEST(a_million_malformed_frames_keep_no_memory)
+{
+    enum { ROUNDS = 1000, EACH = 1000 };
+    static const char *const faults[] = { "Byte-Range: 9-1/5\r\nMessage-ID: m-0001\r\n", "Failure-Report: maybe\r\nMessage-ID: m-0001\r\n",
+                                          "", "Message-ID: m-0001\r\nMessage-ID: m-0002\r\n",
+                                          "Message-ID: m-0001\r\nByte-Range: 1-*/99999999999999999999\r\n" };
+    size_t before = 0, answers = 0;
+    struct buf b = BUF_INIT;
+    struct peer *c;
+    struct heard h;
+
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    for (int i = 0; i < EACH; i++) /* each to another place, as a route would be kept for each */
+        buf_printf(&b, "MSRP t%06d SEND\r\nTo-Path: %s msrp://h%d.example:9/x;tcp\r\nFrom-Path: %s\r\n%s-------t%06d$\r\n", i, r.var['U'], i,
+                   r.var['C'], faults[(size_t)i % TD_ARRAY_LEN(faults)], i);
+    for (int round = 0; round < ROUNDS; round++) {
+        say_bytes(c, b.p, b.n);
+        while (hear(c, &h)) {
+            CHECK(sv_eq(sv_from(h.start, h.start.n - 15), SV("400 Bad Request")));
+            if (++answers % EACH == 0)
+                break;
+        }
+        if (round == 1) /* buffers have their size by then */
+            before = mallinfo2().uordblks;
+    }
+    CHECK_INT(answers, (size_t)ROUNDS * EACH);
+    CHECK(mallinfo2().uordblks < before + 65536);
+    CHECK_INT(rig_stat(&r, STAT_conn_dialled), 0);
+    rig_stop(&r);
+    buf_fini(&b);
+}
+
+/* M-COD-01, M-AUTH-34, M-FWD-33: when we have no descriptor left, a next hop is one that cannot be reached: a SEND is accepted and
+ * reported on, an AUTH answered 408, of a REPORT and of other methods nobody hears. */
+TEST(next_hop_for_which_there_is_no_descriptor_is_a_408_report)
+{
+    struct rlimit all, none;
+    struct peer *c;
+
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    CHECK_FATAL(getrlimit(RLIMIT_NOFILE, &all) == 0);
+    none = all;
+    none.rlim_cur = 0;
+    CHECK_FATAL(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    say(c, "MSRP full0001 SEND\nTo-Path: %U msrp://127.0.0.1:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+           "a/b\n\nhello\n-------full0001$\n");
+    EXPECT(c, "MSRP full0001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------full0001$\n");
+    EXPECT(c, "MSRP %1 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream transaction "
+              "timed out\n-------%1$\n");
+    say(c, "MSRP full0002 SEND\nTo-Path: %U msrp://127.0.0.1:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0002\nFailure-Report: no\n-------full0002$\n");
+    say(c, "MSRP full0003 REPORT\nTo-Path: %U msrp://127.0.0.1:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0003\nByte-Range: 1-5/5\nStatus: 000 200 "
+           "OK\n-------full0003$\n");
+    say(c, "MSRP full0004 FROB\nTo-Path: %U msrp://127.0.0.1:9/x;tcp\nFrom-Path: %C\n-------full0004$\n");
+    EXPECT_NOTHING(c);
+    say(c, "MSRP full0005 AUTH\nTo-Path: %U msrps://127.0.0.1:9/x;tcp\nFrom-Path: %C\n-------full0005$\n");
+    EXPECT(c, "MSRP full0005 408 Downstream transaction timed out\nTo-Path: %C\nFrom-Path: %U\n-------full0005$\n");
+    CHECK_FATAL(setrlimit(RLIMIT_NOFILE, &all) == 0);
+    rig_listen(&r, 'F', 0); /* and it is over when there is one again */
+    say(c, "MSRP full0006 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0006\n-------full0006$\n");
+    EXPECT(c, "MSRP full0006 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------full0006$\n");
+    CHECK(rig_accept(&r) != NULL);
+    rig_stop(&r);
+}
+
+SUITE(bounds_suite, TEST_ROW(a_million_malformed_frames_keep_no_memory), TEST_ROW(next_hop_for_which_there_is_no_descriptor_is_a_408_report),
+      TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
       TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
       TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),

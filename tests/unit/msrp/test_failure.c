@@ -415,7 +415,21 @@ TEST(report_on_a_send_without_byte_range_or_body)
     }
 }
 
-/* M-REP-04 */
+/* M-COD-03: the codes of our own making are those of the table in section 22, no more. */
+TEST(codes_of_our_own_are_a_closed_list)
+{
+    static const unsigned own[] = { 200, 400, 401, 403, 408, 413, 415, 423, 481, 501, 506 };
+
+    for (unsigned code = 0; code < 1000; code++) {
+        bool listed = false;
+
+        for (size_t i = 0; i < TD_ARRAY_LEN(own); i++)
+            listed = listed || own[i] == code;
+        CHECK_INT(*status_phrase(code) != '\0', listed);
+    }
+}
+
+/* M-REP-04, M-REP-09 */
 TEST(report_for_a_sender_who_is_gone_is_dropped)
 {
     start(0);
@@ -552,7 +566,8 @@ SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next
       TEST_ROW(success_report_passes_back_though_nobody_wants_failures),
       TEST_ROW(nothing_is_reported_about_what_is_not_a_send), TEST_ROW(report_goes_to_the_sender_as_his_own_paths_say),
       TEST_ROW(report_tells_the_octets_that_came_not_those_that_were_announced),
-      TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(report_for_a_sender_who_is_gone_is_dropped),
+      TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(codes_of_our_own_are_a_closed_list),
+      TEST_ROW(report_for_a_sender_who_is_gone_is_dropped),
       TEST_ROW(hop_timer_runs_from_the_last_octet_written),
       TEST_ROW(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range),
       TEST_ROW(transactions_with_a_silent_sink_are_forgotten_after_30_seconds));
