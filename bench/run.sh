@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Measures what tandem costs per message, per megabyte, per authentication and per idle session, and beside it
-# Kamailio's msrp module and HAProxy where they are installed. Called by ./dev bench; builds nothing.
+# Measures what tandem costs per message, per megabyte, per authentication, per idle session, per registration and per
+# call, and beside it Kamailio (its msrp module, and as a SIP proxy) and HAProxy where they are installed. Called by ./dev bench;
+# builds nothing.
 #
-#   bench/run.sh [--quick] [--bin DIR] [--only NAME[,NAME]]...    NAME: tandem kamailio haproxy
+#   bench/run.sh [--quick] [--bin DIR] [--only NAME[,NAME]] [--rows msrp|sip]    NAME: tandem kamailio haproxy
 #
 # Everything is on 127.0.0.1 and free ports; what is started is ended again, by its process id. CPU is user and system
 # time of the relay's processes, so compare columns of one run, not runs: neighbours on the machine move them all.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-quick=0 bin=build/bin only=tandem,kamailio,haproxy
+quick=0 bin=build/bin only=tandem,kamailio,haproxy rows_of=msrp,sip
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=1 ;;
         --bin) bin=$2; shift ;;
         --only) only=$2; shift ;;
-        *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        --rows) rows_of=$2; shift ;;
+        *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -55,7 +57,7 @@ ends_within() { # TENTHS PID
 trap 'end_all; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM
 
-wants() { [[ ,$only, == *,$1,* ]]; }
+wants() { [[ ,$only,$rows_of, == *,$1,* ]]; }
 have() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 free_ports() { # N ports nobody listens on
     python3 -c '
@@ -98,15 +100,15 @@ start() { # LOG COMMAND...
     started+=("$server")
 }
 
-start_tandem() { # ACCOUNTING
+start_tandem() { # ACCOUNTING [ALGORITHMS]
     local port
     read -r port < <(free_ports 1)
     rm -f "$dir"/tandem.db*
-    fill bench/tandem.ini "PORT=$port" "DIR=$dir" "ACCOUNTING=$1" WORKERS=1 >"$dir/tandem.ini"
+    fill bench/tandem.ini "PORT=$port" "DIR=$dir" "ACCOUNTING=$1" "ALGORITHMS=${2:-SHA-256 MD5}" WORKERS=1 >"$dir/tandem.ini"
     echo "$password" | "$bin/tandemctl" -c "$dir/tandem.ini" user add "$user@bench" >"$dir/user.log" 2>&1 || { cat "$dir/user.log" >&2; return 1; }
     start tandem.log "$bin/tandemd" -c "$dir/tandem.ini"
     listens_within 100 "$port" || { tail -n 5 "$dir/tandem.log" >&2; return 1; }
-    plain=msrp://127.0.0.1:$port tls=msrps://127.0.0.1:$port
+    plain=msrp://127.0.0.1:$port tls=msrps://127.0.0.1:$port sip_port=$port
 }
 
 start_kamailio() { # plain or tls
@@ -203,12 +205,14 @@ over_tls() { # COLUMN RELAY
     measure auth-tls "$1" auth auth -r "$2" "${login[@]}" --sessions 16 --seconds "$seconds"
 }
 
+. bench/sip.sh
 login=(-u "$user" -w "$password" -k)
 columns=()
 certificate || { cat "$dir/certtool.log" >&2; exit 2; }
-row_names
+wants msrp && row_names
+wants sip && sip_row_names
 
-if wants tandem && [ -x "$bin/tandemd" ]; then
+tandem_msrp() {
     columns+=(tandem +accounting)
     if start_tandem no; then
         load tandem -r "$plain" "${login[@]}"
@@ -225,9 +229,8 @@ if wants tandem && [ -x "$bin/tandemd" ]; then
     end_all
     start_tandem yes && load +accounting -r "$plain" "${login[@]}"
     end_all
-fi
-if wants kamailio && have kamailio; then
-    columns+=(Kamailio)
+}
+kamailio_msrp() {
     if start_kamailio plain; then
         load Kamailio -r "$plain" "${login[@]}"
         authenticate Kamailio "$plain"
@@ -241,8 +244,8 @@ if wants kamailio && have kamailio; then
     end_all
     start_kamailio tls && measure idle-tls Kamailio idle idle -r "$tls" "${login[@]}" --sessions "$idle"
     end_all
-fi
-if wants haproxy && have haproxy; then
+}
+haproxy_msrp() {
     columns+=(HAProxy)
     if start_haproxy; then
         direct=(--via "$via" --listen "127.0.0.1:$back")
@@ -250,6 +253,22 @@ if wants haproxy && have haproxy; then
         measure bulk-one HAProxy bulk bulk "${direct[@]}" --size 100000000 --seconds "$seconds"
     fi
     end_all
+}
+
+if wants tandem && [ -x "$bin/tandemd" ]; then
+    if wants msrp; then tandem_msrp; else columns+=(tandem); fi
+    # Digest is MD5, as Kamailio's; accounting writes its rows.
+    wants sip && start_tandem yes MD5 && sip_users_sql | sqlite3 "$dir/tandem.db" && sip_load tandem
+    end_all
+fi
+if wants kamailio && have kamailio; then
+    columns+=(Kamailio)
+    wants msrp && kamailio_msrp
+    wants sip && start_kamailio_sip && sip_load Kamailio
+    end_all
+fi
+if wants haproxy && wants msrp && have haproxy; then
+    haproxy_msrp
 fi
 
 printf '%-58s' ""
@@ -262,5 +281,5 @@ for r in "${rows[@]}"; do
     done
     echo
 done
-echo "HAProxy passes bytes between the two ends and knows no MSRP. Kamailio and tandem run one worker."
+! wants msrp || echo "HAProxy passes bytes between the two ends and knows no MSRP. Kamailio and tandem run one worker."
 exit "$failed"

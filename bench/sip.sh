@@ -1,0 +1,119 @@
+# The SIP rows of bench/run.sh, which sources this: registrations and calls by sipp, over UDP and TCP. CPU is that of the server
+# and all its processes at a rate that each of them carries; the highest rate is found in steps, and one call or
+# registration that fails, or one message that had to be sent again, ends the search.
+
+sip_users=500
+cpu_rate=300 cpu_seconds=5 step_seconds=3
+
+cpu_ticks() { # PID: of it and all below it, in 1/100 s
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) [A-Za-z] /\1 /' | awk -v root="$1" '
+        { parent[$1] = $2; ticks[$1] = $12 + $13 }
+        END {
+            for (p in parent) {
+                for (at = p; at in parent && at != root; at = parent[at]);
+                if (at == root) sum += ticks[p]
+            }
+            print sum + 0
+        }'
+}
+
+sipp_run() { # SCENARIO MODE ARGUMENT...
+    local scenario=$1 mode=$2
+    shift 2
+    timeout -k 2 "${sipp_seconds:-700}" sipp "127.0.0.1:$sip_port" -i 127.0.0.1 -t "$mode" -sf "bench/sip/$scenario.xml" -nostdin -nd -auth_uri bench -l 8000 "$@" >>"$dir/sipp.log" 2>&1 </dev/null
+}
+
+# One load: $done_n $lost $seconds_taken from sipp's own count.
+sipp_load() { # SCENARIO MODE RATE COUNT
+    local port
+    read -r port < <(free_ports 1)
+    rm -f "$dir/sipp.csv"
+    sipp_seconds=$(($4 / $3 + 10)) sipp_run "$1" "$2" -p "$port" -inf "$dir/sip-users.csv" -r "$3" -m "$4" -trace_stat -stf "$dir/sipp.csv" -fd 600
+    tr -d '\r' <"$dir/sipp.csv" 2>/dev/null | awk -F';' '
+        NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
+        { for (i = 1; i <= NF; i++) last[i] = $i }
+        END {
+            split(last[at["ElapsedTime(C)"]], t, ":")
+            print last[at["SuccessfulCall(C)"]] + 0, last[at["FailedCall(C)"]] + last[at["Retransmissions(C)"]], t[1] * 3600 + t[2] * 60 + t[3]
+        }'
+}
+
+sip_cpu() { # ROW COLUMN SCENARIO MODE
+    local before after n lost took count=$((cpu_rate * cpu_seconds))
+    printf '  %-9s %s\n' "$2" "$1" >&2
+    before=$(cpu_ticks "$server")
+    read -r n lost took < <(sipp_load "$3" "$4" "$cpu_rate" "$count")
+    after=$(cpu_ticks "$server")
+    if [ "${n:-0}" -ne "$count" ]; then
+        echo "bench: $2, $1: $n of $count" >&2
+        cell[$1/$2]=fails
+        return
+    fi
+    cell[$1/$2]=$(awk -v t="$((after - before))" -v n="$n" 'BEGIN { printf "%.0f us", t * 1e4 / n }')
+}
+
+# Highest rate, in steps of two fifths, at which nothing is lost, sent again or late.
+sip_rate() { # ROW COLUMN SCENARIO MODE
+    local rate=500 best=0 n lost took count
+    while [ "$rate" -le 12000 ]; do
+        count=$((rate * step_seconds))
+        read -r n lost took < <(sipp_load "$3" "$4" "$rate" "$count")
+        [ "${n:-0}" -eq "$count" ] && [ "$lost" -eq 0 ] && awk -v t="$took" -v s="$step_seconds" 'BEGIN { exit t > s * 1.2 + 0.3 }' || break
+        best=$rate
+        rate=$((rate * 7 / 5))
+    done
+    cell[$1/$2]+=", $best/s"
+}
+
+sip_row_names() {
+    row sip-register-udp "CPU a registration with digest, highest rate: UDP"
+    row sip-register-tcp "  TCP"
+    row sip-call-udp "CPU a call (INVITE to BYE), highest rate: UDP"
+    row sip-call-tcp "  TCP"
+}
+
+# The same users for both, as rows that both read.
+sip_users_sql() {
+    local u
+    for u in callee $(seq -f 'u%.0f' "$sip_users"); do
+        printf "INSERT INTO subscriber(username, domain, password, ha1, ha1b) VALUES('%s', 'bench', '', '%s', '');\n" "$u" \
+            "$(printf '%s:bench:%s' "$u" "$password" | md5sum | cut -c1-32)"
+    done
+}
+sip_users_csv() {
+    local u
+    echo SEQUENTIAL
+    for u in $(seq -f 'u%.0f' "$sip_users"); do
+        echo "$u;[authentication username=$u password=$password];"
+    done
+}
+
+start_kamailio_sip() { # sets $server and $sip_port
+    local tables=/usr/share/kamailio/db_sqlite
+    [ -r "$tables/usrloc-create.sql" ] || { echo "bench: no $tables: install kamailio-sqlite-modules" >&2; return 1; }
+    read -r sip_port < <(free_ports 1)
+    rm -f "$dir/kamailio.db"
+    { cat "$tables"/{standard,auth_db,usrloc}-create.sql; sip_users_sql; } | sqlite3 "$dir/kamailio.db" || return 1
+    fill bench/kamailio-sip.cfg "PORT=$sip_port" "DIR=$dir" >"$dir/kamailio-sip.cfg"
+    mkdir -p "$dir/kamailio"
+    start kamailio-sip.log "$(PATH=$PATH:/usr/sbin command -v kamailio)" -f "$dir/kamailio-sip.cfg" -DD -E -m 2048 -M 16 -Y "$dir/kamailio"
+    listens_within 100 "$sip_port" || { tail -n 5 "$dir/kamailio-sip.log" >&2; return 1; }
+}
+
+sip_load() { # COLUMN
+    local mode callee port
+    sip_users_csv >"$dir/sip-users.csv"
+    for mode in udp tcp; do
+        sip_cpu sip-register-$mode "$1" register "${mode:0:1}1"
+        [ "$quick" -eq 1 ] || sip_rate sip-register-$mode "$1" register "${mode:0:1}1"
+        read -r port < <(free_ports 1)
+        sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 &
+        callee=$!
+        started+=("$callee")
+        sleep 1
+        sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
+        [ "$quick" -eq 1 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
+        kill "$callee" 2>/dev/null
+        wait "$callee" 2>/dev/null
+    done
+}
