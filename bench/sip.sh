@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The SIP rows of bench/run.sh, which sources this: registrations and calls by sipp, over UDP and TCP. CPU is that of the server
 # and all its processes at a rate that each of them carries; the highest rate is found in steps, and one call or
 # registration that fails, or one message that had to be sent again, ends the search.

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *p = (const char *)data;
     size_t n = size < INPUT_MAX ? size : INPUT_MAX, scanned = 0;
-    struct sipframe whole, f = { .kind = SIPFRAME_MORE };
+    struct sipframe whole, datagram, f = { .kind = SIPFRAME_MORE };
 
     sipframe_read(p, n, 0, &whole);
     for (size_t at = 1; at <= n && f.kind == SIPFRAME_MORE; at++) {
@@ -79,5 +79,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_passing(p, &whole);
     if (whole.kind == SIPFRAME_REFUSE || whole.kind == SIPFRAME_BROKEN)
         check_answer(p, &whole);
+    sipframe_datagram(p, n, &datagram);
+    if (datagram.kind == SIPFRAME_OK)
+        FUZZ_CHECK(datagram.len <= n);
+    else
+        check_answer(p, &datagram);
     return 0;
 }

@@ -9,6 +9,7 @@ libnet_a_SOURCES = \
 	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \
 	net/resolve.c net/resolve.h \
+	net/sipcheck.c net/sipcheck.h \
 	net/sniff.c net/sniff.h \
 	net/tls.h \
 	net/txq.c net/txq.h \

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
+#include "net/sipcheck.h"
+
 enum { CSEQ_MAX = 0x7fffffff };
 
 /* The headers that the edge looks at; the rest is the SIP process's business. */
-enum mandatory { H_VIA, H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_MAX_FORWARDS, H_CONTENT_LENGTH, H_N, H_OTHER = H_N };
+enum mandatory { H_VIA, H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_MAX_FORWARDS, H_CONTENT_LENGTH, H_CONTACT, H_N, H_OTHER = H_N };
 
 static const struct {
     const char *name;
@@ -19,6 +21,7 @@ static const struct {
     [H_CSEQ] = { "CSeq", 0 },
     [H_MAX_FORWARDS] = { "Max-Forwards", 0 },
     [H_CONTENT_LENGTH] = { "Content-Length", 'l' },
+    [H_CONTACT] = { "Contact", 'm' },
 };
 
 /* One header with its continuation lines, without the last CRLF. */
@@ -56,19 +59,6 @@ static bool next_line(struct sv *rest, struct line *line)
     line->value = colon < line->all.n ? sv_trim(sv_from(line->all, colon + 1)) : SV("");
     line->id = header_id(line->name);
     return true;
-}
-
-static bool is_token(struct sv s)
-{
-    static const char others[] = "-.!%*_+`'~";
-
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (!((c >= '0' && c <= '9') || (sv_lower(c) >= 'a' && sv_lower(c) <= 'z') || (c && strchr(others, c))))
-            return false;
-    }
-    return s.n > 0;
 }
 
 static void refuse(struct sipframe *f, int status, const char *reason)
@@ -110,13 +100,13 @@ static struct start read_start(struct sv line, struct sipframe *f)
         last--;
     s.is_request = true;
     s.method = sv_upto(line, first);
-    if (first + 1 >= last || !is_token(s.method)) {
+    if (first + 1 >= last || !sipcheck_token(s.method)) {
         refuse(f, 400, "Bad Request Line");
     } else if (!sv_eq_nocase(sv_from(line, last), SV("SIP/2.0"))) {
         bool other = sv_eq_nocase(sv_upto(sv_from(line, last), 4), SV("SIP/"));
 
         refuse(f, other ? 505 : 400, other ? "Version Not Supported" : "Bad Request Line");
-    } else if (memchr(line.p + first + 1, ' ', last - 1 - (first + 1)) || memchr(line.p, '\t', line.n)) {
+    } else if (!sipcheck_uri(sv_upto(sv_from(line, first + 1), last - 1 - (first + 1)))) {
         refuse(f, 400, "Bad Request URI");
     }
     return s;
@@ -156,14 +146,55 @@ static size_t find_head(const char *p, size_t n, size_t scanned)
     return end ? (size_t)(end - p) + 4 : 0;
 }
 
-/* All headers of a whole header section. */
-static void read_head(const char *p, struct sipframe *f)
+static void check_value(const struct line *line, const struct start *start, struct sipframe *f)
 {
-    struct sv rest = sv_make(p, f->head - 2), body = SV("");
+    bool good = true;
+
+    switch (line->id) {
+    case H_CSEQ:
+        check_cseq(line->value, start, f);
+        break;
+    case H_FROM:
+    case H_TO:
+        good = sipcheck_addr(line->value);
+        break;
+    case H_VIA:
+        good = sipcheck_via(line->value);
+        break;
+    case H_CONTACT: /* the registrar's business; what else it says is not ours to judge */
+        good = !sv_eq(start->method, SV("REGISTER")) || sipcheck_contact(line->value);
+        break;
+    default:
+        break;
+    }
+    if (!good)
+        refuse(f, start->is_request ? 400 : 0, "Bad Via, From, To or Contact");
+}
+
+/* Where the body ends; how it is told depends on the transport: S-MSG-04, S-MSG-05. */
+static void read_length(struct sipframe *f, const struct start *start, struct sv value, unsigned times, size_t datagram)
+{
+    uint64_t length = datagram - f->head;
+
+    if (times > 1 || (times == 0 && !datagram) || (times && !sv_to_u64(value, &length, NULL)) || length > SIPFRAME_SKIP_MAX) {
+        if (datagram)
+            refuse(f, start->is_request ? 400 : 0, "Bad Content-Length");
+        else
+            broken(f, start->is_request ? 400 : 0, "Bad or Missing Content-Length");
+        return;
+    }
+    f->len = f->head + (size_t)length;
+    if (datagram && f->len > datagram)
+        refuse(f, start->is_request ? 400 : 0, "Body Shorter Than Content-Length");
+}
+
+/* All headers of a whole header section. datagram: bytes of the datagram it is in; 0: it is in a stream. */
+static void read_head(const char *p, size_t datagram, struct sipframe *f)
+{
+    struct sv rest = sv_make(p, f->head ? f->head - 2 : 0), body = SV("");
     struct start start;
     struct line line;
     unsigned seen[H_N] = { 0 }, count = 0;
-    uint64_t length = 0;
     bool too_long = false;
 
     if (is_ambiguous(p, f->head)) {
@@ -185,20 +216,18 @@ static void read_head(const char *p, struct sipframe *f)
         seen[line.id]++;
         if (line.id == H_CONTENT_LENGTH)
             body = line.value;
-        else if (line.id == H_CSEQ)
-            check_cseq(line.value, &start, f);
+        else
+            check_value(&line, &start, f);
     }
-    if (seen[H_CONTENT_LENGTH] != 1 || !sv_to_u64(body, &length, NULL) || length > SIPFRAME_SKIP_MAX) {
-        broken(f, start.is_request ? 400 : 0, "Bad or Missing Content-Length");
+    read_length(f, &start, body, seen[H_CONTENT_LENGTH], datagram);
+    if (f->kind == SIPFRAME_BROKEN)
         return;
-    }
-    f->len = f->head + (size_t)length;
     if (too_long || f->len > SIPFRAME_MAX) {
         f->kind = SIPFRAME_OK;
         refuse(f, start.is_request ? 513 : 0, "Message Too Large");
     }
     for (int i = 0; i < H_N; i++)
-        if ((i != H_MAX_FORWARDS && seen[i] == 0) || (i != H_VIA && seen[i] > 1))
+        if (i != H_CONTACT && ((i < H_MAX_FORWARDS && seen[i] == 0) || (i != H_VIA && seen[i] > 1)))
             refuse(f, start.is_request ? 400 : 0, "Missing or Repeated Mandatory Header");
 }
 
@@ -221,7 +250,17 @@ void sipframe_read(const char *p, size_t n, size_t scanned, struct sipframe *f)
         return;
     }
     f->kind = SIPFRAME_OK;
-    read_head(p, f);
+    read_head(p, 0, f);
+}
+
+void sipframe_datagram(const char *p, size_t n, struct sipframe *f)
+{
+    *f = (struct sipframe){ .kind = SIPFRAME_BROKEN, .reason = "no header section" };
+    f->head = find_head(p, n, 0);
+    if (!f->head)
+        return;
+    f->kind = SIPFRAME_OK;
+    read_head(p, n, f);
 }
 
 long sipframe_length(const char *p, size_t n, size_t scanned, size_t max)
@@ -259,7 +298,7 @@ bool sipframe_answer(struct buf *out, const char *p, const struct sipframe *f)
     buf_printf(out, "SIP/2.0 %d %s\r\n", f->status, f->reason);
     rest = headers_part;
     while (next_line(&rest, &line)) {
-        if (line.id == H_OTHER || line.id == H_MAX_FORWARDS || line.id == H_CONTENT_LENGTH ||
+        if (line.id >= H_MAX_FORWARDS ||
             (line.id != H_VIA && seen[line.id]++))
             continue;
         buf_add_sv(out, line.all);

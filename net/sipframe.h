@@ -1,8 +1,8 @@
-/* Framing of SIP messages on streams: where one ends, and may it pass?
+/* Framing of SIP messages: where does one end, and may it pass?
  *
- * The edge's only knowledge of SIP. It finds the end of a message (RFC 3261 s.18.3) and refuses what would put the
- * parser behind it at risk: sizes and counts over the limits, NUL, bare CR or LF, a missing or doubled
- * mandatory header. What is refused but framed can be skipped and answered (sipframe_answer) while the stream
+ * The edge's only knowledge of SIP; the SIP process asks the same of datagrams. It finds the end of a message (RFC 3261 s.18.3) and refuses what would put the
+ * parser behind it at risk: sizes and counts over the limits, NUL, bare CR or LF, a missing, doubled or
+ * ambiguous mandatory header. What is refused but framed can be skipped and answered (sipframe_answer) while the stream
  * goes on. Pure functions. */
 #pragma once
 
@@ -33,6 +33,10 @@ struct sipframe {
 
 /* Look at the front of the stream. scanned: bytes in which no end of the header section was found by earlier calls. */
 void sipframe_read(const char *p, size_t n, size_t scanned, struct sipframe *f);
+
+/* Look at a datagram, which begins with a start line. OK, REFUSE or BROKEN (no SIP at all); head and what lies behind the body
+ * count as read. RFC 3261 s.18.3. */
+void sipframe_datagram(const char *p, size_t n, struct sipframe *f);
 
 /* For messages made by our own SIP process: its length; 0: more bytes are needed; -1: not a message, or over max. */
 long sipframe_length(const char *p, size_t n, size_t scanned, size_t max);

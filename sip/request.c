@@ -207,8 +207,6 @@ bool uri_aor(su_home_t *home, const url_t *url, struct sv *user, struct sv *doma
     for (; *from; from++) {
         int high = *from == '%' ? hex(from[1]) : -1, low = high >= 0 ? hex(from[2]) : -1;
 
-        if (*from == ';')
-            break; /* user parameters are no part of the name */
         if (low >= 0 && (high || low)) {
             u[n++] = (char)(high << 4 | low);
             from += 2;

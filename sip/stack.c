@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "sip/datagram.h"
 #include "sip/flow.h"
 #include "sip/method.h"
 
@@ -50,6 +51,8 @@ struct stack {
     size_t n_own;
     struct primary *primaries; /* owned */
     size_t n_primaries;
+    struct addr udp[LOCALS_MAX]; /* where UDP sockets listen */
+    size_t n_udp;
 };
 
 /* ---- Sofia's log becomes ours ---- */
@@ -249,7 +252,13 @@ static int add_transports(struct stack *s, struct buf *fault)
             if (s->locals[i].kinds & 1u << k)
                 err = add_internal(s, &s->locals[i], (enum pump_kind)k, fault);
     }
-    return err ? err : fix_vias(s, fault);
+    if (!err)
+        err = fix_vias(s, fault);
+    for (size_t i = 0; i < s->n_primaries && !err; i++)
+        if (s->primaries[i].is_udp)
+            s->udp[s->n_udp++] = s->primaries[i].at;
+    datagram_guard(s->udp, s->n_udp);
+    return err;
 }
 
 /* ---- life ---- */
@@ -299,6 +308,7 @@ void stack_free(struct stack **sp)
     if (!s)
         return;
     *sp = NULL;
+    datagram_guard(NULL, 0);
     if (s->nta)
         nta_agent_destroy(s->nta);
     if (s->root)

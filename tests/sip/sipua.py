@@ -121,6 +121,8 @@ class Socket:
                 raise Timeout()
         try:
             return self.sock.recv(65536)
+        except TimeoutError: # TLS, and what came was no data
+            raise Timeout() from None
         except (ConnectionResetError, ssl.SSLError):
             return b""
 

@@ -234,9 +234,42 @@ TEST(length_of_our_own_messages)
     CHECK_INT(sipframe_length("\r\n", 2, 0, 100), 2);
 }
 
+/* S-MSG-05: what a datagram may lack, and what lies behind its body. */
+TEST(datagrams_need_no_content_length_and_may_have_more)
+{
+    struct sipframe f;
+    size_t n;
+    char *text = with("Content-Length: 5\r\n", "", &n);
+
+    sipframe_datagram(text, n, &f);
+    CHECK_INT(f.kind, SIPFRAME_OK);
+    CHECK_INT(f.len, n);
+    free(text);
+    text = with("Content-Length: 5", "Content-Length: 3", &n);
+    sipframe_datagram(text, n, &f);
+    CHECK_INT(f.kind, SIPFRAME_OK);
+    CHECK_INT(f.len, n - 2);
+    free(text);
+    text = with("Content-Length: 5", "Content-Length: 6", &n);
+    sipframe_datagram(text, n, &f);
+    CHECK_INT(f.kind, SIPFRAME_REFUSE);
+    CHECK_INT(f.status, 400);
+    free(text);
+    text = with("Content-Length: 5", "Content-Length: -1", &n);
+    sipframe_datagram(text, n, &f);
+    CHECK_INT(f.kind, SIPFRAME_REFUSE);
+    CHECK_INT(f.status, 400);
+    free(text);
+    sipframe_datagram(good, 60, &f);
+    CHECK_INT(f.kind, SIPFRAME_BROKEN);
+    CHECK_INT(f.status, 0);
+    sipframe_datagram(response, sizeof response - 3, &f); /* cut before the last line end */
+    CHECK_INT(f.kind, SIPFRAME_BROKEN);
+}
+
 SUITE(sipframe_suite, TEST_ROW(every_split_point_gives_the_same_frame), TEST_ROW(empty_lines_between_messages_are_crlf),
       TEST_ROW(malformed_but_framed_messages_are_refused_with_a_status),
       TEST_ROW(what_may_be_repeated_or_missing_passes), TEST_ROW(what_leaves_the_end_unknown_breaks_the_stream),
       TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered), TEST_ROW(limits_of_line_count_and_size),
       TEST_ROW(responses_pass_and_bad_ones_are_dropped_unanswered), TEST_ROW(answer_copies_what_identifies_the_request),
-      TEST_ROW(length_of_our_own_messages));
+      TEST_ROW(length_of_our_own_messages), TEST_ROW(datagrams_need_no_content_length_and_may_have_more));

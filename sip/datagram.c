@@ -1,0 +1,92 @@
+/* The recvmsg() that Sofia calls. */
+#include "sip/datagram.h"
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "net/sipframe.h"
+
+enum { DATAGRAM_MAX = 65536 };
+
+static const struct addr *guarded;
+static size_t n_guarded;
+
+void datagram_guard(const struct addr *locals, size_t n)
+{
+    guarded = locals;
+    n_guarded = n;
+}
+
+static bool is_guarded(int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    struct addr at;
+
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+        return false;
+    addr_from_socket(&at, &ss);
+    for (size_t i = 0; i < n_guarded; i++)
+        if (addr_eq(&at, &guarded[i]))
+            return true;
+    return false;
+}
+
+static size_t gather(const struct msghdr *m, size_t n, char out[DATAGRAM_MAX])
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < m->msg_iovlen && done < n; i++) {
+        size_t part = TD_MIN(m->msg_iov[i].iov_len, n - done);
+
+        memcpy(out + done, m->msg_iov[i].iov_base, part);
+        done += part;
+    }
+    return done;
+}
+
+static void answer(int fd, const struct msghdr *m, const char *p, const struct sipframe *f)
+{
+    struct buf out = BUF_INIT;
+
+    /* Lost is lost: who asked asks again. */
+    if (sipframe_answer(&out, p, f) && !buf_failed(&out))
+        (void)!sendto(fd, out.p, out.n, MSG_DONTWAIT | MSG_NOSIGNAL, m->msg_name, m->msg_namelen);
+    buf_fini(&out);
+}
+
+/* n bytes were read; how many Sofia may have. */
+static ssize_t judge(int fd, const struct msghdr *m, size_t n)
+{
+    static char gathered[DATAGRAM_MAX];
+    const char *p = m->msg_iov[0].iov_base;
+    size_t skip = 0;
+    struct sipframe f;
+
+    if (m->msg_iov[0].iov_len < n) {
+        n = gather(m, TD_MIN(n, sizeof gathered), gathered);
+        p = gathered;
+    }
+    while (skip + 2 <= n && p[skip] == '\r' && p[skip + 1] == '\n')
+        skip += 2;
+    if (skip == n)
+        return (ssize_t)n;
+    sipframe_datagram(p + skip, n - skip, &f);
+    if (f.kind == SIPFRAME_OK)
+        return (ssize_t)n;
+    answer(fd, m, p + skip, &f);
+    n = TD_MIN(m->msg_iov[0].iov_len, (size_t)2);
+    memcpy(m->msg_iov[0].iov_base, "\r\n", n);
+    return (ssize_t)n;
+}
+
+/* A socket of Sofia's that asks who sent it: UDP. Visible, so that libraries call this one. */
+__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+    ssize_t n = syscall(SYS_recvmsg, fd, m, flags);
+
+    if (n <= 0 || !n_guarded || !m->msg_name || !m->msg_iovlen || (flags & MSG_PEEK) || !is_guarded(fd))
+        return n;
+    return judge(fd, m, (size_t)n);
+}

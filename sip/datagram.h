@@ -1,0 +1,10 @@
+/* Datagrams are looked at before Sofia sees them, as messages on streams are in the edge (net/sipframe.h).
+ *
+ * Sofia reads its UDP sockets itself and says nothing when a start line makes no sense to it; recvmsg() is interposed, as accept() is in
+ * sip/flow.c. What may not pass is answered here, from the socket it came to, and Sofia is given a keep-alive instead. RFC 3261 s.18.3. One thread. */
+#pragma once
+
+#include "net/addr.h"
+
+/* From now on, for the sockets bound to these addresses; borrowed, n 0 ends it. */
+void datagram_guard(const struct addr *locals, size_t n);
