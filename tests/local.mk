@@ -14,3 +14,4 @@ include tests/unit/sip/local.mk
 include tests/unit/ctl/local.mk
 include tests/unit/client/local.mk
 endif
+include tests/faults/local.mk
