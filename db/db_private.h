@@ -41,7 +41,7 @@ uint64_t db_now_ms(void); /* monotonic */
 /* Columns in the order that db_session_read(), db_location_read(), db_conn_read() take them in. */
 #define DB_SESSION_COLUMNS                                                                                             \
     "session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, use_path, strftime('%s', created), "           \
-    "strftime('%s', expires), strftime('%s', last_activity), state, frames_in, frames_out, bytes_in, bytes_out"
+    "strftime('%s', expires), strftime('%s', last_activity), state, frames_in, frames_out, bytes_in, bytes_out, resumed"
 void db_session_read(sqlite3_stmt *st, struct db_session *s);
 
 #define DB_LOCATION_COLUMNS                                                                                            \

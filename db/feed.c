@@ -127,21 +127,26 @@ void db_session_put(struct db_feed *f, const struct db_session *s)
         param_int((int64_t)s->conn_id), param_text(s->peer_uri), param_text(s->srcaddr), param_text(s->srcsock),
         param_text(s->use_path), param_int(s->created), param_int(s->expires), param_int(s->last_activity),
         param_text(state_name(s->state)), param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out),
-        param_int((int64_t)s->bytes_in), param_int((int64_t)s->bytes_out));
+        param_int((int64_t)s->bytes_in), param_int((int64_t)s->bytes_out), param_int((int64_t)s->resumed));
 }
 
-void db_session_counters(struct db_feed *f, struct sv session_id, int64_t last_activity, uint64_t frames_in,
-                         uint64_t frames_out, uint64_t bytes_in, uint64_t bytes_out)
+void db_session_counters(struct db_feed *f, const struct db_session *s)
 {
-    PUT(f, false, ROW_SESSION_COUNTERS, param_text(session_id), param_int(last_activity), param_int((int64_t)frames_in),
-        param_int((int64_t)frames_out), param_int((int64_t)bytes_in), param_int((int64_t)bytes_out));
+    PUT(f, false, ROW_SESSION_COUNTERS, param_text(s->session_id), param_int((int64_t)s->resumed), param_int(s->last_activity),
+        param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out), param_int((int64_t)s->bytes_in),
+        param_int((int64_t)s->bytes_out));
 }
 
-void db_session_state(struct db_feed *f, struct sv session_id, enum db_session_state state, int64_t expires,
-                      uint64_t conn_id)
+void db_session_changed(struct db_feed *f, const struct db_session *s)
 {
-    PUT(f, true, ROW_SESSION_STATE, param_text(session_id), param_text(state_name(state)),
-        param_int_or_null(expires, 0), param_int_or_null((int64_t)conn_id, 0));
+    PUT(f, true, ROW_SESSION_CHANGED, param_text(s->session_id), param_int((int64_t)s->resumed), param_int(s->last_activity),
+        param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out), param_int((int64_t)s->bytes_in),
+        param_int((int64_t)s->bytes_out), param_int(s->expires), param_int((int64_t)s->conn_id));
+}
+
+void db_session_ended(struct db_feed *f, const struct db_session *s)
+{
+    PUT(f, true, ROW_SESSION_ENDED, param_text(s->session_id), param_int((int64_t)s->resumed), param_text(state_name(s->state)));
 }
 
 void db_conn_opened(struct db_feed *f, const struct db_conn *c)

@@ -26,23 +26,25 @@ enum db_session_state { DB_SESSION_ACTIVE, DB_SESSION_CLOSED, DB_SESSION_EXPIRED
 struct db_session {
     struct sv session_id; /* the key */
     struct sv username, domain;
-    uint64_t conn_id;
+    uint64_t conn_id;     /* 0: it has none now and waits, active, to be resumed */
     struct sv peer_uri, srcaddr, srcsock, use_path;
     int64_t created, expires, last_activity;
     enum db_session_state state;
+    uint64_t resumed;     /* how often it was resumed on another connection: what was put before the last time changes nothing
+                           * any more, wherever it waited (feeds are written in no order among them) */
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
 };
 
-/* Insert, or replace the row with that session_id. */
+/* A new row, or all of the one with that session_id. */
 void db_session_put(struct db_feed *f, const struct db_session *s);
 
-/* Absolute values, not increments. Call it at most every few seconds for a session, not per frame. */
-void db_session_counters(struct db_feed *f, struct sv session_id, int64_t last_activity, uint64_t frames_in,
-                         uint64_t frames_out, uint64_t bytes_in, uint64_t bytes_out);
-
-/* Another state, or (state ACTIVE) another expiry or connection. expires 0 and conn_id 0 leave those as they are. */
-void db_session_state(struct db_feed *f, struct sv session_id, enum db_session_state state, int64_t expires,
-                      uint64_t conn_id);
+/* These look at session_id, resumed and what they are named after. Counters are absolute values, with last_activity; call it at
+ * most a few times a second for a session, not per frame. */
+void db_session_counters(struct db_feed *f, const struct db_session *s);
+/* Another expiry or connection of an active one; and the counters. */
+void db_session_changed(struct db_feed *f, const struct db_session *s);
+/* Its state: closed or expired. */
+void db_session_ended(struct db_feed *f, const struct db_session *s);
 
 /* ---- connection */
 

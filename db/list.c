@@ -62,6 +62,7 @@ void db_session_read(sqlite3_stmt *st, struct db_session *s)
         .frames_out = (uint64_t)sqlite3_column_int64(st, 13),
         .bytes_in = (uint64_t)sqlite3_column_int64(st, 14),
         .bytes_out = (uint64_t)sqlite3_column_int64(st, 15),
+        .resumed = (uint64_t)sqlite3_column_int64(st, 16),
     };
 }
 

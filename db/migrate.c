@@ -66,7 +66,7 @@ static const struct table base[] = {
               { "conn_id", COUNT }, { "peer_uri", WORDS }, { "srcaddr", WORDS }, { "srcsock", WORDS },
               { "use_path", WORDS }, { "created", TIME }, { "expires", TIME }, { "last_activity", TIME },
               { "state", "TEXT DEFAULT 'active' NOT NULL" }, { "frames_in", COUNT }, { "frames_out", COUNT },
-              { "bytes_in", COUNT }, { "bytes_out", COUNT }),
+              { "bytes_in", COUNT }, { "bytes_out", COUNT }, { "resumed", COUNT }),
       "",
       "CREATE INDEX IF NOT EXISTS msrp_session_state_idx ON msrp_session (state, expires);"
       "CREATE INDEX IF NOT EXISTS msrp_session_user_idx ON msrp_session (username, domain);" },
@@ -180,6 +180,7 @@ static const struct {
     int (*run)(sqlite3 *h); /* result code of SQLite */
 } migrations[] = {
     { 1, "tables of Kamailio 5.6, MSRP sessions, connections, accounting", make_base },
+    { 2, "how often an MSRP session was resumed", make_base },
 };
 
 static int schema_number(sqlite3 *h, int *number)

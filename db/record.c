@@ -9,20 +9,27 @@
 #include "db/feed.h"
 
 #define TIME_OF(param) "datetime(" param ", 'unixepoch')"
+#define SESSION_COUNTERS \
+    "resumed = ?2, last_activity = " TIME_OF("?3") ", frames_in = ?4, frames_out = ?5, bytes_in = ?6, bytes_out = ?7"
+#define SESSION_WHERE " WHERE session_id = ?1 AND resumed <= ?2"
 
 /* clang-format off */
 static const char *const statements[ROW_KIND_N] = {
     [ROW_SESSION_PUT] =
-        "INSERT OR REPLACE INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, "
-        "use_path, created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out) "
+        "INSERT INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, "
+        "use_path, created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out, resumed) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
-        TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16)",
-    [ROW_SESSION_COUNTERS] =
-        "UPDATE msrp_session SET last_activity = " TIME_OF("?2") ", "
-        "frames_in = ?3, frames_out = ?4, bytes_in = ?5, bytes_out = ?6 WHERE session_id = ?1",
-    [ROW_SESSION_STATE] =
-        "UPDATE msrp_session SET state = ?2, expires = coalesce(" TIME_OF("?3") ", expires), "
-        "conn_id = coalesce(?4, conn_id) WHERE session_id = ?1",
+        TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17) "
+        "ON CONFLICT (session_id) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
+        "conn_id = excluded.conn_id, peer_uri = excluded.peer_uri, srcaddr = excluded.srcaddr, "
+        "srcsock = excluded.srcsock, use_path = excluded.use_path, created = excluded.created, "
+        "expires = excluded.expires, last_activity = excluded.last_activity, state = excluded.state, "
+        "frames_in = excluded.frames_in, frames_out = excluded.frames_out, bytes_in = excluded.bytes_in, "
+        "bytes_out = excluded.bytes_out, resumed = excluded.resumed WHERE resumed <= excluded.resumed",
+    [ROW_SESSION_COUNTERS] = "UPDATE msrp_session SET " SESSION_COUNTERS SESSION_WHERE,
+    [ROW_SESSION_CHANGED] =
+        "UPDATE msrp_session SET " SESSION_COUNTERS ", expires = " TIME_OF("?8") ", conn_id = ?9" SESSION_WHERE,
+    [ROW_SESSION_ENDED] = "UPDATE msrp_session SET resumed = ?2, state = ?3" SESSION_WHERE,
     [ROW_CONN_OPENED] =
         "INSERT OR REPLACE INTO connection (conn_id, protocol, transport, peer, local, tls_version, tls_cipher, "
         "peer_name, opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ")",

@@ -12,12 +12,10 @@
 #include "msrp/private.h"
 #include "net/tls.h"
 
-enum { SESSIONS_PER_CONN = 1000 };
-
 struct auth_wait {
     struct msrp_conn *m;      /* back */
     struct authn_req *req;    /* while it is under way */
-    struct session *refresh;  /* owned reference: To-Path is this session's URI (M-TOK-09) */
+    bool is_renewal;          /* To-Path is a token (M-TOK-09, M-TOK-12) */
     char tid[MSRP_TID_MAX];
     uint8_t tid_n;
     struct sv lines, client, headers, expires, to; /* into text */
@@ -53,23 +51,6 @@ static void failure(struct auth_wait *a, const struct authn_result *r)
         conn_finish(m->conn, CLOSE_AUTH_FAILURES);
 }
 
-static void on_session_end(struct session *s, enum session_state how)
-{
-    struct relay *relay = s->on_end_arg;
-    const struct relay_observer *o = relay->shared->observer;
-
-    struct conn *c = conn_deref(relay->worker, s->owner);
-
-    list_remove(&s->changed_node);
-    if (c) {
-        msrp_of(c)->n_sessions--;
-        hop_session_ended(msrp_of(c), s);
-    }
-    stats_add(&relay->worker->stats, STAT_sessions, -1);
-    if (o && o->session_ended)
-        o->session_ended(relay->worker, s, how);
-}
-
 /* The lifetime asked for, or the status that refuses it with the header that says why. */
 static unsigned read_expires(const struct auth_wait *a, uint32_t *out, char *why, size_t size)
 {
@@ -95,66 +76,49 @@ static unsigned read_expires(const struct auth_wait *a, uint32_t *out, char *why
     return 200;
 }
 
-/* A session for an authenticated client. NULL: no room. */
-static struct session *new_session(struct auth_wait *a, const struct authn_result *r, uint32_t expires_s)
+/* A session for an authenticated client: 200, or how to refuse. */
+static unsigned new_session(struct auth_wait *a, struct session_spec *spec, struct session **out)
 {
     struct msrp_conn *m = a->m;
     struct relay *relay = m->relay;
-    const struct relay_observer *o = relay->shared->observer;
+    const struct conf *conf = relay_conf(relay->shared);
     char local[ADDR_TEXT_MAX];
-    struct session_spec spec = {
-        .authority = relay->shared->use_path,
-        .secure = conn_is_tls(m->conn),
-        .client = a->client,
-        .username = r->username,
-        .domain = r->realm,
-        .expires_s = expires_s,
-    };
-    struct session *s;
 
-    if (!spec.authority.n)
-        spec.authority = sv_of(addr_text(&m->conn->local, local));
-    if (m->n_sessions >= SESSIONS_PER_CONN || session_create(&s, relay->shared->sessions, &spec, m->conn) != 0)
-        return NULL;
-    s->on_end = on_session_end;
-    s->on_end_arg = relay;
-    list_append(&m->sessions, &s->conn_node);
-    m->n_sessions++;
-    stats_add(&relay->worker->stats, STAT_sessions, 1);
+    spec->authority = relay->shared->use_path;
+    if (!spec->authority.n)
+        spec->authority = sv_of(addr_text(&m->conn->local, local));
+    spec->max = (uint64_t)conf->limits.sessions;
+    spec->max_per_user = (uint64_t)conf->limits.sessions_per_user;
+    if (m->n_sessions >= SESSIONS_PER_CONN || session_create(out, relay->shared->sessions, spec, m->conn) != 0) {
+        stats_inc(&relay->worker->stats, STAT_sessions_refused);
+        return 403;
+    }
     stats_inc(&relay->worker->stats, STAT_sessions_created);
-    if (o && o->session_opened)
-        o->session_opened(relay->worker, s);
-    return s;
+    token_begin(relay, m, *out);
+    return 200;
 }
 
 static void accepted(struct auth_wait *a, const struct authn_result *r)
 {
     struct msrp_conn *m = a->m;
     struct buf headers = BUF_INIT;
-    struct session *s = a->refresh;
-    uint32_t expires_s = 0;
+    struct session *s = NULL;
+    struct session_spec spec = {
+        .secure = conn_is_tls(m->conn),
+        .client = a->client,
+        .username = r->username,
+        .domain = r->realm,
+    };
     char why[64];
-    unsigned status = read_expires(a, &expires_s, why, sizeof why);
+    unsigned status = read_expires(a, &spec.expires_s, why, sizeof why);
 
+    if (status == 200)
+        status = a->is_renewal ? token_renew(m, a->to, &spec, &s) : new_session(a, &spec, &s);
     if (status != 200) {
         answer(a, status, sv_of(why));
         return;
     }
-    if (s && (!session_is_active(s) || !sv_eq(s->username, r->username))) {
-        answer(a, session_is_active(s) ? 403 : 481, sv_make(NULL, 0));
-        return;
-    }
-    if (s) {
-        session_refresh(s, expires_s);
-        relay_session_changed(m->relay, s);
-    } else {
-        s = new_session(a, r, expires_s);
-        if (!s) {
-            answer(a, 403, sv_make(NULL, 0));
-            return;
-        }
-    }
-    buf_printf(&headers, "Use-Path: " SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(s->uri.text), expires_s);
+    buf_printf(&headers, "Use-Path: " SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(s->uri.text), spec.expires_s);
     buf_add_sv(&headers, r->headers);
     if (!buf_failed(&headers)) {
         stats_inc(&m->relay->worker->stats, STAT_auth_ok);
@@ -162,14 +126,7 @@ static void accepted(struct auth_wait *a, const struct authn_result *r)
         answer(a, 200, buf_sv(&headers));
     }
     buf_fini(&headers);
-    if (!a->refresh)
-        session_unref(&s); /* the table keeps its own */
-}
-
-static void wait_free(struct auth_wait *a)
-{
-    session_unref(&a->refresh);
-    free(a);
+    session_unref(&s); /* the table keeps its own */
 }
 
 static void on_result(const struct authn_result *r, void *arg)
@@ -203,7 +160,7 @@ static void on_result(const struct authn_result *r, void *arg)
     }
     if (!c->ended)
         conn_resume(c, CONN_PAUSE_AUTH);
-    wait_free(a);
+    free(a);
 }
 
 void relay_auth_cancel(struct msrp_conn *m)
@@ -214,13 +171,12 @@ void relay_auth_cancel(struct msrp_conn *m)
         return;
     m->auth = NULL;
     authn_cancel(a->req);
-    wait_free(a);
+    free(a);
 }
 
 void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from)
 {
     struct auth_wait *a = calloc(1, sizeof *a + to->text.n + h->from_path.n * 2 + h->headers.n + h->expires.n + to->text.n + 64);
-    struct session *s = NULL;
     char *at, *begin;
 
     if (!a)
@@ -248,23 +204,25 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
     if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls) { /* M-AUTH-01 */
         answer(a, 403, sv_make(NULL, 0));
         conn_finish(m->conn, CLOSE_FORBIDDEN);
-        wait_free(a);
+        free(a);
         return;
     }
     if (n_from != 1 || !m->relay->authn || m->relay->draining) { /* more than one: a relay without proof (M-AUTH-33) */
         answer(a, 403, sv_make(NULL, 0));
-        wait_free(a);
+        free(a);
         return;
     }
-    if (to->session.n) {
-        s = session_find(m->relay->shared->sessions, to->session);
-        if (!s || !session_is_active(s) || !msrp_uri_eq(&s->uri, to) || !session_is_owner(s, m->conn)) {
-            session_unref(&s);
+    if (to->session.n) { /* a token: one that there is not needs no credentials to be refused */
+        struct session *s = session_find(m->relay->shared->sessions, to->session);
+        bool known = s && msrp_uri_eq(&s->uri, to);
+
+        session_unref(&s);
+        if (!known) {
             answer(a, 481, sv_make(NULL, 0));
-            wait_free(a);
+            free(a);
             return;
         }
-        a->refresh = s;
+        a->is_renewal = true;
     }
     m->auth = a;
     conn_pause(m->conn, CONN_PAUSE_AUTH);

@@ -389,7 +389,7 @@ static bool is_too_slow(struct relay *relay, struct conn *dest, const struct rec
 static void got_outgoing(struct relay *relay, struct record *r)
 {
     const char *at = (const char *)(r + 1);
-    struct conn *dest = conn_deref(relay->worker, r->conn);
+    struct conn *dest = route_leads_on(r->route) ? conn_deref(relay->worker, r->conn) : NULL; /* it may have moved meanwhile */
     struct outgoing f = {
         .route = r->route,
         .method = (enum msrp_method)r->method,

@@ -110,15 +110,9 @@ static bool is_answered(const struct outgoing *f)
     return f->method == MSRP_SEND ? f->fr != MSRP_FR_NO : f->method != MSRP_REPORT;
 }
 
-/* The session whose owner the frames of a route go to; NULL: it leads to somebody else. */
-static struct session *receiving_session(const struct route *r)
-{
-    return r->u2 ? r->u2 : r->outward ? NULL : r->u1;
-}
-
 static void count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole)
 {
-    struct session *s = receiving_session(route);
+    struct session *s = route_target(route);
 
     if (whole)
         stats_inc(&relay->worker->stats, STAT_msrp_forwarded);
@@ -291,9 +285,20 @@ static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen
         piece_write(s, p, n);
 }
 
+/* May more of it be written? Not when a token has ended or moved (M-FR-01, M-AUTH-23, M-TOK-05); but what its sender has sent
+ * before his connection broke may. */
+static bool stream_goes_on(struct stream *s)
+{
+    const struct route *r = s->f.route;
+
+    if (!route_leads_on(r) || (!session_is_active(r->u1) && session_state(r->u1) != SESSION_DETACHED))
+        hop_stream_fail(s, route_failure(r));
+    return hop_stream_dest(s) != NULL;
+}
+
 void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines)
 {
-    if (!s->dest || s->stopped)
+    if (!stream_goes_on(s))
         return;
     if (!s->open && s->pending.n + n < CHUNK_MIN) {
         buf_add(&s->pending, p, n);
@@ -357,16 +362,6 @@ void hop_stream_fail(struct stream *s, unsigned status)
                        sv_make(NULL, 0));
     relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
     s->stopped = true;
-}
-
-void hop_session_ended(struct msrp_conn *dest, const struct session *session)
-{
-    list_each(node, &dest->streams) {
-        struct stream *s = list_item(node, struct stream, node);
-
-        if (receiving_session(s->f.route) == session)
-            hop_stream_fail(s, 481);
-    }
 }
 
 /* ---- responses, timeouts, ends ---- */
@@ -487,12 +482,33 @@ void hop_timed_out(struct txn *t)
     txn_free(&t);
 }
 
+void hop_session_ended(struct msrp_conn *dest, const struct session *session)
+{
+    list_each(node, &dest->streams) {
+        struct stream *s = list_item(node, struct stream, node);
+
+        if (route_target(s->f.route) == session)
+            hop_stream_fail(s, route_failure(s->f.route));
+    }
+    list_each_safe(node, &dest->unsent) {
+        struct txn *t = list_item(node, struct txn, sent_node);
+        unsigned status = route_failure(t->route);
+
+        if (route_target(t->route) != session || !t->is_send)
+            continue;
+        fail(t, status, sv_make(NULL, 0));
+        account(t, status);
+        txn_free(&t);
+    }
+}
+
 void hop_down(struct msrp_conn *dest, unsigned status)
 {
     uint64_t sent = dest->conn->sent_pos;
 
     list_each_safe(node, &dest->streams) {
         struct stream *s = list_item(node, struct stream, node);
+        unsigned why = status == 408 ? route_failure(s->f.route) : status;
 
         if (s->open && s->txn) {
             s->txn->octets = s->octets - s->piece_from;
@@ -500,8 +516,8 @@ void hop_down(struct msrp_conn *dest, unsigned status)
         } else if (!s->stopped) {
             if (s->f.fr != MSRP_FR_NO)
                 report_failure(s->relay, s->f.route, s->f.message_id, &s->f.range, s->start + s->octets, s->pending.n,
-                               status, sv_make(NULL, 0));
-            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
+                               why, sv_make(NULL, 0));
+            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, why, s->f.started_at);
         }
         list_remove(&s->node);
         s->dest = NULL;
@@ -511,12 +527,13 @@ void hop_down(struct msrp_conn *dest, unsigned status)
     while (!list_is_empty(&dest->txns)) {
         struct txn *t = list_item(dest->txns.next, struct txn, conn_node);
         bool written = !t->open && t->end_pos <= sent;
+        unsigned why = status == 408 ? route_failure(t->route) : status;
 
         if (t->is_auth)
             answer_auth(t, status);
         else if (t->fr == MSRP_FR_YES || !written)
-            fail(t, status, sv_make(NULL, 0));
-        account(t, t->fr == MSRP_FR_PARTIAL && written ? 0 : status);
+            fail(t, why, sv_make(NULL, 0));
+        account(t, t->fr == MSRP_FR_PARTIAL && written ? 0 : why);
         txn_free(&t);
     }
 }

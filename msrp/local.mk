@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libmsrp.a
 libmsrp_a_SOURCES = \
 	msrp/auth.c \
+	msrp/binding.c \
 	msrp/cross.c \
 	msrp/flow.c \
 	msrp/frame.c msrp/frame.h \
@@ -10,8 +11,9 @@ libmsrp_a_SOURCES = \
 	msrp/relay.c msrp/relay.h \
 	msrp/report.c msrp/status_tbl.h \
 	msrp/route.c \
-	msrp/session.c msrp/session.h \
+	msrp/session.c msrp/session.h msrp/session_private.h \
 	msrp/shared.c \
+	msrp/token.c \
 	msrp/txn.c msrp/txn.h \
 	msrp/uri.c msrp/uri.h
 MSRP_LIBS = libmsrp.a $(AUTH_LIBS) $(NET_LIBS)

@@ -22,6 +22,7 @@ enum {
     DIALS_PER_CONN = 8,       /* connections being opened at a time for the frames of one (M-SEC-05) */
     ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
+    SESSIONS_PER_CONN = 1000,
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
     OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
@@ -64,6 +65,15 @@ struct route {
     size_t text_n;
     char text[];
 };
+
+/* Are its tokens good for new frames? */
+bool route_is_live(const struct route *r);
+/* The session whose owner the next hop is; NULL: it is somebody else. */
+struct session *route_target(const struct route *r);
+/* Is the next hop still that session's owner? What was taken for him before does not go to a connection he has left. */
+bool route_leads_on(const struct route *r);
+/* What a sender is told when his frame was taken and cannot go this way any more: 481 when a token has ended, else 408. */
+unsigned route_failure(const struct route *r);
 
 struct route *route_ref(struct route *r);
 void route_unref(struct route **r);
@@ -185,7 +195,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c);
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more_headers);
 /* A request was accepted on it: probation is over. */
 void relay_proven(struct msrp_conn *m);
-/* The session's counters or lifetime have changed: its row is written again soon. Owner's worker. */
+/* The session's counters have changed: its row is written again soon. Owner's worker. */
 void relay_session_changed(struct relay *relay, struct session *s);
 /* The next hop of an accepted request is gone: tell its sender, if he wants to know. */
 void relay_undeliverable(struct relay *relay, const struct outgoing *f);
@@ -214,12 +224,14 @@ void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_line
 /* Frees it. refused: we do not go on with the message, and have told its sender by this status: nothing is reported about this
  * chunk any more; 0: no. */
 void hop_stream_end(struct stream *s, char flag, unsigned refused);
-/* The token of its owner is good no more, though the connection lives: chunks on their way to him end here (481, M-FR-01). */
+/* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and frames that
+ * wait to be written have failed (M-FR-01). */
 void hop_session_ended(struct msrp_conn *dest, const struct session *session);
 /* The connection a stream goes to, NULL when it has ended or the chunk goes no further, of which its
  * sender has been told. */
 struct conn *hop_stream_dest(const struct stream *s);
-/* The next hop has ended: fail what is open towards it, with this status, and forget the chunks on their way. */
+/* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which is
+ * made 481 where the token has ended, too. */
 void hop_down(struct msrp_conn *dest, unsigned status);
 /* A forwarded AUTH has failed: answer it. */
 void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
@@ -295,6 +307,16 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
                   uint64_t octets, unsigned status, struct sv comment);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause);
+
+/* ---- token.c ---- */
+
+/* A session begins on this worker: given or resumed on the connection m, or restored (NULL). */
+void token_begin(struct relay *relay, struct msrp_conn *m, struct session *s);
+/* An AUTH to a token, by a user who has proven to be who->username: renew it, or resume it on this connection. 200 and a reference
+ * for the caller in *out, or how to refuse. */
+unsigned token_renew(struct msrp_conn *m, struct sv to, const struct session_spec *who, struct session **out);
+/* The connection has ended: its sessions wait to be resumed; those that an operator has ended with it do not. */
+void token_leave(struct msrp_conn *m, enum close_reason reason);
 
 /* ---- auth.c ---- */
 

@@ -74,7 +74,7 @@ void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
 
 void relay_undeliverable(struct relay *relay, const struct outgoing *f)
 {
-    unsigned status = session_is_active(f->route->u1) ? 408 : 481;
+    unsigned status = route_failure(f->route);
     uint64_t start = f->range.present ? f->range.start : 1;
 
     if (f->method == MSRP_SEND) {
@@ -183,8 +183,8 @@ static void on_changed_timer(struct wheel_timer *t)
         struct session *s = list_item(relay->changed.next, struct session, changed_node);
 
         list_remove(&s->changed_node);
-        if (o && o->session_changed)
-            o->session_changed(relay->worker, s);
+        if (o && o->session_used)
+            o->session_used(relay->worker, s);
     }
 }
 
@@ -520,7 +520,7 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
     struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
     size_t n_to = msrp_path_parse(h->to_path, to, MSRP_PATH_MAX), n_from = msrp_path_parse(h->from_path, from, MSRP_PATH_MAX);
     struct session *s;
-    bool live, owner;
+    bool live, owner, away;
 
     if (n_to != 1)
         return false;
@@ -540,15 +540,20 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
     }
     s = to[0].session.n ? session_find(m->relay->shared->sessions, to[0].session) : NULL;
     live = s && msrp_uri_eq(&s->uri, &to[0]);
-    owner = live && session_is_owner(s, m->conn);
+    away = live && !session_is_active(s);
+    owner = live && !away && session_is_owner(s, m->conn);
     session_unref(&s);
-    if (h->method == MSRP_SEND && owner && !h->has_body) { /* keep-alive */
+    if (h->method == MSRP_SEND && (away || (owner && !h->has_body))) { /* keep-alive */
         struct buf lines = BUF_INIT;
 
-        relay_proven(m);
+        if (owner)
+            relay_proven(m);
         if (h->failure_report == MSRP_FR_YES && answer_lines(&lines, h).n)
             relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
         buf_fini(&lines);
+        if (away && h->failure_report != MSRP_FR_NO)
+            report_refusal(m->relay, m->conn, h, 408); /* not a response (M-COD-01) */
+        skip_body(m, h);
         return true;
     }
     refuse(m->conn, h, live && h->method == MSRP_OTHER_METHOD ? 501 : 481);
@@ -752,8 +757,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
         end_stream(m, '#', 0);
         route_unref(&m->rx_route);
     }
-    while (!list_is_empty(&m->sessions))
-        session_end(list_item(m->sessions.next, struct session, conn_node), SESSION_CLOSED);
+    token_leave(m, reason);
     was_hop = m->peer || !list_is_empty(&m->bindings);
     session_unbind_all(&m->bindings, false);
     if (m->peer)

@@ -47,8 +47,9 @@ struct relay_message {
 };
 
 struct relay_observer {
-    void (*session_opened)(struct worker *w, const struct session *s);
-    void (*session_changed)(struct worker *w, const struct session *s); /* traffic, refresh */
+    void (*session_opened)(struct worker *w, const struct session *s); /* or resumed */
+    void (*session_used)(struct worker *w, const struct session *s);    /* its counters */
+    void (*session_changed)(struct worker *w, const struct session *s); /* its lifetime, or it has no connection now */
     void (*session_ended)(struct worker *w, const struct session *s, enum session_state how);
     void (*message)(struct worker *w, const struct relay_message *m);
 };
@@ -72,6 +73,10 @@ static inline const struct conf *relay_conf(const struct relay_shared *s)
 
 /* Any thread: use this configuration from now on, where a reload can change it. The old one must stay in memory. */
 void relay_configure(struct relay_shared *s, const struct conf *conf);
+
+/* Before the workers run: a session of the last process is there again, on that worker, to be resumed; the limits in it are
+ * filled in here. False: it cannot be. */
+bool relay_restore(struct relay_shared *s, unsigned worker, struct session_past *past);
 
 /* End a session by its id, from any thread; its connection is closed when it has no other. False when there is none. */
 bool relay_kick(struct relay_shared *s, struct sv session_id);

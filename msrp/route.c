@@ -62,10 +62,32 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
     route_unref(&r);
 }
 
+bool route_is_live(const struct route *r)
+{
+    return session_is_active(r->u1) && (!r->u2 || session_is_active(r->u2));
+}
+
+struct session *route_target(const struct route *r)
+{
+    return r->u2 ? r->u2 : r->outward ? NULL : r->u1;
+}
+
+bool route_leads_on(const struct route *r)
+{
+    const struct session *to = route_target(r);
+
+    return !to || session_is_active(to);
+}
+
+unsigned route_failure(const struct route *r)
+{
+    return TD_MAX(session_refusal(r->u1), r->u2 ? session_refusal(r->u2) : 408);
+}
+
 /* Still good for new frames? */
 static bool is_good(const struct relay *relay, const struct route *r)
 {
-    if (!session_is_active(r->u1) || (r->u2 && !session_is_active(r->u2)))
+    if (!route_is_live(r))
         return false;
     if (r->dest.worker == relay->worker->index)
         return conn_deref(relay->worker, r->dest) != NULL;
@@ -120,14 +142,18 @@ bool route_is_relay_link(const struct conn *c, struct sv from_path)
     return msrp_path_next(&from_path, &first) && msrp_uri_parse(&u, first) && is_relay(c, &u);
 }
 
-/* A live session whose Use-Path URI is u. */
-static struct session *token(struct relay *relay, const struct msrp_uri *u)
+/* The session whose Use-Path URI is u, active: 200. Its owner is away: 408. Else 481. */
+static unsigned token(struct session **out, struct relay *relay, const struct msrp_uri *u)
 {
     struct session *s = u->session.n ? session_find(relay->shared->sessions, u->session) : NULL;
+    unsigned status = 200;
 
-    if (s && (!session_is_active(s) || !msrp_uri_eq(&s->uri, u)))
-        session_unref(&s);
-    return s;
+    *out = s;
+    if (!s || !msrp_uri_eq(&s->uri, u))
+        status = 481;
+    else if (!session_is_active(s))
+        status = session_refusal(s);
+    return status;
 }
 
 static bool may_dial(void *arg, const struct addr *a)
@@ -252,16 +278,18 @@ static unsigned find_peer(struct making *k)
 
 static unsigned outward(struct making *k)
 {
+    unsigned status;
+
     if (k->n_from != 1)
         return 403;
     if (!relay_is_us(k->relay, k->c, &k->to[1], false))
         return find_peer(k);
-    k->u2 = token(k->relay, &k->to[1]);
-    if (!k->u2)
-        return 481;
+    status = token(&k->u2, k->relay, &k->to[1]);
+    if (status == 481)
+        return status;
     if (k->u2 == k->u1 || !session_leads_to(k->u2, &k->to[2], k->n_to - 2)) /* M-FWD-12, M-FWD-13 */
         return 403;
-    k->dest = k->u2->owner;
+    k->dest = status == 408 ? nowhere(k) : k->u2->owner;
     return 200;
 }
 
@@ -293,6 +321,7 @@ static unsigned inward(struct making *k)
         case BIND_FULL:
             return 403;
         case BIND_NO_MEMORY:
+        case BIND_GONE: /* just now */
             k->dest = nowhere(k);
             return 200;
         }
@@ -304,11 +333,17 @@ static unsigned inward(struct making *k)
 /* 200 or how to refuse; 0: close the connection. */
 static unsigned judge(struct making *k)
 {
+    unsigned status;
+
     if (!relay_is_us(k->relay, k->c, &k->to[0], false))
         return 0;
-    k->u1 = token(k->relay, &k->to[0]);
-    if (!k->u1)
-        return 481;
+    status = token(&k->u1, k->relay, &k->to[0]);
+    if (status == 481)
+        return status;
+    if (status == 408) { /* whoever asks, and for whatever: it passes (M-TOK-12) */
+        k->dest = nowhere(k);
+        return 200;
+    }
     k->outward = session_is_owner(k->u1, k->c);
     if (k->outward && !session_leads_to(k->u1, &k->to[1], k->n_to - 1))
         return outward(k);

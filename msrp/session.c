@@ -1,31 +1,22 @@
-/* The table of MSRP sessions, their bindings, and the dialled peers. */
+/* The table of MSRP sessions: how they begin, end, and are resumed. */
 #include "msrp/session.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "common/crypto.h"
 #include "common/err.h"
+#include "msrp/session_private.h"
 #include "net/tls.h"
 
-enum { STRIPES = 64 };
-
-struct stripe {
-    pthread_mutex_t lock;
-    struct hash sessions, peers;
+/* How many sessions a user has; it is there while he has any. By the hash of both names. */
+struct session_user {
+    struct hash_node node;
+    uint64_t n;
+    size_t username_n, domain_n;
+    char text[];
 };
-
-struct session_table {
-    struct stripe stripes[STRIPES];
-    size_t count; /* atomic */
-};
-
-static struct stripe *stripe_of(struct session_table *t, uint64_t hash)
-{
-    return &t->stripes[hash >> 58];
-}
 
 int session_table_new(struct session_table **out, unsigned log2_slots)
 {
@@ -37,13 +28,25 @@ int session_table_new(struct session_table **out, unsigned log2_slots)
         return TD_ENOMEM;
     for (int i = 0; i < STRIPES; i++) {
         pthread_mutex_init(&t->stripes[i].lock, NULL);
-        if (hash_init(&t->stripes[i].sessions, each) || hash_init(&t->stripes[i].peers, 1)) {
+        if (hash_init(&t->stripes[i].sessions, each) || hash_init(&t->stripes[i].users, 1) || hash_init(&t->stripes[i].peers, 1)) {
             session_table_free(&t);
             return TD_ENOMEM;
         }
     }
     *out = t;
     return TD_OK;
+}
+
+static void free_session(struct hash_node *n, void *arg)
+{
+    struct session *s = TD_CONTAINER_OF(n, struct session, node);
+
+    session_unref(&s);
+}
+
+static void free_user(struct hash_node *n, void *arg)
+{
+    free(TD_CONTAINER_OF(n, struct session_user, node));
 }
 
 void session_table_free(struct session_table **tp)
@@ -54,7 +57,10 @@ void session_table_free(struct session_table **tp)
         return;
     *tp = NULL;
     for (int i = 0; i < STRIPES; i++) {
+        hash_each(&t->stripes[i].sessions, free_session, NULL);
+        hash_each(&t->stripes[i].users, free_user, NULL);
         hash_fini(&t->stripes[i].sessions);
+        hash_fini(&t->stripes[i].users);
         hash_fini(&t->stripes[i].peers);
         pthread_mutex_destroy(&t->stripes[i].lock);
     }
@@ -120,65 +126,199 @@ void session_unref(struct session **sp)
         free(s);
 }
 
-static void on_expired(struct wheel_timer *timer);
+/* ---- how many a user has ---- */
 
-int session_create(struct session **out, struct session_table *t, const struct session_spec *spec, const struct conn *owner)
+static uint64_t user_hash(struct sv username, struct sv domain)
 {
-    char id[SESSION_ID_LEN + 1];
-    size_t uri_max = spec->authority.n + SESSION_ID_LEN + 16;
-    struct session *s = calloc(1, sizeof *s + uri_max + spec->client.n + 1 + spec->username.n + spec->domain.n);
-    struct stripe *st;
-    uint64_t hash;
+    return hash_bytes(username.p, username.n) ^ hash_bytes(domain.p, domain.n) * 3;
+}
+
+static struct session_user *user_locked(struct stripe *st, uint64_t hash, struct sv username, struct sv domain)
+{
+    for (struct hash_node *n = hash_first(&st->users, hash); n; n = hash_next(n)) {
+        struct session_user *u = TD_CONTAINER_OF(n, struct session_user, node);
+
+        if (sv_eq(username, sv_make(u->text, u->username_n)) && sv_eq(domain, sv_make(u->text + u->username_n, u->domain_n)))
+            return u;
+    }
+    return NULL;
+}
+
+/* One more session of his. */
+static int user_take(struct session_user **out, struct session_table *t, struct sv username, struct sv domain, uint64_t max)
+{
+    uint64_t hash = user_hash(username, domain);
+    struct stripe *st = stripe_of(t, hash);
+    struct session_user *u;
+    int err = TD_OK;
+
+    pthread_mutex_lock(&st->lock);
+    u = user_locked(st, hash, username, domain);
+    if (!u) {
+        u = calloc(1, sizeof *u + username.n + domain.n);
+        if (u) {
+            u->username_n = username.n;
+            u->domain_n = domain.n;
+            memcpy(u->text, username.p, username.n);
+            memcpy(u->text + username.n, domain.p, domain.n);
+            hash_insert(&st->users, &u->node, hash);
+        }
+    }
+    if (!u)
+        err = TD_ENOMEM;
+    else if (u->n >= max)
+        err = TD_ELIMIT;
+    else
+        u->n++;
+    pthread_mutex_unlock(&st->lock);
+    *out = err ? NULL : u;
+    return err;
+}
+
+static void user_give_back(struct session_table *t, struct session_user *u)
+{
+    struct stripe *st = stripe_of(t, u->node.hash);
+
+    pthread_mutex_lock(&st->lock);
+    if (--u->n == 0) {
+        hash_remove(&st->users, &u->node);
+        free(u);
+    }
+    pthread_mutex_unlock(&st->lock);
+}
+
+/* ---- beginning ---- */
+
+static void on_time(struct wheel_timer *timer);
+static void on_moved(struct post *p);
+
+static char *add(char *at, struct sv in, struct sv *out)
+{
+    if (in.n)
+        memcpy(at, in.p, in.n);
+    at[in.n] = '\0';
+    *out = sv_make(at, in.n);
+    return at + in.n + 1;
+}
+
+/* One that is in no table yet, with these texts; nobody's. */
+static int new_session(struct session **out, struct sv uri, struct sv client, struct sv username, struct sv domain)
+{
+    struct session *s = calloc(1, sizeof *s + uri.n + client.n + username.n + domain.n + 4);
+    struct sv uri_text, client_text;
     char *at;
-    int n;
 
     *out = NULL;
     if (!s)
         return TD_ENOMEM;
-    crypto_random_name(id, SESSION_ID_LEN);
-    at = s->text;
-    n = snprintf(at, uri_max, "%s://" SV_FMT "/%s;tcp", spec->secure ? "msrps" : "msrp", SV_ARG(spec->authority), id);
-    if (!msrp_uri_parse(&s->uri, sv_make(at, (size_t)n))) {
+    at = add(s->text, uri, &uri_text);
+    at = add(at, client, &client_text);
+    at = add(at, username, &s->username);
+    add(at, domain, &s->domain);
+    if (!msrp_uri_parse(&s->uri, uri_text) || !msrp_uri_parse(&s->client, client_text)) {
         free(s);
         return TD_EINVAL;
     }
-    at += n + 1;
-    memcpy(at, spec->client.p, spec->client.n);
-    if (!msrp_uri_parse(&s->client, sv_make(at, spec->client.n))) {
-        free(s);
-        return TD_EINVAL;
-    }
-    at += spec->client.n;
-    memcpy(at, spec->username.p, spec->username.n);
-    s->username = sv_make(at, spec->username.n);
-    at += spec->username.n;
-    memcpy(at, spec->domain.p, spec->domain.n);
-    s->domain = sv_make(at, spec->domain.n);
-
     s->refs = 2;
+    list_init(&s->conn_node);
+    list_init(&s->changed_node);
+    list_init(&s->bindings);
+    wheel_timer_init(&s->timer, on_time);
+    s->moved_post.fn = on_moved;
+    *out = s;
+    return TD_OK;
+}
+
+static void give_owner(struct session *s, const struct conn *owner)
+{
     s->owner = conn_ref(owner);
-    s->by_relay = spec->by_relay;
     if (s->by_relay)
         s->owner.id = 0;
     s->peer = owner->peer;
     s->local = owner->local;
     s->secure_conn = conn_is_tls(owner);
-    s->created_at = s->last_activity_at = (uint64_t)time(NULL);
-    s->expires_at = s->created_at + spec->expires_s;
-    list_init(&s->conn_node);
-    list_init(&s->changed_node);
-    list_init(&s->bindings);
-    wheel_timer_init(&s->timer, on_expired);
-    s->table = t;
     s->loop = owner->worker->loop;
-    session_refresh(s, spec->expires_s);
+}
 
-    hash = hash_bytes(s->uri.session.p, s->uri.session.n);
-    st = stripe_of(t, hash);
+/* Into the table, if there is room; on failure it is freed. */
+static int enter(struct session *s, struct session_table *t, uint64_t max, uint64_t max_per_user)
+{
+    uint64_t hash = hash_bytes(s->uri.session.p, s->uri.session.n);
+    struct stripe *st = stripe_of(t, hash);
+    int err = __atomic_add_fetch(&t->count, 1, __ATOMIC_RELAXED) > max ? TD_ELIMIT : TD_OK;
+
+    if (!err)
+        err = user_take(&s->user, t, s->username, s->domain, max_per_user);
+    if (err) {
+        __atomic_sub_fetch(&t->count, 1, __ATOMIC_RELAXED);
+        free(s);
+        return err;
+    }
+    s->table = t;
     pthread_mutex_lock(&st->lock);
     hash_insert(&st->sessions, &s->node, hash);
     pthread_mutex_unlock(&st->lock);
-    __atomic_add_fetch(&t->count, 1, __ATOMIC_RELAXED);
+    return TD_OK;
+}
+
+int session_create(struct session **out, struct session_table *t, const struct session_spec *spec, const struct conn *owner)
+{
+    char id[SESSION_ID_LEN + 1], uri[MSRP_URI_MAX + 1];
+    struct session *s;
+    int n, err;
+
+    *out = NULL;
+    crypto_random_name(id, SESSION_ID_LEN);
+    n = snprintf(uri, sizeof uri, "%s://" SV_FMT "/%s;tcp", spec->secure ? "msrps" : "msrp", SV_ARG(spec->authority), id);
+    err = new_session(&s, sv_make(uri, TD_MIN((size_t)n, sizeof uri - 1)), spec->client, spec->username, spec->domain);
+    if (err)
+        return err;
+    s->by_relay = spec->by_relay;
+    give_owner(s, owner);
+    s->created_at = s->last_activity_at = (uint64_t)time(NULL);
+    err = enter(s, t, spec->max, spec->max_per_user);
+    if (err)
+        return err;
+    session_refresh(s, spec->expires_s);
+    *out = s;
+    return TD_OK;
+}
+
+int session_restore(struct session **out, struct session_table *t, const struct session_past *past, struct worker *w)
+{
+    uint64_t now = (uint64_t)time(NULL);
+    struct session *s;
+    int err = new_session(&s, past->uri, past->client, past->username, past->domain);
+    size_t colon;
+
+    *out = NULL;
+    if (err)
+        return err;
+    if (s->uri.session.n != SESSION_ID_LEN) {
+        free(s);
+        return TD_EINVAL;
+    }
+    s->state = SESSION_DETACHED;
+    s->owner.worker = w->index;
+    s->loop = w->loop;
+    s->secure_conn = sv_starts(past->source, SV("msrps:"));
+    colon = sv_find(past->source, ':');
+    if (colon + 3 < past->source.n)
+        addr_from_text(&s->peer, sv_from(past->source, colon + 3));
+    colon = sv_find(past->socket, ':');
+    if (colon + 1 < past->socket.n)
+        addr_from_text(&s->local, sv_from(past->socket, colon + 1));
+    s->created_at = past->created_at;
+    s->last_activity_at = past->last_activity_at;
+    s->resumed = past->resumed;
+    s->frames_in = past->frames_in;
+    s->frames_out = past->frames_out;
+    s->bytes_in = past->bytes_in;
+    s->bytes_out = past->bytes_out;
+    err = enter(s, t, past->max, past->max_per_user);
+    if (err)
+        return err;
+    session_refresh(s, past->expires_at > now ? (uint32_t)TD_MIN(past->expires_at - now, (uint64_t)UINT32_MAX) : 0);
     *out = s;
     return TD_OK;
 }
@@ -209,18 +349,11 @@ bool session_leads_to(const struct session *s, const struct msrp_uri *path, size
     return n > 0 && msrp_uri_eq(&path[0], &s->client) && (s->by_relay || n == 1);
 }
 
-void session_end(struct session *s, enum session_state how)
-{
-    struct session_table *t = s->table;
-    struct stripe *st = stripe_of(t, s->node.hash);
+/* ---- ending ---- */
 
-    if (!session_is_active(s))
-        return;
-    __atomic_store_n(&s->state, how, __ATOMIC_RELAXED);
-    pthread_mutex_lock(&st->lock);
-    hash_remove(&st->sessions, &s->node);
-    pthread_mutex_unlock(&st->lock);
-    __atomic_sub_fetch(&t->count, 1, __ATOMIC_RELAXED);
+/* Owner's worker: what is left of a session that is in the table no more. */
+static void finish(struct session *s, enum session_state how)
+{
     loop_timer_stop(s->loop, &s->timer);
     list_remove(&s->conn_node);
     if (s->on_end)
@@ -228,15 +361,119 @@ void session_end(struct session *s, enum session_state how)
     session_unref(&s); /* the table's */
 }
 
-static void on_expired(struct wheel_timer *timer)
+void session_end(struct session *s, enum session_state how)
 {
-    session_end(TD_CONTAINER_OF(timer, struct session, timer), SESSION_EXPIRED);
+    struct session_table *t = s->table;
+    struct stripe *st = stripe_of(t, s->node.hash);
+    bool live;
+
+    pthread_mutex_lock(&st->lock);
+    live = session_is_live(s);
+    if (live) {
+        __atomic_store_n(&s->state, how, __ATOMIC_RELAXED);
+        hash_remove(&st->sessions, &s->node);
+    }
+    pthread_mutex_unlock(&st->lock);
+    if (!live)
+        return; /* ended already, or somebody resumes it: its end is under way */
+    __atomic_sub_fetch(&t->count, 1, __ATOMIC_RELAXED);
+    user_give_back(t, s->user);
+    finish(s, how);
+}
+
+/* Its lifetime is over, or nobody came back for it. */
+static void on_time(struct wheel_timer *timer)
+{
+    struct session *s = TD_CONTAINER_OF(timer, struct session, timer);
+
+    session_end(s, session_is_active(s) ? SESSION_EXPIRED : SESSION_CLOSED);
 }
 
 void session_refresh(struct session *s, uint32_t expires_s)
 {
     __atomic_store_n(&s->expires_at, (uint64_t)time(NULL) + expires_s, __ATOMIC_RELAXED);
     loop_timer_start(s->loop, &s->timer, (uint64_t)expires_s * 1000);
+}
+
+bool session_detach(struct session *s, uint32_t resume_s)
+{
+    struct stripe *st = stripe_of(s->table, s->node.hash);
+    uint64_t now = (uint64_t)time(NULL);
+    bool active;
+
+    pthread_mutex_lock(&st->lock);
+    active = session_is_active(s);
+    if (active)
+        __atomic_store_n(&s->state, SESSION_DETACHED, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&st->lock);
+    list_remove(&s->conn_node);
+    if (active && now + resume_s < s->expires_at)
+        session_refresh(s, resume_s);
+    return active;
+}
+
+/* ---- resuming ---- */
+
+static void on_moved(struct post *p)
+{
+    finish(TD_CONTAINER_OF(p, struct session, moved_post), SESSION_MOVED);
+}
+
+/* Under the lock: what stays with the token. */
+static void hand_over(struct session *to, struct session *from)
+{
+    to->table = from->table;
+    to->user = from->user;
+    to->created_at = from->created_at;
+    to->resumed = from->resumed + 1;
+    to->last_activity_at = __atomic_load_n(&from->last_activity_at, __ATOMIC_RELAXED);
+    to->frames_in = __atomic_load_n(&from->frames_in, __ATOMIC_RELAXED);
+    to->frames_out = __atomic_load_n(&from->frames_out, __ATOMIC_RELAXED);
+    to->bytes_in = __atomic_load_n(&from->bytes_in, __ATOMIC_RELAXED);
+    to->bytes_out = __atomic_load_n(&from->bytes_out, __ATOMIC_RELAXED);
+    to->n_bindings = from->n_bindings;
+    from->n_bindings = 0;
+    list_splice(&to->bindings, &from->bindings);
+    list_each(node, &to->bindings) {
+        struct binding *b = list_item(node, struct binding, session_node);
+
+        session_unref(&b->session); /* not the last reference: the caller has one */
+        b->session = session_ref(to);
+    }
+}
+
+int session_resume(struct session **out, struct session *old, const struct conn *owner, uint32_t expires_s)
+{
+    struct stripe *st = stripe_of(old->table, old->node.hash);
+    struct session *s;
+    int err = new_session(&s, old->uri.text, old->client.text, old->username, old->domain);
+    bool live;
+
+    *out = NULL;
+    if (err)
+        return err;
+    s->by_relay = old->by_relay;
+    give_owner(s, owner);
+    pthread_mutex_lock(&st->lock);
+    live = session_is_live(old);
+    if (live) {
+        __atomic_store_n(&old->state, SESSION_MOVED, __ATOMIC_RELAXED);
+        hash_remove(&st->sessions, &old->node);
+        hand_over(s, old);
+        hash_insert(&st->sessions, &s->node, old->node.hash);
+    }
+    pthread_mutex_unlock(&st->lock);
+    if (!live) {
+        free(s);
+        return TD_ECLOSED;
+    }
+    session_refresh(s, expires_s);
+    if (old->loop == s->loop)
+        finish(old, SESSION_MOVED);
+    else
+        mailbox_post(loop_mailbox(old->loop), &old->moved_post);
+    *out = s;
+    return TD_OK;
 }
 
 struct each {
@@ -260,147 +497,4 @@ void session_each(struct session_table *t, void (*fn)(struct session *s, void *a
         hash_each(&t->stripes[i].sessions, each_one, &e);
         pthread_mutex_unlock(&t->stripes[i].lock);
     }
-}
-
-/* ---- bindings ---- */
-
-static struct binding *bound_locked(struct session *s, const struct msrp_uri *uri)
-{
-    list_each(node, &s->bindings) {
-        struct binding *b = list_item(node, struct binding, session_node);
-
-        if (msrp_uri_eq(&b->uri, uri))
-            return b;
-    }
-    return NULL;
-}
-
-enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, struct conn_ref conn, struct list *conn_bindings)
-{
-    struct stripe *st = stripe_of(s->table, s->node.hash);
-    struct binding *b;
-    enum bind_result result = BIND_NEW;
-
-    pthread_mutex_lock(&st->lock);
-    b = bound_locked(s, uri);
-    if (b) {
-        result = b->conn.id == conn.id ? BIND_SAME : BIND_OTHER;
-    } else if (s->n_bindings >= BINDINGS_PER_SESSION) {
-        result = BIND_FULL;
-    } else {
-        b = calloc(1, sizeof *b + uri->text.n);
-        if (!b) {
-            result = BIND_NO_MEMORY;
-        } else {
-            memcpy(b->text, uri->text.p, uri->text.n);
-            msrp_uri_parse(&b->uri, sv_make(b->text, uri->text.n));
-            b->session = session_ref(s);
-            b->conn = conn;
-            list_append(&s->bindings, &b->session_node);
-            s->n_bindings++;
-            list_append(conn_bindings, &b->conn_node);
-        }
-    }
-    pthread_mutex_unlock(&st->lock);
-    return result;
-}
-
-struct conn_ref session_bound(struct session *s, const struct msrp_uri *uri)
-{
-    struct stripe *st = stripe_of(s->table, s->node.hash);
-    struct conn_ref ref = { .id = 0 };
-    struct binding *b;
-
-    pthread_mutex_lock(&st->lock);
-    b = bound_locked(s, uri);
-    if (b)
-        ref = b->conn;
-    pthread_mutex_unlock(&st->lock);
-    return ref;
-}
-
-void session_unbind_all(struct list *conn_bindings, bool only_dead)
-{
-    list_each_safe(node, conn_bindings) {
-        struct binding *b = list_item(node, struct binding, conn_node);
-        struct stripe *st = stripe_of(b->session->table, b->session->node.hash);
-
-        if (only_dead && session_is_active(b->session))
-            continue;
-        pthread_mutex_lock(&st->lock);
-        list_remove(&b->session_node);
-        b->session->n_bindings--;
-        pthread_mutex_unlock(&st->lock);
-        list_remove(&b->conn_node);
-        session_unref(&b->session);
-        free(b);
-    }
-}
-
-/* ---- dialled peers ---- */
-
-void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified)
-{
-    int n = snprintf(out, size, "%s " SV_FMT ":%u", !uri->secure ? "msrp" : verified ? "msrps!" : "msrps", SV_ARG(uri->host),
-                     uri->port_number);
-
-    for (int i = 0; i < n && (size_t)i < size; i++)
-        out[i] = sv_lower(out[i]);
-}
-
-static struct peer_entry *peer_locked(struct stripe *st, uint64_t hash, const char *key)
-{
-    for (struct hash_node *n = hash_first(&st->peers, hash); n; n = hash_next(n)) {
-        struct peer_entry *e = TD_CONTAINER_OF(n, struct peer_entry, node);
-
-        if (strcmp(e->key, key) == 0)
-            return e;
-    }
-    return NULL;
-}
-
-struct conn_ref peer_find(struct session_table *t, const char *key)
-{
-    uint64_t hash = hash_bytes(key, strlen(key));
-    struct stripe *st = stripe_of(t, hash);
-    struct conn_ref ref = { .id = 0 };
-    struct peer_entry *e;
-
-    pthread_mutex_lock(&st->lock);
-    e = peer_locked(st, hash, key);
-    if (e)
-        ref = e->conn;
-    pthread_mutex_unlock(&st->lock);
-    return ref;
-}
-
-struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e)
-{
-    uint64_t hash = hash_bytes(e->key, strlen(e->key));
-    struct stripe *st = stripe_of(t, hash);
-    struct peer_entry *other;
-    struct conn_ref ref;
-
-    pthread_mutex_lock(&st->lock);
-    other = peer_locked(st, hash, e->key);
-    if (!other) {
-        hash_insert(&st->peers, &e->node, hash);
-        e->in_table = true;
-        other = e;
-    }
-    ref = other->conn;
-    pthread_mutex_unlock(&st->lock);
-    return ref;
-}
-
-void peer_leave(struct session_table *t, struct peer_entry *e)
-{
-    struct stripe *st = stripe_of(t, e->node.hash);
-
-    if (!e->in_table)
-        return;
-    pthread_mutex_lock(&st->lock);
-    hash_remove(&st->peers, &e->node);
-    pthread_mutex_unlock(&st->lock);
-    e->in_table = false;
 }

@@ -3,7 +3,9 @@
  * A session belongs to the connection on which its AUTH came, hence to that
  * connection's worker, which alone ends it and counts its traffic. Other workers find it
  * in the table (striped locks; asked when a route is made, never per frame), keep a reference, and read its state, an
- * atomic. RFC 4976 s.6.3; M-TOK-*. */
+ * atomic. When that connection ends the session stays in the table, detached, until its owner resumes it on another
+ * connection, which makes a new session of the same URI: what was known of the old one (routes, transactions) sees by its
+ * state that it has moved, and nothing else in it ever changes. RFC 4976 s.6.3; M-TOK-*. */
 #pragma once
 
 #include "common/hash.h"
@@ -13,9 +15,17 @@
 
 enum { SESSION_ID_LEN = 22 /* characters of [A-Za-z0-9]: 131 bits */ };
 
-enum session_state { SESSION_ACTIVE, SESSION_CLOSED, SESSION_EXPIRED };
+enum session_state {
+    SESSION_ACTIVE,
+    SESSION_DETACHED, /* in the table, without a connection: to be resumed, or closed when its time is over (M-TOK-12) */
+    SESSION_CLOSED,
+    SESSION_EXPIRED,
+    SESSION_MOVED,    /* resumed: another session stands for the token */
+};
 
 struct session_table;
+struct session_user;
+struct stripe;
 
 struct session {
     struct hash_node node;     /* in the table */
@@ -28,17 +38,21 @@ struct session {
     struct msrp_uri client;    /* From-Path of the AUTH: where frames for the owner go */
     struct sv username, domain;
     bool by_relay;             /* the owner is the relay that proves to be the host of `client`, on whatever connection (M-TOK-06) */
-    struct conn_ref owner;     /* the client's connection; by_relay: id 0, and only the worker counts, on which the session lives */
+    struct conn_ref owner;     /* the client's connection; by_relay, and after a restart: id 0, and only the worker counts, on which
+                                * the session lives */
     struct addr peer, local;   /* of the connection on which the AUTH came */
     bool secure_conn;          /* that connection is TLS */
     uint64_t created_at;       /* UNIX time */
+    uint64_t resumed;          /* how often the token was */
 
-    uint64_t expires_at;       /* UNIX time, atomic: a refresh moves it */
+    uint64_t expires_at;       /* UNIX time, atomic: a refresh moves it, and the end of the connection */
     struct wheel_timer timer;  /* owner's worker */
     struct session_table *table; /* back */
+    struct session_user *user; /* owned share of: the count of his sessions; under the table's lock */
     struct loop *loop;         /* borrowed: the owner's */
     void (*on_end)(struct session *s, enum session_state how); /* owner's worker: it has left the table; once */
     void *on_end_arg;
+    struct post moved_post;    /* to the owner's worker */
     uint64_t last_activity_at; /* these: written by the owner's worker, read by any */
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     struct list changed_node;  /* on its relay's list while its row is out of date; owner's worker */
@@ -49,7 +63,7 @@ struct session {
 };
 
 int session_table_new(struct session_table **out, unsigned log2_slots);
-void session_table_free(struct session_table **t); /* all sessions have ended */
+void session_table_free(struct session_table **t); /* with the sessions that are detached; no worker runs any more */
 size_t session_table_count(struct session_table *t);
 size_t session_table_slots(struct session_table *t);
 
@@ -60,19 +74,52 @@ struct session_spec {
     bool by_relay;            /* that is a relay, which has proven to be its host */
     struct sv username, domain;
     uint32_t expires_s;
+    uint64_t max, max_per_user; /* sessions in the table (M-TOK-10) */
 };
 
-/* Make a session with a fresh random id, active, in the table, its timer running; the table holds one reference and the caller gets one. */
+/* Make a session with a fresh random id, active, in the table, its timer running; the table holds one reference and the caller
+ * gets one. TD_ELIMIT: there are too many of them. */
 int session_create(struct session **out, struct session_table *t, const struct session_spec *spec, const struct conn *owner);
 
-/* By session-id; NULL: unknown or ended. The caller gets a reference. */
+/* What a session was when the last process ended (times are UNIX seconds). */
+struct session_past {
+    struct sv uri, client, username, domain;
+    struct sv source, socket; /* as session_source_text() and session_socket_text() wrote them */
+    uint64_t created_at, expires_at, last_activity_at, resumed;
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t max, max_per_user;
+};
+
+/* Make it again, detached, living on that worker, whose loop does not run yet. TD_EINVAL: this is no session; else as above. */
+int session_restore(struct session **out, struct session_table *t, const struct session_past *past, struct worker *w);
+
+/* By session-id, active or detached; NULL: unknown or ended. The caller gets a reference. */
 struct session *session_find(struct session_table *t, struct sv id);
 struct session *session_ref(struct session *s);
 void session_unref(struct session **s);
 
+static inline enum session_state session_state(const struct session *s)
+{
+    return (enum session_state)__atomic_load_n(&s->state, __ATOMIC_RELAXED);
+}
+
 static inline bool session_is_active(const struct session *s)
 {
-    return __atomic_load_n(&s->state, __ATOMIC_RELAXED) == SESSION_ACTIVE;
+    return session_state(s) == SESSION_ACTIVE;
+}
+
+/* The connection it is on; 0: none now. */
+static inline uint64_t session_conn_id(const struct session *s)
+{
+    return session_is_active(s) ? s->owner.id : 0;
+}
+
+/* What a request over a session that is not active meets with: 481 ends the conversation, 408 is trouble that passes (M-COD-02). */
+static inline unsigned session_refusal(const struct session *s)
+{
+    enum session_state state = session_state(s);
+
+    return state == SESSION_CLOSED || state == SESSION_EXPIRED ? 481 : 408;
 }
 
 /* Does what comes on this connection come from its owner (M-TOK-05, M-TOK-06, M-FWD-05)? */
@@ -84,6 +131,13 @@ bool session_leads_to(const struct session *s, const struct msrp_uri *path, size
 void session_end(struct session *s, enum session_state how);
 /* Owner's worker: it lives expires_s seconds from now. */
 void session_refresh(struct session *s, uint32_t expires_s);
+/* Owner's worker: its connection has ended. It waits so long at most for being resumed, then it is closed. False: it is not active. */
+bool session_detach(struct session *s, uint32_t resume_s);
+
+/* The worker of `owner`: the owner of this session, detached or not, is there now. A new session takes its place, with its counters and
+ * bindings; the old one ends as SESSION_MOVED, at once for those who look at its state, and for its worker when that one
+ * comes to it. TD_ECLOSED: it has ended or moved already. */
+int session_resume(struct session **out, struct session *old, const struct conn *owner, uint32_t expires_s);
 
 /* Call fn for each session, under a lock: copy what you need, quickly. */
 void session_each(struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg);
@@ -95,9 +149,10 @@ struct sv session_socket_text(const struct session *s, char *out, size_t size);
 /* ---- bindings: which connection leads to a foreign endpoint of a session (M-CON-07) ---- */
 
 struct binding {
+    struct stripe *stripe;     /* borrowed: of the table, whose lock is meant below */
     struct list session_node;  /* under the table's lock */
     struct list conn_node;     /* on the connection's list; its worker's */
-    struct session *session;   /* owned reference */
+    struct session *session;   /* owned reference; under the table's lock: it moves when the session is resumed */
     struct conn_ref conn;
     struct msrp_uri uri;       /* the endpoint */
     char text[];
@@ -105,7 +160,8 @@ struct binding {
 
 enum { BINDINGS_PER_SESSION = 256 }; /* foreign endpoints of one token */
 
-enum bind_result { BIND_NEW, BIND_SAME, BIND_OTHER /* bound to another live connection */, BIND_FULL, BIND_NO_MEMORY };
+enum bind_result { BIND_NEW, BIND_SAME, BIND_OTHER /* bound to another live connection */, BIND_FULL, BIND_NO_MEMORY,
+                   BIND_GONE /* the session is not in the table any more */ };
 /* Bind (session, uri) to the connection, whose list gets the binding. */
 enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, struct conn_ref conn, struct list *conn_bindings);
 /* The connection bound to that endpoint; id 0: none. */

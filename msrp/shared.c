@@ -143,40 +143,6 @@ bool relay_uri_ok(struct sv given, struct sv request_uri, struct sv method)
     return msrp_uri_parse(&a, given) && msrp_uri_parse(&b, request_uri) && msrp_uri_eq(&a, &b);
 }
 
-struct kick {
-    struct post post;
-    struct relay *relay;
-    struct session *session; /* owned reference */
-};
-
-static void on_kick(struct post *p)
-{
-    struct kick *k = TD_CONTAINER_OF(p, struct kick, post);
-    struct conn *c = conn_deref(k->relay->worker, k->session->owner);
-
-    session_end(k->session, SESSION_CLOSED);
-    if (c && list_is_empty(&msrp_of(c)->sessions))
-        conn_finish(c, CLOSE_KICKED);
-    session_unref(&k->session);
-    free(k);
-}
-
-bool relay_kick(struct relay_shared *s, struct sv session_id)
-{
-    struct session *session = session_find(s->sessions, session_id);
-    struct kick *k = session ? calloc(1, sizeof *k) : NULL;
-
-    if (!k) {
-        session_unref(&session);
-        return false;
-    }
-    k->post.fn = on_kick;
-    k->relay = s->relays[session->owner.worker];
-    k->session = session;
-    mailbox_post(loop_mailbox(k->relay->worker->loop), &k->post);
-    return true;
-}
-
 void relay_shared_free(struct relay_shared **sp)
 {
     struct relay_shared *s = *sp;

@@ -38,7 +38,7 @@ static bool tell_session(const struct session *s, rpc_session_fn *emit, void *to
         .session_id = id,
         .username = user,
         .domain = domain,
-        .conn_id = s->owner.id,
+        .conn_id = session_conn_id(s),
         .peer_uri = client,
         .srcaddr = src,
         .srcsock = sock,

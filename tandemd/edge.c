@@ -333,11 +333,47 @@ static int open_database(struct edge *e)
     if (err)
         return err;
     db_conn_close_stale(e->db, (int64_t)time(NULL));
-    db_session_close_all(e->db, (int64_t)time(NULL));
     err = db_loc_drop_streams(e->db);
-    if (!err)
-        err = db_conn_max_id(e->db, &e->next_conn_id);
-    return err ? err : db_start(e->db);
+    return err ? err : db_conn_max_id(e->db, &e->next_conn_id);
+}
+
+static bool restore_session(const struct db_session *row, void *arg)
+{
+    struct edge *e = arg;
+    struct session_past past = {
+        .uri = row->use_path,
+        .client = row->peer_uri,
+        .username = row->username,
+        .domain = row->domain,
+        .source = row->srcaddr,
+        .socket = row->srcsock,
+        .created_at = (uint64_t)row->created,
+        .expires_at = (uint64_t)row->expires,
+        .last_activity_at = (uint64_t)row->last_activity,
+        .resumed = row->resumed,
+        .frames_in = row->frames_in,
+        .frames_out = row->frames_out,
+        .bytes_in = row->bytes_in,
+        .bytes_out = row->bytes_out,
+    };
+    unsigned worker = (unsigned)(e->n_restored % e->n_workers);
+    bool taken = relay_restore(e->relay_shared, worker, &past);
+
+    e->n_restored += taken;
+    return taken;
+}
+
+/* The sessions of the last process wait for their owners as if their connections had broken just now. Without them (the database is
+ * held by somebody) we can serve all the same. */
+static void restore_sessions(struct edge *e)
+{
+    int64_t now = (int64_t)time(NULL);
+    int err = db_session_take_over(e->db, now, now + e->conf->msrp.auth_min_expires, restore_session, e);
+
+    if (err)
+        log_warn("edge", 0, "the sessions of the last run are not all taken over: %s", td_err_text(err));
+    if (e->n_restored)
+        log_info("edge", 0, "sessions to be resumed: %zu", e->n_restored);
 }
 
 static int open_tls(struct edge *e)
@@ -395,6 +431,10 @@ static int build(struct edge *e)
     for (unsigned i = 0; !err && i < n; i++) {
         err = worker_equip(e, &e->workers[i]);
         e->pumps[i] = e->workers[i].pump;
+    }
+    if (!err) {
+        restore_sessions(e);
+        err = db_start(e->db);
     }
     for (unsigned i = 0; !err && i < n; i++) {
         e->workers[i].started = pthread_create(&e->workers[i].thread, NULL, worker_thread, &e->workers[i]) == 0;

@@ -59,6 +59,7 @@ struct edge {
     struct edge_worker *workers;
     unsigned n_workers;
     uint64_t next_conn_id;
+    size_t n_restored;              /* sessions of the last process */
     bool stopping, is_ready;
     int exit_err;
     struct wheel_timer drain_timer;

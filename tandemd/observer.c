@@ -45,43 +45,57 @@ void observer_attach(struct worker *w, struct db_feed *feed)
     w->on_conn_closed = conn_is_closed;
 }
 
+/* What of a row changes. */
+static struct db_session row_of(const struct session *s)
+{
+    return (struct db_session){
+        .session_id = s->uri.session,
+        .conn_id = session_conn_id(s),
+        .expires = (int64_t)s->expires_at,
+        .last_activity = (int64_t)s->last_activity_at,
+        .resumed = s->resumed,
+        .frames_in = s->frames_in,
+        .frames_out = s->frames_out,
+        .bytes_in = s->bytes_in,
+        .bytes_out = s->bytes_out,
+    };
+}
+
 static void session_opened(struct worker *w, const struct session *s)
 {
     char src[ADDR_TEXT_MAX + 16], sock[ADDR_TEXT_MAX + 8];
-    struct db_session row = {
-        .session_id = s->uri.session,
-        .username = s->username,
-        .domain = s->domain,
-        .conn_id = s->owner.id,
-        .peer_uri = s->client.text,
-        .srcaddr = session_source_text(s, src, sizeof src),
-        .srcsock = session_socket_text(s, sock, sizeof sock),
-        .use_path = s->uri.text,
-        .created = (int64_t)s->created_at,
-        .expires = (int64_t)s->expires_at,
-        .last_activity = (int64_t)s->last_activity_at,
-        .state = DB_SESSION_ACTIVE,
-    };
+    struct db_session row = row_of(s);
 
+    row.username = s->username;
+    row.domain = s->domain;
+    row.peer_uri = s->client.text;
+    row.srcaddr = session_source_text(s, src, sizeof src);
+    row.srcsock = session_socket_text(s, sock, sizeof sock);
+    row.use_path = s->uri.text;
+    row.created = (int64_t)s->created_at;
     db_session_put(w->observer, &row);
 }
 
-static void write_counters(struct worker *w, const struct session *s)
+static void session_used(struct worker *w, const struct session *s)
 {
-    db_session_counters(w->observer, s->uri.session, (int64_t)s->last_activity_at, s->frames_in, s->frames_out, s->bytes_in,
-                        s->bytes_out);
+    const struct db_session row = row_of(s);
+
+    db_session_counters(w->observer, &row);
 }
 
 static void session_changed(struct worker *w, const struct session *s)
 {
-    write_counters(w, s);
-    db_session_state(w->observer, s->uri.session, DB_SESSION_ACTIVE, (int64_t)s->expires_at, 0);
+    const struct db_session row = row_of(s);
+
+    db_session_changed(w->observer, &row);
 }
 
 static void session_ended(struct worker *w, const struct session *s, enum session_state how)
 {
-    write_counters(w, s);
-    db_session_state(w->observer, s->uri.session, how == SESSION_EXPIRED ? DB_SESSION_EXPIRED : DB_SESSION_CLOSED, 0, 0);
+    struct db_session row = row_of(s);
+
+    row.state = how == SESSION_EXPIRED ? DB_SESSION_EXPIRED : DB_SESSION_CLOSED;
+    db_session_ended(w->observer, &row);
 }
 
 static void message(struct worker *w, const struct relay_message *m)
@@ -104,6 +118,7 @@ static void message(struct worker *w, const struct relay_message *m)
 
 const struct relay_observer observer_relay = {
     .session_opened = session_opened,
+    .session_used = session_used,
     .session_changed = session_changed,
     .session_ended = session_ended,
     .message = message,

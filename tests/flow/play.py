@@ -704,7 +704,7 @@ class Player:
             self.names["NONCE" + tail], self.names["OPAQUE" + tail] = c["nonce"], c.get("opaque", "")
 
     def do_auth(self, words, block):
-        """auth c1 USER URI NAME [to=URI] [expires=N] [alg=SHA-256]: challenge and success.
+        """auth c1 USER URI NAME [to=URI] [expires=N] [alg=SHA-256] [code=CODE]: challenge and success, or that code.
 
         NAME becomes the session id of Use-Path."""
         opts, words = self._options(words)
@@ -734,7 +734,9 @@ class Player:
             lines.append("Expires: " + opts["expires"])
         self._send_lines(p, [l % tid if "%s" in l else l for l in lines + [end]])
         f = self._frame(p, {})
-        self._is_answer(p, f, "200", tid)
+        self._is_answer(p, f, opts.get("code", "200"), tid)
+        if "code" in opts:
+            return
         info = msrp.digest_params(f.get("Authentication-Info", ""))
         if info.get("rspauth") != msrp.digest(algorithm, user, *args, ":" + to, c["nonce"], "00000001", cnonce):
             raise Mismatch("rspauth is wrong:\n" + show(f.raw))
@@ -847,9 +849,11 @@ class Player:
             raise Mismatch("expected:\n%s\nthe database has:\n%s" % ("\n".join(want), "\n".join(rows)))
 
     def do_restart(self, words, block):
-        """restart: stop the daemon and start it again on the same port and database."""
+        """restart [killed]: stop the daemon, or kill it, and start it again on the same port and database."""
         self.loop.run_for(0.02)
-        faults = self.daemon.stop()
+        if words:
+            self.daemon.kill()
+        faults = [] if words else self.daemon.stop()
         if faults:
             raise Mismatch("\n".join(faults))
         for p in self.peers.values():

@@ -53,14 +53,14 @@ TEST(a_new_file_has_every_promised_table_and_column)
     CHECK_STR(look(COLUMNS_OF("acc")), "id method from_tag to_tag callid sip_code sip_reason time");
     CHECK_STR(look(COLUMNS_OF("msrp_session")), "session_id username domain conn_id peer_uri srcaddr srcsock use_path "
                                                 "created expires last_activity state frames_in "
-                                                "frames_out bytes_in bytes_out");
+                                                "frames_out bytes_in bytes_out resumed");
     CHECK_STR(look(COLUMNS_OF("connection")), "conn_id protocol transport peer local tls_version tls_cipher peer_name "
                                               "opened closed close_reason bytes_in bytes_out");
     CHECK_STR(look(COLUMNS_OF("acc_msrp")),
               "id session_id username domain from_uri to_uri message_id bytes status started finished");
     /* A second opening changes nothing. */
     CHECK_INT(open_close(&why), 0);
-    CHECK_STR(look("PRAGMA user_version"), "1");
+    CHECK_STR(look("PRAGMA user_version"), "2");
     scratch_end();
     buf_fini(&why);
 }
@@ -96,6 +96,21 @@ TEST(tables_that_kamailio_made_are_adopted_with_their_rows)
     CHECK_INT(db_user_add(db, SV("bob"), SV("example.com"), SV("pw")), 0);
     db_close(&db);
     CHECK_STR(look("SELECT count(*) FROM subscriber WHERE length(ha1) = 32 AND length(ha1_sha256) = 64"), "2");
+    scratch_end();
+    buf_fini(&why);
+}
+
+TEST(a_file_of_the_first_version_is_brought_up_to_date)
+{
+    struct buf why = BUF_INIT;
+
+    scratch_begin();
+    CHECK_INT(open_close(&why), 0);
+    change("ALTER TABLE msrp_session DROP COLUMN resumed;"
+           "INSERT INTO msrp_session (session_id, username) VALUES ('tok1', 'alice'); PRAGMA user_version = 1");
+    CHECK_INT(open_close(&why), 0);
+    CHECK_STR(look("PRAGMA user_version"), "2");
+    CHECK_STR(look("SELECT session_id || ' ' || username || ' ' || resumed FROM msrp_session"), "tok1 alice 0");
     scratch_end();
     buf_fini(&why);
 }
@@ -174,6 +189,7 @@ TEST(a_directory_that_cannot_be_made_is_named)
 SUITE(open_suite, TEST_ROW(a_missing_file_is_made_with_its_directory_and_mode_0640),
       TEST_ROW(a_new_file_has_every_promised_table_and_column),
       TEST_ROW(tables_that_kamailio_made_are_adopted_with_their_rows),
+      TEST_ROW(a_file_of_the_first_version_is_brought_up_to_date),
       TEST_ROW(a_file_of_a_newer_version_is_refused_and_left_alone),
       TEST_ROW(what_is_no_database_is_refused_with_a_reason),
       TEST_ROW(a_file_that_may_not_be_written_is_refused_with_a_reason),

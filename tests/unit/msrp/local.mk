@@ -7,6 +7,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_account.c \
 	tests/unit/msrp/test_policy.c \
 	tests/unit/msrp/test_relays.c \
+	tests/unit/msrp/test_resume.c \
 	tests/unit/msrp/test_session.c \
 	tests/unit/msrp/test_soak.c \
 	tests/unit/msrp/test_stream.c \

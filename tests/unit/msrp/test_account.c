@@ -36,7 +36,7 @@ static void on_message(struct worker *w, const struct relay_message *m)
     CHECK(m->started_at <= m->finished_at);
 }
 
-static const struct relay_observer observer = { on_session, on_session, on_session_end, on_message };
+static const struct relay_observer observer = { on_session, on_session, on_session, on_session_end, on_message };
 
 static void start(const char *option)
 {

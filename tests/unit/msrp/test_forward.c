@@ -561,12 +561,12 @@ TEST(token_of_a_lost_connection_routes_nothing_and_another_connection_does_not_r
 
     peer_close(c);
     say(x, "MSRP i001send SEND\nTo-Path: %U %C\nFrom-Path: %F\n" HELLO "-------i001send$\n");
-    CHECK_FATAL(hear(x, &h));
-    CHECK(sv_starts(h.start, SV("MSRP i001send 481 ")) || sv_starts(h.start, SV("MSRP i001send 408 ")));
+    CHECK_FATAL(hear(x, &h) && hear(x, &h));
+    CHECK(sv_starts(heard_header(&h, "Status"), SV("000 408 ")));
     again = rig_peer(&r);
     say(again, "MSRP i002send SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HELLO "-------i002send$\n");
-    CHECK_FATAL(hear(again, &h));
-    CHECK(sv_starts(h.start, SV("MSRP i002send 4")));
+    CHECK_FATAL(hear(again, &h) && hear(again, &h));
+    CHECK(sv_starts(heard_header(&h, "Status"), SV("000 408 ")));
     CHECK(rig_accept(&r) == NULL);
     rig_pass(&r, 61000);
     x = rig_peer(&r);

@@ -317,6 +317,7 @@ TEST(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused)
     say_auth_with(c, "msrp://%E;tcp", "");
     CHECK(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 403 Forbidden")));
     peer_close(c);
+    rig_pass(&r, 61000);
     CHECK_INT(rig_stat(&r, STAT_sessions), 0);
     CHECK_INT(session_table_count(r.shared->sessions), 0);
     rig_stop(&r);
@@ -325,7 +326,8 @@ TEST(a_thousand_tokens_of_one_connection_all_work_and_one_more_is_refused)
 /* ---- what the operator does and what the database is told ---- */
 
 static struct {
-    int opened, changed, ended, messages;
+    int opened, used, changed, ended, messages;
+    uint64_t conn_id, expires;
     enum session_state how;
     uint64_t frames_in, bytes_in, frames_out, bytes_out;
     uint64_t message_bytes;
@@ -338,13 +340,20 @@ static void on_opened(struct worker *w, const struct session *s)
     told.opened++;
 }
 
-static void on_changed(struct worker *w, const struct session *s)
+static void on_used(struct worker *w, const struct session *s)
 {
-    told.changed++;
+    told.used++;
     told.frames_in = s->frames_in;
     told.bytes_in = s->bytes_in;
     told.frames_out = s->frames_out;
     told.bytes_out = s->bytes_out;
+}
+
+static void on_changed(struct worker *w, const struct session *s)
+{
+    told.changed++;
+    told.conn_id = session_conn_id(s);
+    told.expires = s->expires_at;
 }
 
 static void on_ended(struct worker *w, const struct session *s, enum session_state how)
@@ -362,7 +371,7 @@ static void on_message(struct worker *w, const struct relay_message *m)
     sv_copy(m->to_uri, told.to, sizeof told.to);
 }
 
-static const struct relay_observer observer = { on_opened, on_changed, on_ended, on_message };
+static const struct relay_observer observer = { on_opened, on_used, on_changed, on_ended, on_message };
 
 TEST(observer_is_told_of_sessions_and_messages)
 {
@@ -393,9 +402,12 @@ TEST(observer_is_told_of_sessions_and_messages)
         CHECK(told.messages == 2 && told.status == 0 && told.message_bytes == 3);
     }
     rig_pass(&r, 1000);
-    CHECK(told.changed >= 1 && told.frames_in == 1 && told.bytes_in == 5 && told.frames_out == 1 &&
+    CHECK(told.used >= 1 && told.frames_in == 1 && told.bytes_in == 5 && told.frames_out == 1 &&
           told.bytes_out == 3);
-    peer_close(c);
+    CHECK(told.changed == 0);
+    peer_close(c); /* it may be resumed, but has no connection */
+    CHECK(told.ended == 0 && told.changed == 1 && told.conn_id == 0 && told.expires <= (uint64_t)time(NULL) + 60);
+    rig_pass(&r, 61000);
     CHECK(told.ended == 1 && told.how == SESSION_CLOSED);
     rig_stop(&r);
 }
@@ -501,6 +513,7 @@ TEST(half_closed_peer_gets_what_was_on_its_way)
     shutdown(c->fd, SHUT_WR);
     CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP p001send 200 OK")));
     EXPECT_END(c);
+    rig_pass(&r, 61000);
     CHECK_INT(rig_stat(&r, STAT_sessions), 0);
     rig_stop(&r);
 }
