@@ -23,6 +23,7 @@ enum {
     ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     SESSIONS_PER_CONN = 1000,
+    REFUSALS_MAX = 5,         /* requests refused on a connection that has had none accepted (M-CON-03) */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
     OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
@@ -146,6 +147,7 @@ struct msrp_conn {
     struct route *last_route;     /* borrowed: on the list above */
     uint16_t auth_failures;
     bool proven;                  /* has had an accepted request */
+    uint8_t refusals;             /* before that */
 
     /* the frame being received */
     enum rx_state rx;

@@ -148,6 +148,8 @@ static void refuse(struct conn *c, const struct msrp_head *h, unsigned status)
     struct sv lines;
 
     stats_inc(&c->worker->stats, STAT_msrp_refused);
+    if (!msrp_of(c)->proven)
+        msrp_of(c)->refusals++;
     if (h->method == MSRP_REPORT || (h->method == MSRP_SEND && h->failure_report == MSRP_FR_NO))
         return;
     lines = answer_lines(&b, h);
@@ -660,6 +662,10 @@ static size_t msrp_data(struct conn *c, const char *p, size_t n)
         taken = frame(m, &h, p + at, n - at);
         if (c->ended)
             return n;
+        if (!m->proven && m->refusals >= REFUSALS_MAX) {
+            conn_finish(c, CLOSE_PROBATION); /* the answer still goes out */
+            return n;
+        }
         if (taken == 0)
             break;
         at += taken;

@@ -471,6 +471,29 @@ TEST(connection_without_an_accepted_request_is_closed_after_30_seconds)
     rig_stop(&r);
 }
 
+/* M-CON-03: several unsuccessful requests end it sooner, the last one answered; not once it has had a successful one. */
+TEST(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted)
+{
+    for (int proven = 0; proven < 2; proven++) {
+        start(NULL);
+        if (proven)
+            say_auth(c, 'C', 'U');
+        for (int i = 0; i < 20; i++) {
+            struct heard h;
+
+            say(c, "MSRP k001send SEND\nTo-Path: %N %D\nFrom-Path: %C\nMessage-ID: m-0001\nContent-Type: a/b\n\nhello\n-------k001send$\n");
+            CHECK_FATAL(hear(c, &h));
+            CHECK(sv_eq(h.start, SV("MSRP k001send 481 No such session")));
+            if (!proven && i == 4)
+                break;
+            EXPECT_NOTHING(c);
+        }
+        if (!proven)
+            EXPECT_END(c);
+        rig_stop(&r);
+    }
+}
+
 /* M-ACM-01, M-CON-04, M-CON-05 */
 TEST(idle_connection_lives_as_long_as_it_has_a_token)
 {
@@ -590,6 +613,7 @@ SUITE(session_suite, TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
       TEST_ROW(operator_ends_a_session_and_with_its_last_one_the_connection),
       TEST_ROW(relay_that_drains_gives_no_tokens_and_finishes_its_sessions),
       TEST_ROW(connection_without_an_accepted_request_is_closed_after_30_seconds),
+      TEST_ROW(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted),
       TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
       TEST_ROW(head_that_is_not_complete_in_time_ends_the_connection),
       TEST_ROW(half_closed_peer_gets_what_was_on_its_way),
