@@ -271,13 +271,15 @@ static struct authn_req *req_verify(struct authn_req *r, msg_auth_t *credentials
     return NULL;
 }
 
-struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg)
+static struct authn_req *verify_msrp(struct authn *a, struct sv uri, struct sv headers, struct sv realm, const struct db_cred *given,
+                                     authn_cb *cb, void *arg)
 {
     struct authn_req *r = req_new(a, true, cb, arg);
 
     if (!r)
         return give_up(true, cb, arg);
-    r->as->as_realm = su_strdup(r->as->as_home, a->realm);
+    r->scheme.given = given;
+    r->as->as_realm = su_strndup(r->as->as_home, realm.p, (isize_t)realm.n);
     r->as->as_uri = su_strndup(r->as->as_home, uri.p, (isize_t)uri.n);
     r->as->as_method = "AUTH";
     if (!r->as->as_realm || !r->as->as_uri) {
@@ -297,6 +299,59 @@ struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, 
     }
     req_finish(r);
     return NULL;
+}
+
+struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg)
+{
+    return verify_msrp(a, uri, headers, sv_of(a->realm), NULL, cb, arg);
+}
+
+void authn_msrp_given(struct authn *a, struct sv uri, struct sv headers, struct sv realm, const struct db_cred *cred, authn_cb *cb,
+                      void *arg)
+{
+    static const struct db_cred nobody;
+
+    verify_msrp(a, uri, headers, realm, cred ? cred : &nobody, cb, arg);
+}
+
+struct sv authn_realm(const struct authn *a)
+{
+    return sv_of(a->realm);
+}
+
+bool authn_password(struct sv headers, struct sv realm, struct sv password, bool is_ha1, struct db_cred *out)
+{
+    struct digest_cred claimed;
+    struct buf text = BUF_INIT;
+    bool good;
+
+    *out = (struct db_cred){ .found = true };
+    if (!sipmsg_claim(&claimed, headers))
+        return false;
+    if (is_ha1)
+        return sv_copy(password, out->ha1_md5, sizeof out->ha1_md5);
+    buf_printf(&text, SV_FMT ":" SV_FMT ":" SV_FMT, SV_ARG(claimed.username), SV_ARG(realm), SV_ARG(password));
+    good = !buf_failed(&text);
+    if (good) {
+        char hex[CRYPTO_HEX_MAX];
+
+        crypto_hash_hex(CRYPTO_MD5, buf_sv(&text), hex);
+        memcpy(out->ha1_md5, hex, sizeof out->ha1_md5);
+        crypto_hash_hex(CRYPTO_SHA256, buf_sv(&text), out->ha1_sha256);
+    }
+    buf_fini(&text);
+    return good;
+}
+
+int authn_fetch(struct authn *a, struct sv headers, struct db_cred *out, void (*done)(int err, const struct db_cred *cred, void *arg),
+                void *arg, struct db_cred_req **req)
+{
+    auth_plugin_t *env = scheme_env(a->am);
+    struct digest_cred claimed;
+
+    if (!sipmsg_claim(&claimed, headers))
+        return TD_EINVAL;
+    return db_cred_get(env->db, claimed.username, claimed.realm, out, env->mailbox, done, arg, req);
 }
 
 struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb,

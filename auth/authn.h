@@ -12,6 +12,8 @@
 struct authn;
 struct authn_req;
 struct db;
+struct db_cred;
+struct db_cred_req;
 struct nonces;
 struct sip_s; /* Sofia's sip_t */
 
@@ -56,6 +58,22 @@ int authn_configure(struct authn *a, const struct conf *conf);
 /* uri: the rightmost URI of To-Path, byte for byte. headers: the frame's header lines after the paths, each with CRLF.
  * Returns the request when the callback is still to come, else NULL. */
 struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg);
+
+/* The same for a realm and credentials that the caller knows, or NULL: nobody's, so whatever the client says is wrong. The callback
+ * comes before this returns. */
+void authn_msrp_given(struct authn *a, struct sv uri, struct sv headers, struct sv realm, const struct db_cred *cred, authn_cb *cb,
+                      void *arg);
+
+/* The realm of MSRP. */
+struct sv authn_realm(const struct authn *a);
+
+/* What a user who claims this name in such headers would have with that password, or with that MD5 HA1. False: nobody is claimed. */
+bool authn_password(struct sv headers, struct sv realm, struct sv password, bool is_ha1, struct db_cred *out);
+
+/* Fetch the credentials that an MSRP AUTH with these headers claims to have. 1: *out is filled; 0: done comes later, unless it is
+ * cancelled by db_cred_cancel(); negative: none are claimed, or the database fails. realm: as the client gives it. */
+int authn_fetch(struct authn *a, struct sv headers, struct db_cred *out, void (*done)(int err, const struct db_cred *cred, void *arg),
+                void *arg, struct db_cred_req **req);
 
 /* sip need not outlive the call. realm: the domain served. is_proxy: 407 and Proxy-*, else 401. */
 struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb,

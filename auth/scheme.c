@@ -241,6 +241,10 @@ static void check(auth_mod_t *am, auth_status_t *as, msg_auth_t *au, const auth_
         set_status(as, 400, "Digest URI Mismatch");
         return;
     }
+    if (s->given) {
+        judge(s, s->given);
+        return;
+    }
     known = db_cred_get(env->db, s->cred.username, sv_of(as->as_realm), &user, env->mailbox, looked_up, s, &s->lookup);
     if (known == 1)
         judge(s, &user);

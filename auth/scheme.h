@@ -30,6 +30,7 @@ struct auth_plugin_t {
 /* One verification; the caller's, alive until the status is final or auth_mod_cancel() was called. */
 struct auth_splugin_t {
     bool is_msrp;           /* in: the hash is over as_uri, and qop is required (RFC 4976 s.9.1) */
+    const struct db_cred *given; /* in: judge by these, ask nobody; or NULL */
     bool had_credentials;   /* out */
     bool stale;             /* out */
 

@@ -28,6 +28,20 @@ static bool next_line(struct sv *rest, struct sv *line)
     return true;
 }
 
+bool sipmsg_claim(struct digest_cred *cred, struct sv headers)
+{
+    struct sv line;
+
+    while (next_line(&headers, &line)) {
+        size_t colon = sv_find(line, ':');
+
+        if (sv_eq_nocase(sv_trim(sv_upto(line, colon)), SV("Authorization")) &&
+            digest_parse(cred, sv_trim(sv_from(line, colon + 1))) == DIGEST_PARSED && cred->username.n && cred->realm.n)
+            return true;
+    }
+    return false;
+}
+
 /* Append the frame's Digest credentials as header lines. */
 static enum sipmsg_result add_authorizations(struct buf *text, struct sv headers)
 {

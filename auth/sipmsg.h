@@ -10,6 +10,11 @@
 
 enum { SIPMSG_AUTHORIZATIONS_MAX = 8 };
 
+struct digest_cred;
+
+/* The first Digest credentials in such headers that name a user and a realm. */
+bool sipmsg_claim(struct digest_cred *cred, struct sv headers);
+
 enum sipmsg_result {
     SIPMSG_MADE,
     SIPMSG_BAD,   /* a Digest that is malformed, or too many: 400 */

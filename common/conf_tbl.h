@@ -53,7 +53,7 @@ CONF(msrp, timer_interval, INT, "60", 1, 3600, "s", RESTART, "Time between clean
 CONF(msrp, auth_min_expires, INT, "60", 1, 86400, "s", LIVE, "Shortest lifetime a client may ask for, and how long a token without a connection waits for its owner.")
 CONF(msrp, auth_max_expires, INT, "3600", 1, 604800, "s", LIVE, "Longest lifetime a client may ask for, and the default.")
 CONF(msrp, use_path_addr, STR, "", 0, 0, "", RESTART, "HOST:PORT put into Use-Path; empty means the socket's own address.")
-CONF(msrp, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every frame; empty means built-in routing.")
+CONF(msrp, event_callback, STR, "", 0, 0, "", LIVE, "Script function run for every frame; empty means built-in routing.")
 CONF(msrp, require_tls, BOOL, "yes", 0, 0, "", LIVE, "Serve AUTH and msrps tokens over TLS only.")
 CONF(msrp, endpoint_tls, ENUM_ENDPOINT_TLS, "opportunistic", 0, 0, "", LIVE, "Certificates of last-hop endpoints: opportunistic (self-signed accepted) or verify.")
 CONF(msrp, response_timeout, INT, "30", 1, 300, "s", LIVE, "Time a next hop has to answer.")
@@ -77,7 +77,7 @@ CONF(sip, max_expires, INT, "86400", 1, 2592000, "s", RESTART, "Longest registra
 CONF(sip, max_contacts, INT, "10", 1, 1000, "", RESTART, "Contacts of one address of record.")
 CONF(sip, flow_timer, INT, "120", 0, 3600, "s", LIVE, "How often a client with an outbound registration (RFC 5626) is to send a keep-alive; half as long again without a sign of it ends its connection; 0 asks for none.")
 CONF(sip, authenticate, LIST, "register request", 0, 0, "", RESTART, "What is challenged for local users: register, request.")
-CONF(sip, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every request.")
+CONF(sip, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every request; not in force yet.")
 CONF_END(sip)
 
 CONF_BEGIN(script, "Routing policy of your own.")

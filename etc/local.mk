@@ -1,5 +1,5 @@
 ## The configuration is installed once and never over one that is there.
-EXTRA_DIST += etc/tandem.ini etc/tandem.service.in etc/tandem.sysusers
+EXTRA_DIST += etc/tandem.ini etc/tandem.service.in etc/tandem.sysusers etc/examples
 CLEANFILES += etc/tandem.service
 systemdunitdir = $(prefix)/lib/systemd/system
 systemdunit_DATA = etc/tandem.service

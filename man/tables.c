@@ -125,7 +125,7 @@ static void print_functions(void)
 {
 #define KSR_FN(module, name, kind, args, params, fn, text) print_function(module, #name, params, text);
 #include "script/func_tbl.h"
-#undef KSR_FN
+#include "msrp/script_tbl.h"
 }
 
 static void print_variable(const char *class_, const char *key, const char *param, const char *text)
@@ -143,7 +143,7 @@ static void print_variables(void)
 {
 #define PV(class_, key, kind, get, set, param, text) print_variable(#class_, key, param, text);
 #include "script/var_tbl.h"
-#undef PV
+#include "msrp/script_tbl.h"
 }
 
 static void print_transformation(const char *class_, const char *name, const char *params, const char *text)
@@ -161,7 +161,7 @@ static void print_transformations(void)
 {
 #define TRANS(class_, name, n, fn, params, text) print_transformation(#class_, #name, params, text);
 #include "script/trans_tbl.h"
-#undef TRANS
+#include "msrp/script_tbl.h"
 }
 
 static void print_sandbox(void)

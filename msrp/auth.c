@@ -36,9 +36,8 @@ static void answer(struct auth_wait *a, unsigned status, struct sv headers)
     relay_answer(a->m->conn, sv_make(a->tid, a->tid_n), status, a->lines, headers);
 }
 
-static void failure(struct auth_wait *a, const struct authn_result *r)
+bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r)
 {
-    struct msrp_conn *m = a->m;
     struct buf user = BUF_INIT;
     char peer[ADDR_TEXT_MAX];
 
@@ -47,8 +46,13 @@ static void failure(struct auth_wait *a, const struct authn_result *r)
     log_info("msrp", m->conn->id, "AUTH refused: peer=%s user=%s status=%d", addr_text(&m->conn->peer, peer),
              buf_failed(&user) || !user.p ? "" : user.p, r->status);
     buf_fini(&user);
-    if (++m->auth_failures >= relay_conf(m->relay->shared)->auth.max_failures) /* M-AUTH-17: the answer goes out first */
-        conn_finish(m->conn, CLOSE_AUTH_FAILURES);
+    return ++m->auth_failures >= relay_conf(m->relay->shared)->auth.max_failures;
+}
+
+static void failure(struct auth_wait *a, const struct authn_result *r)
+{
+    if (relay_auth_failed(a->m, r)) /* M-AUTH-17: the answer goes out first */
+        conn_finish(a->m->conn, CLOSE_AUTH_FAILURES);
 }
 
 /* The lifetime asked for, or the status that refuses it with the header that says why. */
@@ -98,7 +102,8 @@ static unsigned new_session(struct auth_wait *a, struct session_spec *spec, stru
     return 200;
 }
 
-static void accepted(struct auth_wait *a, const struct authn_result *r)
+/* The status that it was answered with. */
+static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
 {
     struct msrp_conn *m = a->m;
     struct buf headers = BUF_INIT;
@@ -116,7 +121,7 @@ static void accepted(struct auth_wait *a, const struct authn_result *r)
         status = a->is_renewal ? token_renew(m, a->to, &spec, &s) : new_session(a, &spec, &s);
     if (status != 200) {
         answer(a, status, sv_of(why));
-        return;
+        return status;
     }
     buf_printf(&headers, "Use-Path: " SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(s->uri.text), spec.expires_s);
     buf_add_sv(&headers, r->headers);
@@ -127,6 +132,7 @@ static void accepted(struct auth_wait *a, const struct authn_result *r)
     }
     buf_fini(&headers);
     session_unref(&s); /* the table keeps its own */
+    return 200;
 }
 
 static void on_result(const struct authn_result *r, void *arg)
@@ -174,17 +180,21 @@ void relay_auth_cancel(struct msrp_conn *m)
     free(a);
 }
 
-void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from)
+/* known: NULL: to be found out, and the answer may come later (0). */
+static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from,
+                       const struct authn_result *known)
 {
     struct auth_wait *a = calloc(1, sizeof *a + to->text.n + h->from_path.n * 2 + h->headers.n + h->expires.n + to->text.n + 64);
+    struct authn_req *req;
     char *at, *begin;
+    unsigned status;
 
     if (!a)
-        return;
-    if (!conn_may_request(m->conn)) {
+        return 0;
+    if (!known && !conn_may_request(m->conn)) {
         free(a);
         conn_finish(m->conn, CLOSE_LIMIT);
-        return;
+        return 0;
     }
     a->m = m;
     a->tid_n = (uint8_t)h->tid.n;
@@ -205,31 +215,45 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
         answer(a, 403, sv_make(NULL, 0));
         conn_finish(m->conn, CLOSE_FORBIDDEN);
         free(a);
-        return;
+        return 403;
     }
-    if (n_from != 1 || !m->relay->authn || m->relay->draining) { /* more than one: a relay without proof (M-AUTH-33) */
-        answer(a, 403, sv_make(NULL, 0));
+    if (n_from != 1 || !m->relay->authn || m->relay->draining || (known && known->verdict != AUTHN_OK)) {
+        answer(a, 403, sv_make(NULL, 0)); /* more than one: a relay without proof (M-AUTH-33) */
         free(a);
-        return;
+        return 403;
     }
     if (to->session.n) { /* a token: one that there is not needs no credentials to be refused */
         struct session *s = session_find(m->relay->shared->sessions, to->session);
-        bool known = s && msrp_uri_eq(&s->uri, to);
+        bool exists = s && msrp_uri_eq(&s->uri, to);
 
         session_unref(&s);
-        if (!known) {
+        if (!exists) {
             answer(a, 481, sv_make(NULL, 0));
             free(a);
-            return;
+            return 481;
         }
         a->is_renewal = true;
     }
+    if (known) {
+        status = accepted(a, known);
+        free(a);
+        return status;
+    }
     m->auth = a;
     conn_pause(m->conn, CONN_PAUSE_AUTH);
-    {
-        struct authn_req *req = authn_msrp(m->relay->authn, a->to, a->headers, on_result, a);
+    req = authn_msrp(m->relay->authn, a->to, a->headers, on_result, a);
+    if (req) /* else a is gone already */
+        a->req = req;
+    return 0;
+}
 
-        if (req) /* else a is gone already */
-            a->req = req;
-    }
+void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from)
+{
+    handle(m, h, to, from, n_from, NULL);
+}
+
+unsigned relay_auth_known(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from,
+                          size_t n_from, const struct authn_result *known)
+{
+    return handle(m, h, to, from, n_from, known);
 }

@@ -20,7 +20,7 @@ enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_REP
 
 struct record {
     uint8_t type, method, fr, flag;
-    bool has_body, hyphen_lines;
+    bool has_body, hyphen_lines, finish;
     bool shared;            /* the source */
     uint16_t tid_in_n, message_id_n, method_text_n, range_value_n;
     uint16_t refused;       /* as for hop_stream_end() */
@@ -236,6 +236,7 @@ static bool send_outgoing(struct relay *relay, struct msrp_conn *source, const s
         .flag = (uint8_t)f->flag,
         .has_body = f->has_body,
         .hyphen_lines = f->hyphen_lines,
+        .finish = f->finish,
         .shared = source->shared,
         .tid_in_n = (uint16_t)f->tid_in.n,
         .message_id_n = (uint16_t)f->message_id.n,
@@ -397,6 +398,7 @@ static void got_outgoing(struct relay *relay, struct record *r)
         .range = r->range,
         .has_body = r->has_body,
         .hyphen_lines = r->hyphen_lines,
+        .finish = r->finish,
         .flag = (char)r->flag,
         .started_at = r->started_at,
     };

@@ -174,6 +174,7 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
     count_out(relay, f->route, dest, f->body.n, true);
     if (!txn && f->method == MSRP_SEND && f->flag != '+')
         relay_account(relay, f->route, f->message_id, (f->range.present ? f->range.start - 1 : 0) + f->body.n, 0, f->started_at);
+    m->finish |= f->finish;
     return HOP_TAKEN;
 }
 
@@ -340,6 +341,7 @@ void hop_stream_end(struct stream *s, char flag, unsigned refused)
             list_each(node, &s->txns)
                 list_item(node, struct txn, stream_node)->fr = MSRP_FR_NO;
         count_out(s->relay, s->f.route, s->dest->conn, 0, true);
+        s->dest->finish |= s->f.finish;
     }
     stream_free(s);
 }
@@ -425,6 +427,13 @@ static bool is_for_us(const struct txn *t, struct sv to_path)
     if (sv_eq(first, t->route->ours))
         return true;
     return msrp_uri_parse(&a, first) && msrp_uri_parse(&b, t->route->ours) && msrp_uri_eq(&a, &b);
+}
+
+bool hop_ends_here(struct msrp_conn *from, const struct msrp_head *h)
+{
+    const struct txn *t = txn_find(from, h->tid);
+
+    return t && t->is_send;
 }
 
 void hop_response(struct msrp_conn *from, const struct msrp_head *h)

@@ -11,9 +11,10 @@ libmsrp_a_SOURCES = \
 	msrp/relay.c msrp/relay.h \
 	msrp/report.c msrp/status_tbl.h \
 	msrp/route.c \
+	msrp/script.c msrp/script.h msrp/script_ksr.c msrp/script_private.h msrp/script_pv.c msrp/script_tbl.h \
 	msrp/session.c msrp/session.h msrp/session_private.h \
 	msrp/shared.c \
 	msrp/token.c \
 	msrp/txn.c msrp/txn.h \
 	msrp/uri.c msrp/uri.h
-MSRP_LIBS = libmsrp.a $(AUTH_LIBS) $(NET_LIBS)
+MSRP_LIBS = libmsrp.a $(SCRIPT_LIBS) $(AUTH_LIBS) $(NET_LIBS)

@@ -10,8 +10,11 @@
 #include "net/conn.h"
 
 struct auth_wait;
+struct authn_result;
+struct orders;
 struct msrp_conn;
 struct remote_waiter;
+struct script;
 struct stream;
 struct txn;
 
@@ -106,6 +109,7 @@ struct outgoing {
     bool hyphen_lines;       /* look for clashes of the body with our tid */
     struct sv body;
     char flag;
+    bool finish;             /* the connection is closed when it is written and answered: a script wants that */
     uint64_t started_at;
 };
 
@@ -126,6 +130,8 @@ struct relay {
     struct wheel_timer changed_timer;
     struct loop_hook hook;
     bool draining;                /* no new sessions */
+    struct script *script;        /* owned: run for every frame; NULL: none */
+    const char *callback;         /* borrowed: its function */
 };
 
 enum rx_state { RX_HEAD, RX_STREAM, RX_SKIP };
@@ -162,6 +168,10 @@ struct msrp_conn {
     uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
     unsigned rx_stream_worker;
     struct auth_wait *auth;       /* an AUTH that waits for credentials */
+    struct orders *orders;        /* owned: of a script; NULL: none was run */
+    bool no_dial;                 /* nothing may be opened for the frame in hand: a script has said so */
+    bool finish_hop;              /* ... and its next hop is to end with it */
+    bool finish;                  /* to be closed when all is written and answered */
 
     /* as a next hop */
     size_t buffer;                /* bytes that may wait for it */
@@ -195,6 +205,15 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c);
 
 /* Write a response made by us. */
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more_headers);
+/* The path lines of an answer to a request, in b; empty: it cannot be answered. */
+struct sv relay_answer_lines(struct buf *b, const struct msrp_head *h);
+/* A request goes its way: the bytes taken, 0 when it must wait. */
+size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, struct route *route);
+/* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on (M-FWD-02).
+ * True: closed. */
+bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h);
+/* The rest of the frame goes nowhere. */
+void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h);
 /* A request was accepted on it: probation is over. */
 void relay_proven(struct msrp_conn *m);
 /* The session's counters have changed: its row is written again soon. Owner's worker. */
@@ -238,6 +257,8 @@ void hop_down(struct msrp_conn *dest, unsigned status);
 /* A forwarded AUTH has failed: answer it. */
 void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
 void hop_response(struct msrp_conn *from, const struct msrp_head *h);
+/* Is it the answer to a SEND, which is for us alone? */
+bool hop_ends_here(struct msrp_conn *from, const struct msrp_head *h);
 /* Bytes were written: start the timers of what is out. */
 void hop_progress(struct msrp_conn *dest);
 void hop_timed_out(struct txn *t);
@@ -324,5 +345,24 @@ void token_leave(struct msrp_conn *m, enum close_reason reason);
 
 /* An AUTH addressed to us alone. Answers now or later; then the connection is paused meanwhile. */
 void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from);
+/* The same when it is known whose it is; the status of the answer. */
+unsigned relay_auth_known(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from,
+                          size_t n_from, const struct authn_result *known);
+/* Credentials were wrong. True: too often, the connection is to end after the answer (M-AUTH-17). */
+bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r);
 void relay_auth_cancel(struct msrp_conn *m);
 bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth);
+
+/* ---- script.c ---- */
+
+/* The frame goes to the operator's script. True: that has seen to it, *taken says how far (0: it must wait); false: the built-in
+ * routing is to. Only with relay->script. */
+bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken);
+/* Is the frame under way one that a script has decided about? Then it is answered by script_done(). */
+bool script_is_in_charge(const struct msrp_conn *m);
+/* The frame's last octet is there and has been taken: its answer goes out, if there is one. */
+void script_done(struct msrp_conn *m);
+/* The relay has refused it meanwhile, and said so. */
+void script_overruled(struct msrp_conn *m);
+/* The connection has ended. */
+void script_forget(struct msrp_conn *m);

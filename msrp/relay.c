@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "msrp/private.h"
 #include "net/conn.h"
+#include "script/script.h"
 
 enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
 
@@ -121,7 +122,7 @@ static bool is_printable(struct sv s)
 
 /* Path lines for an answer to a frame that has no route: From-Path is To-Path[0]; To-Path is From-Path[0], or all of it
  * for other methods than SEND. */
-static struct sv answer_lines(struct buf *b, const struct msrp_head *h)
+struct sv relay_answer_lines(struct buf *b, const struct msrp_head *h)
 {
     struct sv to = h->to_path, from = h->from_path, to0, from0;
 
@@ -152,7 +153,7 @@ static void refuse(struct conn *c, const struct msrp_head *h, unsigned status)
         msrp_of(c)->refusals++;
     if (h->method == MSRP_REPORT || (h->method == MSRP_SEND && h->failure_report == MSRP_FR_NO))
         return;
-    lines = answer_lines(&b, h);
+    lines = relay_answer_lines(&b, h);
     if (lines.n)
         relay_answer(c, h->tid, status, lines, sv_make(NULL, 0));
     buf_fini(&b);
@@ -192,7 +193,7 @@ static void on_changed_timer(struct wheel_timer *t)
 
 /* ---- one request ---- */
 
-static void fill_outgoing(struct outgoing *f, struct route *route, const struct msrp_head *h, const struct relay *relay)
+static void fill_outgoing(struct outgoing *f, struct route *route, const struct msrp_head *h, const struct msrp_conn *m)
 {
     *f = (struct outgoing){
         .route = route,
@@ -206,7 +207,8 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
         .range_value = h->byte_range,
         .has_body = h->has_body,
         .flag = h->flag,
-        .started_at = relay->now_s,
+        .finish = m->finish_hop,
+        .started_at = m->relay->now_s,
     };
     /* A Byte-Range before the paths is not among the headers kept; such a frame was refused. */
 }
@@ -242,9 +244,13 @@ static bool forward(struct msrp_conn *m, const struct outgoing *f, bool never, b
     return true;
 }
 
-static void answer_ok(struct msrp_conn *m, struct sv tid, const struct route *route)
+/* The request is taken; wanted: its sender is to be told, unless a script knows better. */
+static void answer_ok(struct msrp_conn *m, struct sv tid, const struct route *route, bool wanted)
 {
-    relay_answer(m->conn, tid, 200, route->answer, sv_make(NULL, 0));
+    if (TD_UNLIKELY(script_is_in_charge(m)))
+        script_done(m);
+    else if (wanted)
+        relay_answer(m->conn, tid, 200, route->answer, sv_make(NULL, 0));
 }
 
 static void count_in(struct msrp_conn *m, const struct route *route, size_t octets, bool frame)
@@ -259,7 +265,7 @@ static void count_in(struct msrp_conn *m, const struct route *route, size_t octe
 }
 
 /* Skip the rest of a frame that was refused or is dropped. */
-static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
+void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h)
 {
     if (!h->has_body)
         return;
@@ -274,7 +280,7 @@ static void skip_body(struct msrp_conn *m, const struct msrp_head *h)
 static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struct route *route, unsigned status)
 {
     refuse(m->conn, h, status);
-    skip_body(m, h);
+    relay_skip_body(m, h);
     if (h->method != MSRP_SEND)
         return;
     if (status == 413)
@@ -388,12 +394,16 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     if (m->rx == RX_SKIP) {
         if (b.used)
             m->rx_at_start = false;
-        if (b.ended)
+        if (b.ended) {
             m->rx = RX_HEAD;
+            if (TD_UNLIKELY(script_is_in_charge(m)))
+                script_done(m);
+        }
         return b.used;
     }
     if (b.n && is_too_large(m, b.n)) {
         stop_stream(m);
+        script_overruled(m);
         return more_body(m, p, n);
     }
     if (m->rx_stream && hop_stream_dest(m->rx_stream))
@@ -418,18 +428,16 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     if (b.ended) {
         struct route *route = m->rx_route;
 
+        m->rx_route = NULL;
         end_stream(m, b.flag, 0);
         count_in(m, route, 0, true);
-        if (m->rx_fr == MSRP_FR_YES)
-            answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route);
-        route_unref(&m->rx_route);
+        answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route, m->rx_fr == MSRP_FR_YES);
+        route_unref(&route);
     }
     return b.used;
 }
 
-/* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on (M-FWD-02).
- * True: closed. */
-static bool not_for_us(struct msrp_conn *m, const struct msrp_head *h)
+bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h)
 {
     if (!route_is_relay_link(m->conn, h->from_path)) {
         conn_close(m->conn, CLOSE_NOT_FOR_US);
@@ -438,32 +446,20 @@ static bool not_for_us(struct msrp_conn *m, const struct msrp_head *h)
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
     if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
         report_refusal(m->relay, m->conn, h, 481);
-    skip_body(m, h);
+    relay_skip_body(m, h);
     return false;
 }
 
-/* What to do with a frame of which the head is there. Returns the bytes taken; 0: wait for more, or paused. */
-static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
+size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, struct route *route)
 {
     struct relay *relay = m->relay;
     struct conn *c = m->conn;
     struct msrp_body b = { .ended = true };
     struct outgoing f;
-    struct route *route;
-    unsigned status = 0;
+    unsigned status;
     enum flow_room room;
     bool gone;
 
-    route = route_of(relay, c, h, &status);
-    if (!route) {
-        if (status == ROUTE_WAITS)
-            return 0;
-        if (status == 0)
-            return not_for_us(m, h) ? n : h->n;
-        refuse(c, h, status);
-        skip_body(m, h);
-        return h->n;
-    }
     if (h->method != MSRP_SEND && h->flag != '$' && !h->has_body) { /* M-FRM-19 */
         refuse(c, h, 400);
         return h->n;
@@ -481,7 +477,7 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         return 0;
     if (h->method != MSRP_SEND)
         room = FLOW_ROOM; /* small, and nobody could be told */
-    fill_outgoing(&f, route, h, relay);
+    fill_outgoing(&f, route, h, m);
     if (h->has_body) {
         b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
         if (h->method == MSRP_SEND &&
@@ -509,11 +505,27 @@ static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char
         stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
     relay_proven(m);
     count_in(m, route, b.n, true);
-    if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
-        answer_ok(m, h->tid, route);
+    answer_ok(m, h->tid, route, h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES);
     if (gone)
         relay_undeliverable(relay, &f); /* the REPORT comes after the 200 */
     return h->n + b.used;
+}
+
+/* A request by the built-in rules. Returns the bytes taken; 0: wait for more, or paused. */
+static size_t request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
+{
+    unsigned status = 0;
+    struct route *route = route_of(m->relay, m->conn, h, &status);
+
+    if (route)
+        return relay_go(m, h, p, n, route);
+    if (status == ROUTE_WAITS)
+        return 0;
+    if (status == 0)
+        return relay_not_for_us(m, h) ? n : h->n;
+    refuse(m->conn, h, status);
+    relay_skip_body(m, h);
+    return h->n;
 }
 
 /* To-Path names only us (M-FWD-11), or it is an AUTH to us. */
@@ -528,15 +540,15 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
         return false;
     if (n_from == 0) {
         refuse(m->conn, h, 400);
-        skip_body(m, h);
+        relay_skip_body(m, h);
         return true;
     }
     if (!relay_is_us(m->relay, m->conn, &to[0], h->method == MSRP_AUTH)) {
-        not_for_us(m, h);
+        relay_not_for_us(m, h);
         return true;
     }
     if (h->method == MSRP_AUTH) {
-        skip_body(m, h);
+        relay_skip_body(m, h);
         relay_auth(m, h, to, from, n_from);
         return true;
     }
@@ -550,16 +562,16 @@ static bool request_to_us(struct msrp_conn *m, const struct msrp_head *h)
 
         if (owner)
             relay_proven(m);
-        if (h->failure_report == MSRP_FR_YES && answer_lines(&lines, h).n)
+        if (h->failure_report == MSRP_FR_YES && relay_answer_lines(&lines, h).n)
             relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
         buf_fini(&lines);
         if (away && h->failure_report != MSRP_FR_NO)
             report_refusal(m->relay, m->conn, h, 408); /* not a response (M-COD-01) */
-        skip_body(m, h);
+        relay_skip_body(m, h);
         return true;
     }
     refuse(m->conn, h, live && h->method == MSRP_OTHER_METHOD ? 501 : 481);
-    skip_body(m, h);
+    relay_skip_body(m, h);
     return true;
 }
 
@@ -582,11 +594,14 @@ static void broken(struct msrp_conn *m, const struct msrp_head *h)
 static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
     struct worker *w = m->relay->worker;
+    size_t taken;
 
     if (h->is_response) {
         stats_inc(&w->stats, STAT_msrp_responses);
+        if (TD_UNLIKELY(m->relay->script != NULL) && !h->fault && script_frame(m, h, p, n, &taken))
+            return taken;
         hop_response(m, h);
-        skip_body(m, h); /* a response has no body; one that has is read over (M-FRM-22) */
+        relay_skip_body(m, h); /* a response has no body; one that has is read over (M-FRM-22) */
         return h->n;
     }
     if (h->fault) {
@@ -594,7 +609,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         log_debug("msrp", m->conn->id, "bad request: reason=%s", h->fault);
         if (h->to_path.p && h->from_path.p)
             refuse(m->conn, h, 400);
-        skip_body(m, h);
+        relay_skip_body(m, h);
         return h->n;
     }
     if (h->method != MSRP_SEND && h->has_body) { /* never interrupted: whole and small, or not at all (M-FRM-19) */
@@ -603,13 +618,17 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         if (b.n > MSRP_OTHER_BODY_MAX || (b.ended && b.flag != '$')) {
             stats_inc(&w->stats, STAT_msrp_requests);
             refuse(m->conn, h, 400);
-            skip_body(m, h);
+            relay_skip_body(m, h);
             if (h->method == MSRP_AUTH)
                 conn_finish(m->conn, CLOSE_FRAMING);
             return h->n;
         }
         if (!b.ended)
             return 0;
+    }
+    if (TD_UNLIKELY(m->relay->script != NULL) && script_frame(m, h, p, n, &taken)) {
+        stats_add(&w->stats, STAT_msrp_requests, taken != 0);
+        return taken;
     }
     if (sv_find(h->to_path, ' ') == h->to_path.n || h->method == MSRP_AUTH)
         if (request_to_us(m, h)) {
@@ -620,6 +639,13 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
     if (n)
         stats_inc(&w->stats, STAT_msrp_requests);
     return n;
+}
+
+/* A script wants it closed behind what it has sent there, which is now written and answered. */
+static void finish_if_quiet(struct msrp_conn *m)
+{
+    if (TD_UNLIKELY(m->finish) && list_is_empty(&m->txns) && list_is_empty(&m->streams) && !conn_queued(m->conn))
+        conn_finish(m->conn, CLOSE_SCRIPT);
 }
 
 static size_t msrp_data(struct conn *c, const char *p, size_t n)
@@ -669,6 +695,9 @@ static size_t msrp_data(struct conn *c, const char *p, size_t n)
         if (taken == 0)
             break;
         at += taken;
+        finish_if_quiet(m);
+        if (c->ended)
+            return n;
     }
     return at;
 }
@@ -740,6 +769,7 @@ static void msrp_up(struct conn *c)
 static void msrp_sent(struct conn *c)
 {
     hop_progress(msrp_of(c));
+    finish_if_quiet(msrp_of(c));
 }
 
 static void msrp_drained(struct conn *c)
@@ -758,6 +788,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     loop_timer_stop(relay->worker->loop, &m->timer);
     loop_timer_stop(relay->worker->loop, &m->head_timer);
     relay_auth_cancel(m);
+    script_forget(m);
     route_dialled(m);
     if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
         end_stream(m, '#', 0);
@@ -840,6 +871,7 @@ void relay_free(struct relay **rp)
     if (!r)
         return;
     *rp = NULL;
+    script_free(&r->script);
     cross_free(&r->cross);
     txn_pool_free(r);
     hash_fini(&r->routes);

@@ -200,6 +200,8 @@ static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool ve
     struct msrp_conn *m, *origin = msrp_of(k->c);
     struct conn *c;
 
+    if (origin->no_dial)
+        return 408;
     if (origin->n_dials >= DIALS_PER_CONN) {
         conn_pause(k->c, CONN_PAUSE_ROUTE);
         return ROUTE_WAITS;

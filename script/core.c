@@ -202,14 +202,18 @@ void core_pv_getvs(struct script_call *c)
     get_or(c, &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[1].s });
 }
 
+bool script_assign(struct script_call *c, struct sv name, const struct script_value *v)
+{
+    const struct pv *p = pv_of(c->script, name, &c->fault);
+
+    if (p && !pv_set(p, c, v) && !c->fault)
+        c->fault = "no room for the value";
+    return !c->fault;
+}
+
 static void set_to(struct script_call *c, const struct script_value *v)
 {
-    const struct pv *p = named(c);
-
-    if (!p)
-        return;
-    if (!pv_set(p, c, v) && !c->fault)
-        c->fault = "no room for the value";
+    script_assign(c, c->arg[0].s, v);
     script_return(c, 1);
 }
 

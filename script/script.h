@@ -108,6 +108,8 @@ void script_set_int(struct script_value *v, int64_t i); /* text as well: script_
 void script_set_str(struct script_value *v, struct sv s);
 /* The value as text; a number is written into room of the call. Null is empty. */
 struct sv script_text(struct script_call *c, const struct script_value *v);
+/* Give a variable, named as a script would, a value. False: c->fault says why. */
+bool script_assign(struct script_call *c, struct sv name, const struct script_value *v);
 /* KEMI's result of a function: 1 is true, what is negative is false. */
 void script_return(struct script_call *c, int64_t i);
 

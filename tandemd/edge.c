@@ -436,6 +436,8 @@ static int build(struct edge *e)
         restore_sessions(e);
         err = db_start(e->db);
     }
+    if (!err)
+        err = scripts_start(e);
     for (unsigned i = 0; !err && i < n; i++) {
         e->workers[i].started = pthread_create(&e->workers[i].thread, NULL, worker_thread, &e->workers[i]) == 0;
         if (!e->workers[i].started)
@@ -480,6 +482,7 @@ static void take_down(struct edge *e)
     }
     for (unsigned i = 0; i < e->n_workers; i++)
         relay_free(&e->workers[i].relay);
+    script_shared_free(&e->script_shared);
     relay_shared_free(&e->relay_shared);
     backend_fini(e);
     db_close(&e->db);

@@ -16,7 +16,9 @@
 #include "net/resolve.h"
 #include "net/tls.h"
 #include "net/worker.h"
+#include "script/script.h"
 #include "tandemd/edge.h"
+#include "tandemd/scripts.h"
 #include "tandemd/sipproc.h"
 
 struct edge;
@@ -52,6 +54,7 @@ struct edge {
     struct db *db;
     struct db_reader *reader;       /* the RPC thread's */
     struct relay_shared *relay_shared;
+    struct script_shared *script_shared;
     struct sipproc *sipproc;
     struct pump **pumps;            /* the workers', as sipproc wants them */
     struct rpc *rpc;

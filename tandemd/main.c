@@ -11,6 +11,7 @@
 #include "common/conf.h"
 #include "sip/process.h"
 #include "tandemd/edge.h"
+#include "tandemd/scripts.h"
 #include "tandemd/versions.h"
 
 enum { EXIT_CONFIG = 1, EXIT_RESOURCE = 2, OPT_SIP = 256 };
@@ -80,6 +81,12 @@ int main(int argc, char **argv)
     if (conf_load(&conf, start.file, start.overrides, start.n_overrides, &faults) != 0) {
         fputs(faults.p ? faults.p : "out of memory\n", stderr);
         buf_fini(&faults);
+        return finish(&start, EXIT_CONFIG);
+    }
+    if (sip_fd == UINT64_MAX && scripts_check(conf, &faults) != 0) {
+        fputs(faults.p ? faults.p : "out of memory\n", stderr);
+        buf_fini(&faults);
+        conf_free(&conf);
         return finish(&start, EXIT_CONFIG);
     }
     buf_fini(&faults);

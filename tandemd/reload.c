@@ -40,6 +40,8 @@ static void apply(struct edge *e, struct conf *conf, struct buf *faults)
     limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
     if (tlsio_server_reload(e->tls, &set, faults) != 0)
         log_error("edge", 0, "certificates not reloaded: %s", faults->p ? faults->p : "");
+    if (scripts_reload(e, conf, faults) != 0)
+        log_error("edge", 0, "script not reloaded, the old one stays: %s", faults->p ? faults->p : "");
     db_cred_flush(e->db);
     relay_configure(e->relay_shared, conf);
     for (unsigned i = 0; i < e->n_workers; i++) {

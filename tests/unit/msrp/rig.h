@@ -55,6 +55,9 @@ struct rig {
     char var[128][RIG_VAR_MAX];
     enum authn_verdict verdict; /* of the next AUTHs */
     bool stale, had_credentials;
+    bool fetch_later;        /* credentials wanted by a script come when the test calls fetched(0, cred, fetched_arg) */
+    void (*fetched)(int err, const struct db_cred *cred, void *arg);
+    void *fetched_arg;
     const char *user;
 };
 

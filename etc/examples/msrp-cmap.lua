@@ -1,0 +1,67 @@
+-- The second example of the guide to Kamailio's module msrp, "Event Route (using msrp_cmap_ functions for connection
+-- tracking)", in Lua: clients authenticate with the users of the database and get a session, messages go where sessions lead.
+--
+--   [msrp]
+--   event_callback = ksr_msrp_event
+--   [script]
+--   file = /etc/tandem/msrp-cmap.lua
+
+local REALM = "" -- that of the configuration
+
+local PHRASES = {
+    [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out",
+    [506] = "Session bound to another connection",
+}
+
+-- An AUTH for this server.
+local function auth()
+    local rc = KSR.auth_db.www_authenticate(REALM, "subscriber")
+    if rc > 0 then
+        KSR.msrp.cmap_save()
+    elseif rc == -1 then
+        KSR.msrp.reply(400, "Bad Request")
+    elseif rc == -3 then
+        KSR.msrp.reply(403, "Forbidden")
+    elseif rc == -6 then
+        KSR.msrp.reply(408, "Authentication Timeout")
+    elseif KSR.auth.auth_get_www_authenticate(REALM, 1, "$var(wauth)") > 0 then
+        KSR.msrp.reply(401, "Unauthorized", KSR.pv.gete("$var(wauth)"))
+    end
+end
+
+function ksr_msrp_event(evname)
+    KSR.msrp.reply_flags(1)
+    if KSR.msrp.is_reply() > 0 then
+        KSR.msrp.relay()
+        return 1
+    end
+
+    local method = KSR.pv.get("$msrp(method)")
+    if method == "AUTH" then
+        if KSR.pv.get("$msrp(nexthops)") == 0 then
+            auth()
+        elseif KSR.msrp.relay() < 0 then
+            KSR.msrp.reply(403, "Forbidden")
+        end
+        return 1
+    end
+    if method ~= "SEND" and method ~= "REPORT" and KSR.pv.get("$msrp(nexthops)") == 0 then
+        KSR.msrp.reply(501, "Request-method-not-understood")
+        return 1
+    end
+
+    local rc = KSR.msrp.cmap_lookup()
+    if rc == -4 then
+        KSR.msrp.reply(481, "Session-does-not-exist")
+    elseif rc == -1 then
+        return 1 -- for another relay: no answer, the connection is closed
+    elseif rc < 0 then
+        KSR.msrp.reply(-rc, PHRASES[-rc] or "Forbidden")
+    else
+        if method == "SEND" then
+            KSR.msrp.reply(200, "OK")
+        end
+        KSR.msrp.relay()
+    end
+    return 1
+end

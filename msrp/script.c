@@ -1,0 +1,258 @@
+/* Scripts for MSRP frames: running one, and doing what it has ordered. */
+#include "msrp/script.h"
+
+#include <stdlib.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "msrp/script_private.h"
+
+static const struct script_func funcs[] = {
+#define KSR_FN(module, name, kind, args, params, fn, text) { module, #name, SCRIPT_##kind, args, fn, params, text },
+#include "msrp/script_tbl.h"
+};
+
+static const struct script_var vars[] = {
+#define PV(class_, key, kind, get, set, param, text) { #class_, key, SCRIPT_##kind, get, set, param, text },
+#include "msrp/script_tbl.h"
+};
+
+static const struct script_trans transformations[] = {
+#define TRANS(class_, name, n, fn, params, text) { #class_, #name, n, fn, params, text },
+#include "msrp/script_tbl.h"
+};
+
+const struct script_api msrp_script_api = {
+    funcs, TD_ARRAY_LEN(funcs), vars, TD_ARRAY_LEN(vars), transformations, TD_ARRAY_LEN(transformations),
+};
+
+void relay_set_script(struct relay *relay, struct script *script, const char *callback)
+{
+    script_free(&relay->script);
+    relay->script = script;
+    relay->callback = callback;
+}
+
+/* ---- orders ---- */
+
+/* Nothing is to be done for a frame any more; the credentials fetched for it are used up. */
+static void orders_clear(struct orders *o)
+{
+    route_unref(&o->route);
+    buf_fini(&o->answer); /* not kept: connections are many */
+    o->decided = o->has_close = o->answer_late = o->finish_hop = false;
+}
+
+void script_done(struct msrp_conn *m)
+{
+    struct orders *o = m->orders;
+    struct sv answer = buf_sv(&o->answer);
+    bool has_close = o->has_close;
+
+    if (answer.n) {
+        hop_interrupt(m);
+        conn_write(m->conn, answer.p, answer.n);
+    }
+    orders_clear(o);
+    if (has_close && !m->conn->ended)
+        conn_finish(m->conn, o->close); /* that is the end of o and m, too */
+}
+
+void script_forget(struct msrp_conn *m)
+{
+    if (!m->orders)
+        return;
+    if (m->orders->fetch)
+        db_cred_cancel(m->orders->fetch);
+    orders_clear(m->orders);
+    free(m->orders);
+    m->orders = NULL;
+}
+
+void script_overruled(struct msrp_conn *m)
+{
+    if (script_is_in_charge(m))
+        orders_clear(m->orders);
+}
+
+bool script_is_in_charge(const struct msrp_conn *m)
+{
+    return m->orders && m->orders->decided;
+}
+
+/* ---- credentials, before the script runs ---- */
+
+static void on_fetched(int err, const struct db_cred *cred, void *arg)
+{
+    struct msrp_conn *m = arg;
+    struct orders *o = m->orders;
+
+    o->fetch = NULL;
+    o->fetched = true;
+    o->has_cred = err == 0;
+    if (cred)
+        o->cred = *cred;
+    conn_resume(m->conn, CONN_PAUSE_AUTH);
+}
+
+/* False: they are being fetched, and the connection is paused meanwhile. */
+static bool fetch(struct msrp_conn *m, const struct msrp_head *h)
+{
+    struct orders *o = m->orders;
+    int known;
+
+    if (o->fetched || h->is_response || h->method != MSRP_AUTH || !h->authorization.p || !m->relay->authn)
+        return true;
+    known = authn_fetch(m->relay->authn, h->headers, &o->cred, on_fetched, m, &o->fetch);
+    o->fetched = known != 0;
+    o->has_cred = known == 1;
+    if (known == 0)
+        conn_pause(m->conn, CONN_PAUSE_AUTH);
+    return known != 0;
+}
+
+void script_auth_failed(struct frame_event *e, const struct authn_result *r)
+{
+    struct msrp_conn *m = e->m;
+
+    if (!relay_auth_failed(m, r))
+        return;
+    e->o->has_close = true; /* M-AUTH-17: the answer goes out first */
+    e->o->close = CLOSE_AUTH_FAILURES;
+}
+
+/* ---- a frame ---- */
+
+static void event_fini(struct frame_event *e)
+{
+    route_unref(&e->route);
+    buf_fini(&e->user);
+    buf_fini(&e->realm);
+    buf_fini(&e->info);
+    buf_fini(&e->challenge);
+}
+
+/* What the script has said becomes what is to be done. */
+static void decide(struct frame_event *e)
+{
+    struct orders *o = e->o;
+
+    if (e->relayed && !e->h->is_response) {
+        o->route = e->route;
+        o->finish_hop = e->relay_flags & FLAG_CLOSE;
+        e->route = NULL;
+    }
+    if (e->replied && e->reply_flags & FLAG_CLOSE && !o->has_close) {
+        o->has_close = true;
+        o->close = CLOSE_SCRIPT;
+    }
+    o->decided = true;
+}
+
+/* Do it, as far as it can be done now: the bytes taken, 0 when it must wait. */
+static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
+{
+    struct orders *o = m->orders;
+    struct conn *c = m->conn;
+    size_t taken = h->n;
+
+    if (o->route) {
+        struct route *route = route_ref(o->route);
+
+        m->finish_hop = o->finish_hop;
+        taken = relay_go(m, h, p, n, route);
+        if (!c->ended)
+            m->finish_hop = false;
+        if (taken && !c->ended && m->rx != RX_STREAM) /* it has been answered, or refused */
+            orders_clear(o);
+        route_unref(&route);
+        return taken;
+    }
+    relay_skip_body(m, h);
+    if (m->rx != RX_SKIP || !o->answer_late)
+        script_done(m);
+    return taken;
+}
+
+static size_t response(struct msrp_conn *m, const struct frame_event *e)
+{
+    /* A transaction ends with its answer, whatever the script thinks of it; only what goes back to somebody is its to decide. */
+    if (e->relayed || hop_ends_here(m, e->h))
+        hop_response(m, e->h);
+    relay_skip_body(m, e->h);
+    return e->h->n;
+}
+
+/* Is this an AUTH to a token that there is not? */
+static bool is_to_nothing(const struct msrp_conn *m, const struct msrp_head *h)
+{
+    struct msrp_uri to;
+    struct session *s;
+    bool exists;
+
+    if (!msrp_uri_parse(&to, h->to_path) || !to.session.n)
+        return false;
+    s = session_find(m->relay->shared->sessions, to.session);
+    exists = s && msrp_uri_eq(&s->uri, &to);
+    session_unref(&s);
+    return !exists;
+}
+
+/* To be judged before any script: without TLS no AUTH (M-AUTH-01), none through another relay that has not proven who it is
+ * (M-AUTH-33), and none to a token that there is not, which needs no credentials to be refused. */
+static bool is_admitted(const struct msrp_conn *m, const struct msrp_head *h)
+{
+    if (h->is_response || h->method != MSRP_AUTH || sv_find(h->to_path, ' ') < h->to_path.n)
+        return true;
+    if (sv_find(h->from_path, ' ') < h->from_path.n && !route_is_relay_link(m->conn, h->from_path))
+        return false;
+    if (is_to_nothing(m, h))
+        return false;
+    return m->conn->tls || !relay_conf(m->relay->shared)->msrp.require_tls;
+}
+
+bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken)
+{
+    struct relay *relay = m->relay;
+    struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n) };
+    enum script_end end;
+
+    if (!m->orders)
+        m->orders = calloc(1, sizeof *m->orders);
+    if (!m->orders || !is_admitted(m, h))
+        return false;
+    *taken = 0;
+    if (m->orders->decided) { /* it had to wait */
+        *taken = carry_out(m, h, p, n);
+        return true;
+    }
+    if (!fetch(m, h))
+        return true;
+    if (!h->is_response && h->method == MSRP_AUTH && !conn_may_request(m->conn)) {
+        conn_finish(m->conn, CLOSE_LIMIT);
+        *taken = h->n;
+        return true;
+    }
+    e.o = m->orders;
+    end = script_run(relay->script, relay->callback, "msrp:frame-in", SCRIPT_MSRP, &e,
+                     loop_now_ms(relay->worker->loop));
+    e.o->fetched = false;
+    if (e.waits && !e.acted) { /* paused: the same again when there is a connection less being opened */
+        orders_clear(e.o);
+    } else if ((end == SCRIPT_FAILED || e.is_default) && !e.acted) {
+        orders_clear(e.o);
+        event_fini(&e);
+        return false;
+    } else if (h->is_response) {
+        *taken = response(m, &e);
+        orders_clear(e.o);
+    } else if (e.not_for_us && !e.relayed && !e.replied && !e.acted) {
+        orders_clear(e.o);
+        *taken = relay_not_for_us(m, h) ? n : h->n;
+    } else {
+        decide(&e);
+        *taken = carry_out(m, h, p, n);
+    }
+    event_fini(&e);
+    return true;
+}

@@ -1,0 +1,374 @@
+/* KSR.msrp, KSR.hdr and KSR.auth: what a script can do with an MSRP frame. */
+#include <stdio.h>
+
+#include "auth/digest.h"
+#include "auth/sipmsg.h"
+#include "msrp/script_private.h"
+
+static void truth(struct script_call *c, bool good)
+{
+    script_return(c, good ? 1 : -1);
+}
+
+void ksr_is_request(struct script_call *c)
+{
+    truth(c, !event_of(c)->h->is_response);
+}
+
+void ksr_is_reply(struct script_call *c)
+{
+    truth(c, event_of(c)->h->is_response);
+}
+
+/* ---- reply ---- */
+
+static bool is_line(struct sv s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* Header lines that cannot be taken for anything else: `Name: value`, none of the paths, no empty line. */
+static bool are_headers(struct sv rest)
+{
+    while (rest.n) {
+        struct sv line = sv_upto(rest, sv_find(rest, '\r')), name = sv_upto(line, sv_find(line, ':'));
+
+        if (!name.n || name.n == line.n || !is_line(line) || sv_find(name, ' ') < name.n || name.p[0] == '-')
+            return false;
+        if (sv_eq_nocase(name, SV("To-Path")) || sv_eq_nocase(name, SV("From-Path")))
+            return false;
+        rest = sv_from(rest, line.n);
+        if (rest.n && !sv_starts(rest, SV("\r\n")))
+            return false;
+        rest = sv_from(rest, 2);
+    }
+    return true;
+}
+
+/* Has the sender said that it does not want to hear this? */
+static bool is_declined(const struct msrp_head *h, int64_t code)
+{
+    if (h->method != MSRP_SEND)
+        return false;
+    return h->failure_report == MSRP_FR_NO || (h->failure_report == MSRP_FR_PARTIAL && code < 300);
+}
+
+void ksr_reply(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+    const struct msrp_head *h = e->h;
+    struct sv text = c->arg[1].s, headers = c->arg[2].s;
+    int64_t code = c->arg[0].i;
+    struct buf lines = BUF_INIT;
+    struct sv paths;
+
+    truth(c, false);
+    if (h->is_response || h->method == MSRP_REPORT || e->replied || e->acted)
+        return;
+    if (code < 200 || code > 999 || !is_line(text) || !are_headers(headers))
+        return;
+    paths = relay_answer_lines(&lines, h);
+    if (paths.n && !is_declined(h, code)) {
+        struct buf *out = &e->o->answer;
+
+        buf_clear(out);
+        buf_printf(out, "MSRP " SV_FMT " %03d%s" SV_FMT "\r\n", SV_ARG(h->tid), (int)code, text.n ? " " : "", SV_ARG(text));
+        buf_add_sv(out, paths);
+        buf_add_sv(out, headers);
+        if (headers.n && headers.p[headers.n - 1] != '\n')
+            buf_puts(out, "\r\n");
+        buf_printf(out, "-------" SV_FMT "$\r\n", SV_ARG(h->tid));
+    }
+    if (paths.n) {
+        e->replied = true;
+        e->o->answer_late = h->method == MSRP_SEND && code < 300;
+        truth(c, !buf_failed(&e->o->answer));
+    }
+    buf_fini(&lines);
+}
+
+void ksr_reply_flags(struct script_call *c)
+{
+    event_of(c)->reply_flags = c->arg[0].i;
+    truth(c, true);
+}
+
+/* ---- relay ---- */
+
+void ksr_relay_flags(struct script_call *c)
+{
+    event_of(c)->relay_flags = c->arg[0].i;
+    truth(c, true);
+}
+
+/* The way by the rules of the built-in routing: 200, how they would refuse, 0 for another relay. */
+static unsigned look_up(struct frame_event *e)
+{
+    unsigned status = 0;
+    struct route *route;
+
+    if (e->route)
+        return 200;
+    e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
+    route = route_of(e->m->relay, e->m->conn, e->h, &status);
+    e->m->no_dial = false;
+    if (!route) {
+        e->waits |= status == ROUTE_WAITS;
+        return status;
+    }
+    e->route = route_ref(route);
+    return 200;
+}
+
+void ksr_relay(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+
+    if (e->h->is_response || e->relayed) {
+        e->relayed |= e->h->is_response;
+        truth(c, e->h->is_response);
+        return;
+    }
+    if (e->acted || look_up(e) != 200) {
+        truth(c, false);
+        return;
+    }
+    e->relayed = true;
+    truth(c, true);
+}
+
+void ksr_default(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+
+    e->is_default = !e->acted;
+    truth(c, !e->acted);
+}
+
+/* A SEND without body to a token alone, by its owner: it keeps the connection open. */
+static bool is_to_own_token(struct frame_event *e)
+{
+    struct session *s = e->to[0].session.n ? session_find(e->m->relay->shared->sessions, e->to[0].session) : NULL;
+    bool own = !e->h->has_body && s && session_is_active(s) && msrp_uri_eq(&s->uri, &e->to[0]) && session_is_owner(s, e->m->conn);
+
+    session_unref(&s);
+    return own;
+}
+
+void ksr_cmap_lookup(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+    unsigned status;
+
+    if (e->h->is_response || e->h->method == MSRP_AUTH) {
+        truth(c, false);
+        return;
+    }
+    event_paths(e);
+    if (e->n_to == 1) {
+        e->not_for_us = !relay_is_us(e->m->relay, e->m->conn, &e->to[0], false);
+        script_return(c, e->not_for_us ? -1 : is_to_own_token(e) ? 1 : -4);
+        return;
+    }
+    status = look_up(e);
+    e->not_for_us = status == 0;
+    script_return(c, status == 200 ? 1 : status == 481 ? -4 : status ? -(int64_t)status : -1);
+}
+
+void ksr_cmap_save(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+    struct authn_result r = {
+        .verdict = e->authenticated ? AUTHN_OK : AUTHN_FORBIDDEN,
+        .username = buf_sv(&e->user),
+        .realm = buf_sv(&e->realm),
+        .headers = buf_sv(&e->info),
+    };
+    uint64_t expires = 0;
+    unsigned status;
+
+    script_return(c, -2);
+    if (e->h->is_response || e->h->method != MSRP_AUTH || e->acted || e->replied)
+        return;
+    event_paths(e);
+    if (e->n_to != 1 || e->n_from == 0)
+        return;
+    e->acted = true;
+    status = relay_auth_known(e->m, e->h, &e->to[0], e->from, e->n_from, &r);
+    if (status == 423)
+        script_return(c, sv_to_u64(e->h->expires, &expires, NULL) &&
+                                 expires < (uint64_t)relay_conf(e->m->relay->shared)->msrp.auth_min_expires
+                             ? -3
+                             : -4);
+    else
+        truth(c, status == 200);
+}
+
+/* ---- KSR.hdr ---- */
+
+void ksr_hdr_is_present(struct script_call *c)
+{
+    truth(c, event_header(event_of(c), c->arg[0].s, 0).p != NULL);
+}
+
+static void header_or(struct script_call *c, const char *otherwise)
+{
+    struct sv value = event_header(event_of(c), c->arg[0].s, 0);
+
+    if (value.p)
+        script_set_str(&c->result, value);
+    else if (otherwise)
+        script_set_str(&c->result, sv_of(otherwise));
+}
+
+void ksr_hdr_get(struct script_call *c)
+{
+    header_or(c, NULL);
+}
+
+void ksr_hdr_gete(struct script_call *c)
+{
+    header_or(c, "");
+}
+
+void ksr_hdr_getw(struct script_call *c)
+{
+    header_or(c, "<<null>>");
+}
+
+/* ---- KSR.auth ---- */
+
+struct judging {
+    struct frame_event *e;
+    int64_t result;
+};
+
+static void on_judged(const struct authn_result *r, void *arg)
+{
+    struct judging *j = arg;
+    struct frame_event *e = j->e;
+
+    buf_clear(&e->challenge);
+    switch (r->verdict) {
+    case AUTHN_OK:
+        e->authenticated = true;
+        buf_clear(&e->user);
+        buf_clear(&e->realm);
+        buf_clear(&e->info);
+        buf_add_sv(&e->user, r->username);
+        buf_add_sv(&e->realm, r->realm);
+        buf_add_sv(&e->info, r->headers);
+        j->result = buf_failed(&e->user) || buf_failed(&e->realm) || buf_failed(&e->info) ? -1 : 1;
+        break;
+    case AUTHN_CHALLENGE:
+        buf_clear(&e->realm);
+        buf_add_sv(&e->realm, r->realm);
+        buf_add_sv(&e->challenge, r->headers);
+        j->result = !r->had_credentials ? -5 : r->stale ? -4 : -2;
+        break;
+    case AUTHN_FORBIDDEN:
+        j->result = -3;
+        break;
+    case AUTHN_BAD:
+        j->result = -1;
+        break;
+    case AUTHN_ERROR:
+        j->result = -6;
+        break;
+    }
+    if (j->result >= -3 && j->result < 0)
+        script_auth_failed(e, r);
+}
+
+static bool is_auth(struct script_call *c)
+{
+    const struct frame_event *e = event_of(c);
+
+    return !e->h->is_response && e->h->method == MSRP_AUTH && e->m->relay->authn;
+}
+
+/* Empty: that of the configuration. */
+static struct sv realm_of(const struct script_call *c)
+{
+    return c->arg[0].s.n ? c->arg[0].s : authn_realm(event_of(c)->m->relay->authn);
+}
+
+/* The rightmost URI of To-Path is what the digest covers. */
+static struct sv digest_uri(const struct frame_event *e)
+{
+    struct sv path = e->h->to_path, uri = { 0 }, w;
+
+    while (msrp_path_next(&path, &w))
+        uri = w;
+    return uri;
+}
+
+static void judge(struct script_call *c, const struct db_cred *cred)
+{
+    struct frame_event *e = event_of(c);
+    struct judging j = { .e = e, .result = -1 };
+
+    authn_msrp_given(e->m->relay->authn, digest_uri(e), e->h->headers, realm_of(c), cred, on_judged, &j);
+    script_return(c, j.result);
+}
+
+void ksr_pv_www_authenticate(struct script_call *c)
+{
+    struct db_cred cred;
+    bool known;
+
+    truth(c, false);
+    if (!is_auth(c) || (c->n > 3 && !sv_eq(c->arg[3].s, SV("AUTH"))))
+        return;
+    known = authn_password(event_of(c)->h->headers, realm_of(c), c->arg[1].s, c->arg[2].i & 1, &cred);
+    judge(c, known ? &cred : NULL);
+}
+
+void ksr_db_www_authenticate(struct script_call *c)
+{
+    const struct frame_event *e = event_of(c);
+    struct digest_cred claimed;
+    bool ours;
+
+    truth(c, false);
+    if (!sv_eq(c->arg[1].s, SV("subscriber"))) {
+        c->fault = "the table of users is subscriber";
+        return;
+    }
+    if (!is_auth(c))
+        return;
+    /* They were fetched for the realm that the client named. */
+    ours = sipmsg_claim(&claimed, e->h->headers) && sv_eq(claimed.realm, realm_of(c));
+    if (ours && !e->o->has_cred) {
+        script_return(c, -6);
+        return;
+    }
+    judge(c, ours ? &e->o->cred : NULL);
+}
+
+void ksr_get_www_authenticate(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+    struct judging j = { .e = e };
+    struct script_value v;
+
+    truth(c, false);
+    if (!is_auth(c))
+        return;
+    /* What followed from the credentials says what was wrong with them; without any, it is a first challenge. */
+    if (!e->challenge.n || !sv_eq(buf_sv(&e->realm), realm_of(c)))
+        authn_msrp_given(e->m->relay->authn, digest_uri(e), SV(""), realm_of(c), NULL, on_judged, &j);
+    script_set_str(&v, buf_sv(&e->challenge));
+    if (e->challenge.n && !buf_failed(&e->challenge))
+        truth(c, script_assign(c, c->arg[2].s, &v));
+}
+
+void ksr_has_credentials(struct script_call *c)
+{
+    struct digest_cred claimed;
+
+    truth(c, is_auth(c) && sipmsg_claim(&claimed, event_of(c)->h->headers) && sv_eq(claimed.realm, realm_of(c)));
+}

@@ -1,0 +1,432 @@
+/* Scripts and frames: K-EVT-01, K-PAR-01, and that a script never costs a message. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "db/cred.h"
+#include "msrp/private.h"
+#include "msrp/script.h"
+#include "tests/unit/msrp/rig.h"
+
+static struct rig r;
+static struct script_shared *shared;
+
+static const struct {
+    const char *what;
+    char frame;
+    const char *code;
+} cases[] = {
+#define CASE(what, frame, code) { what, frame, code },
+#include "tests/unit/msrp/script_case_tbl.h"
+#undef CASE
+};
+
+/* C has the token U, F listens; no script yet. */
+static struct peer *start(const char *option)
+{
+    static const struct script_api *const apis[] = { &msrp_script_api };
+    struct buf faults = BUF_INIT;
+    struct peer *c;
+
+    rig_start(&r, option);
+    CHECK_FATAL(script_shared_new(&shared, r.conf, apis, 1, &faults) == 0);
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrp://alice-pc.invalid:49152/a1;tcp");
+    c = rig_peer(&r);
+    say_auth(c, 'C', 'U');
+    rig_listen(&r, 'F', 0);
+    buf_fini(&faults);
+    return c;
+}
+
+static void stop(void)
+{
+    rig_stop(&r);
+    script_shared_free(&shared);
+}
+
+static bool use_file(const char *path)
+{
+    struct buf faults = BUF_INIT;
+    bool good = true;
+
+    free(r.conf->script.file);
+    r.conf->script.file = sv_dup(sv_of(path));
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        struct script *s;
+
+        good &= script_new(&s, shared, r.conf, &r.workers[i].stats, 1000, &faults) == 0;
+        if (good)
+            relay_set_script(r.relays[i], s, "event");
+    }
+    if (!good)
+        fprintf(stderr, "%s", faults.p ? faults.p : "");
+    buf_fini(&faults);
+    return good;
+}
+
+/* The body of the function that is run for each frame, in two parts. */
+static bool use_with(const char *first, const char *code)
+{
+    char path[] = "/tmp/tandem-script-XXXXXX";
+    int fd = mkstemp(path);
+    bool good;
+
+    CHECK_FATAL(fd >= 0);
+    dprintf(fd, "function event(name)\nassert(name == 'msrp:frame-in')\n%s\n%s\nend\n", first, code);
+    close(fd);
+    good = use_file(path);
+    unlink(path);
+    return good;
+}
+
+static bool use(const char *code)
+{
+    return use_with("", code);
+}
+
+#define HEADERS "Message-ID: m-0001\nX-Two: a\nX-Two: b\nByte-Range: 1-5/5\nContent-Type: text/plain\n"
+#define SEND "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0001$\n"
+#define AUTH "MSRP a0001 AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n" \
+             "Authorization: Digest username=\"ali\\\"ce\", realm=\"tandem.example\", nonce=\"n\", response=\"r\"\n-------a0001$\n"
+#define RESPONSE "MSRP r0001 200 All good\nTo-Path: %U %C\nFrom-Path: msrp://far.invalid:9/1;tcp msrp://far.invalid:9/2;tcp\n-------r0001$\n"
+
+static bool has_case(const char *what)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++)
+        if (strcmp(cases[i].what, what) == 0)
+            return true;
+    fprintf(stderr, "no case for %s\n", what);
+    return false;
+}
+
+TEST(every_function_variable_and_transformation_has_a_case)
+{
+    const struct script_api *a = &msrp_script_api;
+    char what[128];
+
+    for (size_t i = 0; i < a->n_funcs; i++) {
+        snprintf(what, sizeof what, "KSR.%s.%s", a->funcs[i].module, a->funcs[i].name);
+        CHECK(has_case(what));
+    }
+    for (size_t i = 0; i < a->n_vars; i++) {
+        const struct script_var *v = &a->vars[i];
+
+        snprintf(what, sizeof what, v->key && !*v->key ? "$%s" : "$%s(%s)", v->class_, v->key ? v->key : v->param);
+        CHECK(has_case(what));
+    }
+    for (size_t i = 0; i < a->n_trans; i++) {
+        snprintf(what, sizeof what, "{%s.%s%s}", a->trans[i].class_, a->trans[i].name, a->trans[i].params);
+        CHECK(has_case(what));
+    }
+}
+
+TEST(every_case_runs_through)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++) {
+        struct peer *c = start(NULL);
+        int64_t runs, errors;
+
+        CHECK_FATAL(use_with("KSR.pv.sets('$var(u)', 'MSRPS://joe:pw@[2001:db8::1]:99/a/b;tcp;x=y;z')", cases[i].code));
+        say(c, cases[i].frame == 'S' ? SEND : cases[i].frame == 'A' ? AUTH : RESPONSE);
+        rig_turn(&r);
+        runs = rig_stat(&r, STAT_script_runs);
+        errors = rig_stat(&r, STAT_script_errors);
+        if (runs != 1 || errors != 0)
+            fprintf(stderr, "%s: %s\n", cases[i].what, cases[i].code);
+        CHECK(runs == 1 && errors == 0);
+        stop();
+    }
+}
+
+/* K-EVT-01: nothing is relayed or answered unless the script does it; what follows is a frame of its own. */
+TEST(what_a_script_does_not_order_is_not_done)
+{
+    struct peer *c = start(NULL);
+
+    CHECK_FATAL(use(""));
+    say(c, SEND SEND AUTH);
+    EXPECT_NOTHING(c);
+    CHECK(rig_accept(&r) == NULL);
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 3);
+    stop();
+}
+
+#define OK_SEND "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n"
+#define FORWARDED "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\n" HEADERS "\nhello\n-------%1$\n"
+
+/* K-EVT-01: a script that ends in an error: the built-in routing handles that frame, once, whatever had been ordered. */
+TEST(a_script_that_fails_leaves_the_frame_to_the_built_in_routing)
+{
+    static const char *const ways[] = {
+        "error('x')", "KSR.msrp.reply(403, 'No') error('x')", "KSR.msrp.relay() KSR.msrp.reply(200, 'OK') error('x')", "while true do end",
+        "KSR.msrp.relay() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", "local n = 'tm' KSR[n].t_relay()",
+    };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++) {
+        struct peer *c = start(NULL), *f;
+
+        CHECK_FATAL(use(ways[i]));
+        say(c, SEND);
+        EXPECT(c, OK_SEND);
+        f = rig_accept(&r);
+        CHECK_FATAL(f != NULL);
+        EXPECT(f, FORWARDED);
+        EXPECT_NOTHING(f);
+        EXPECT_NOTHING(c);
+        CHECK_INT(rig_stat(&r, STAT_script_errors), 1);
+        stop();
+    }
+}
+
+TEST(a_script_may_leave_a_frame_to_the_built_in_routing)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("KSR.msrp.reply(403, 'No') KSR.msrp.default()"));
+    say(c, SEND);
+    EXPECT(c, OK_SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(a_script_relays_with_the_transactions_and_reports_of_the_relay)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("if KSR.msrp.is_reply() > 0 then KSR.msrp.relay() return end\n"
+                    "assert(KSR.msrp.cmap_lookup() == 1) KSR.msrp.reply(200, 'Fine', 'X-Note: a') KSR.msrp.relay()"));
+    say(c, SEND);
+    EXPECT(c, "MSRP s0001 200 Fine\nTo-Path: %C\nFrom-Path: %U\nX-Note: a\n-------s0001$\n");
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    say(f, "MSRP %1 415 No text\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 415 No text\n-------%2$\n");
+    stop();
+}
+
+TEST(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("if KSR.msrp.is_request() > 0 then KSR.msrp.relay() end"));
+    say(c, SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    rig_pass(&r, 40000);
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_timeouts), 0);
+    stop();
+}
+
+/* RFC 4975 s.7.2: a 2xx says that all of the chunk is there. */
+TEST(a_chunk_in_pieces_is_answered_when_its_last_octet_is_there)
+{
+    struct peer *c = start(NULL), *f;
+    static char part[3000];
+    struct heard h;
+
+    memset(part, 'x', sizeof part);
+    CHECK_FATAL(use("KSR.msrp.reply(200, 'Late') KSR.msrp.relay()"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, sizeof part);
+    say_bytes(c, part, sizeof part);
+    EXPECT_NOTHING(c);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    say_bytes(c, part, sizeof part);
+    EXPECT_NOTHING(c);
+    say(c, "\n-------s0001$\n");
+    EXPECT(c, "MSRP s0001 200 Late\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    CHECK_FATAL(hear(f, &h));
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 1);
+    /* and when it goes nowhere */
+    CHECK_FATAL(use("KSR.msrp.reply(200, 'Late')"));
+    say(c, "MSRP s0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0002\nByte-Range: 1-*/9000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, sizeof part);
+    EXPECT_NOTHING(c);
+    say(c, "\n-------s0002$\n");
+    EXPECT(c, "MSRP s0002 200 Late\nTo-Path: %C\nFrom-Path: %U\n-------s0002$\n");
+    stop();
+}
+
+TEST(a_refusal_goes_out_at_once_and_the_rest_of_the_chunk_goes_nowhere)
+{
+    struct peer *c = start(NULL);
+    static char part[3000];
+
+    memset(part, 'x', sizeof part);
+    CHECK_FATAL(use("KSR.msrp.reply(413, 'Too much')"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, sizeof part);
+    EXPECT(c, "MSRP s0001 413 Too much\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    say_bytes(c, part, sizeof part);
+    say(c, "\n-------s0001$\n" AUTH);
+    EXPECT(c, "MSRP a0001 413 Too much\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\n-------a0001$\n");
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 2);
+    stop();
+}
+
+/* M-REP-05, RFC 4975 s.7.1.2: what the sender has declined is not sent. */
+TEST(what_the_sender_does_not_want_to_hear_is_not_sent)
+{
+    struct peer *c = start(NULL);
+
+    CHECK_FATAL(use("local code = KSR.pv.get('$msrp(msgid)') == 'm-bad' and 400 or 200\n"
+                    "assert(KSR.msrp.reply(code, 'x') == (KSR.pv.get('$msrp(method)') == 'REPORT' and -1 or 1))"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-bad\nFailure-Report: no\n-------s0001$\n");
+    say(c, "MSRP s0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-good\nFailure-Report: partial\n-------s0002$\n");
+    say(c, "MSRP s0003 REPORT\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-bad\nByte-Range: 1-5/5\nStatus: 000 200\n-------s0003$\n");
+    EXPECT_NOTHING(c);
+    say(c, "MSRP s0004 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-bad\nFailure-Report: partial\n-------s0004$\n");
+    EXPECT(c, "MSRP s0004 400 x\nTo-Path: %C\nFrom-Path: %U\n-------s0004$\n");
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(flags_close_the_connection_behind_an_answer_or_a_message)
+{
+    struct peer *c = start(NULL), *f, *x = rig_peer(&r);
+
+    CHECK_FATAL(use("KSR.msrp.relay_flags(2) assert(KSR.msrp.relay() == 1)"));
+    say(c, SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    EXPECT_NOTHING(f);
+    say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    EXPECT_END(f);
+    EXPECT_NOTHING(c);
+    CHECK_FATAL(use("KSR.msrp.reply_flags(2) assert(KSR.msrp.reply(403, 'Go') == 1)"));
+    say(x, SEND SEND);
+    EXPECT(x, "MSRP s0001 403 Go\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    EXPECT_END(x);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated)
+{
+    struct peer *c = start(NULL);
+    struct heard h;
+
+    CHECK_FATAL(use("if KSR.auth_db.www_authenticate('', 'subscriber') > 0 then KSR.msrp.cmap_save() return end\n"
+                    "assert(KSR.auth.auth_get_www_authenticate('', 1, '$var(w)') == 1)\n"
+                    "KSR.msrp.reply(401, 'Unauthorized', KSR.pv.get('$var(w)'))"));
+    say(c, AUTH);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 200 OK")) && heard_header(&h, "Use-Path").n && sv_eq(heard_header(&h, "Expires"), SV("3600")));
+    r.verdict = AUTHN_CHALLENGE;
+    say(c, AUTH);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 401 Unauthorized")) && heard_header(&h, "WWW-Authenticate").n);
+    /* M-AUTH-17: the fifth failure is answered, then it is over */
+    for (int i = 0; i < 4; i++) {
+        say(c, AUTH);
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_starts(h.start, SV("MSRP a0001 401 ")));
+    }
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to)
+{
+    struct peer *c = start(NULL);
+    struct heard h;
+
+    CHECK_FATAL(use("assert(KSR.msrp.cmap_save() == -1)"));
+    say(c, AUTH);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 403 ")));
+    CHECK_FATAL(use("assert(KSR.auth.pv_www_authenticate('', 'x', 0) == 1) local rc = KSR.msrp.cmap_save()\n"
+                    "assert(rc == (KSR.hdr.get('Expires') == '5' and -3 or -4), rc)"));
+    say(c, "MSRP a0001 AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\nExpires: 5\n-------a0001$\n");
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 423 ")) && sv_eq(heard_header(&h, "Min-Expires"), SV("60")));
+    say(c, "MSRP a0001 AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\nExpires: 3601\n-------a0001$\n");
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 423 ")) && sv_eq(heard_header(&h, "Max-Expires"), SV("3600")));
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(the_script_runs_when_the_credentials_are_there)
+{
+    struct peer *c = start(NULL);
+    struct db_cred cred = { .found = true };
+    struct heard h;
+
+    CHECK_FATAL(use("local rc = KSR.auth_db.www_authenticate('', 'subscriber') KSR.msrp.reply(200, rc)"));
+    r.fetch_later = true;
+    say(c, AUTH AUTH);
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 0);
+    CHECK_FATAL(r.fetched != NULL);
+    r.fetched(0, &cred, r.fetched_arg);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 200 1")));
+    EXPECT_NOTHING(c);
+    r.fetched(-1, NULL, r.fetched_arg); /* the database fails */
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(h.start, SV("MSRP a0001 200 -6")));
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 2);
+    /* and when the connection ends meanwhile */
+    say(c, AUTH);
+    rig_turn(&r);
+    CHECK_FATAL(r.fetched != NULL);
+    stop();
+    CHECK(r.fetched == NULL);
+}
+
+/* K-PAR-01: without the SIP view everything of the frame itself is still there. */
+TEST(without_the_sip_view_the_frame_is_still_seen)
+{
+    struct peer *c = start("msrp.sipmsg=no");
+
+    CHECK_FATAL(use("assert(KSR.pv.get('$rm') == nil and KSR.pv.get('$au') == nil and KSR.pv.get('$hdr(Message-ID)') == nil)\n"
+                    "assert(KSR.pv.get('$msrp(transid)') and KSR.pv.get('$si') == '127.0.0.1' and KSR.hdr.get('To-Path'))"));
+    say(c, SEND AUTH RESPONSE);
+    rig_turn(&r);
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 3);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(the_session_decides_what_cmap_lookup_finds)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r);
+
+    CHECK_FATAL(use("KSR.msrp.reply(200, KSR.msrp.cmap_lookup())"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %N %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0001$\n");
+    EXPECT(c, "MSRP s0001 200 -4\nTo-Path: %C\nFrom-Path: %N\n-------s0001$\n");
+    say(c, "MSRP s0002 SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0002$\n");
+    EXPECT(c, "MSRP s0002 200 1\nTo-Path: %C\nFrom-Path: %U\n-------s0002$\n");
+    say(x, "MSRP s0003 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0003$\n"); /* not its owner */
+    EXPECT(x, "MSRP s0003 200 -403\nTo-Path: %C\nFrom-Path: %U\n-------s0003$\n");
+    CHECK_FATAL(use("assert(KSR.msrp.cmap_lookup() == -1)"));
+    say(x, "MSRP s0004 SEND\nTo-Path: msrp://other.example:9/x;tcp %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0004$\n");
+    EXPECT_END(x);
+    stop();
+}
+
+SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through),
+      TEST_ROW(what_a_script_does_not_order_is_not_done), TEST_ROW(a_script_that_fails_leaves_the_frame_to_the_built_in_routing),
+      TEST_ROW(a_script_may_leave_a_frame_to_the_built_in_routing),
+      TEST_ROW(a_script_relays_with_the_transactions_and_reports_of_the_relay),
+      TEST_ROW(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it),
+      TEST_ROW(a_chunk_in_pieces_is_answered_when_its_last_octet_is_there),
+      TEST_ROW(a_refusal_goes_out_at_once_and_the_rest_of_the_chunk_goes_nowhere),
+      TEST_ROW(what_the_sender_does_not_want_to_hear_is_not_sent), TEST_ROW(flags_close_the_connection_behind_an_answer_or_a_message),
+      TEST_ROW(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated),
+      TEST_ROW(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to),
+      TEST_ROW(the_script_runs_when_the_credentials_are_there), TEST_ROW(without_the_sip_view_the_frame_is_still_seen),
+      TEST_ROW(the_session_decides_what_cmap_lookup_finds));
