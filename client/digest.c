@@ -30,8 +30,10 @@ static bool next_param(struct sv *s, struct sv *name, struct sv *value)
         at = sv_find(*s, ',');
         *value = sv_trim(sv_upto(*s, at));
         *s = sv_from(*s, at);
+        if (sv_find(*value, '"') < value->n) /* it would end the quotes that an answer puts around it */
+            return false;
     }
-    return name->n > 0;
+    return name->n > 0 && sv_find(*value, '\0') == value->n;
 }
 
 static struct sv after_scheme(struct sv value)

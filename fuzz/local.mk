@@ -15,10 +15,26 @@ fuzz_addr_SOURCES = fuzz/fuzz_addr.c $(TD_FUZZ_MAIN)
 fuzz_addr_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_addr_LDADD = $(NET_LIBS)
 
+fuzz_targets += fuzz-challenge
+fuzz_challenge_SOURCES = fuzz/fuzz_challenge.c $(TD_FUZZ_MAIN)
+fuzz_challenge_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_challenge_LDADD = $(CLIENT_LIBS)
+
 fuzz_targets += fuzz-conf
 fuzz_conf_SOURCES = fuzz/fuzz_conf.c $(TD_FUZZ_MAIN)
 fuzz_conf_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_conf_LDADD = $(COMMON_LIBS)
+
+## The whole relay, with the system calls of net/ and of the loops, randomness, and who judges credentials, wrapped.
+fuzz_targets += fuzz-conn
+fuzz_conn_SOURCES = fuzz/fuzz_conn.c fuzz/oracle.c fuzz/oracle.h fuzz/wrapped_io.c fuzz/wrapped_io.h $(TD_FUZZ_MAIN)
+fuzz_conn_LDFLAGS = $(TD_FUZZ_LINK) \
+	-Wl,--wrap=clock_gettime -Wl,--wrap=time -Wl,--wrap=epoll_create1 -Wl,--wrap=epoll_ctl -Wl,--wrap=epoll_wait \
+	-Wl,--wrap=eventfd -Wl,--wrap=read -Wl,--wrap=write -Wl,--wrap=recv -Wl,--wrap=sendmsg -Wl,--wrap=socket \
+	-Wl,--wrap=connect -Wl,--wrap=getsockopt -Wl,--wrap=setsockopt -Wl,--wrap=getsockname -Wl,--wrap=shutdown \
+	-Wl,--wrap=close -Wl,--wrap=crypto_random -Wl,--wrap=crypto_random_name \
+	-Wl,--wrap=authn_msrp -Wl,--wrap=authn_cancel
+fuzz_conn_LDADD = $(MSRP_LIBS) $(CLIENT_LIBS)
 
 fuzz_targets += fuzz-digest
 fuzz_digest_SOURCES = fuzz/fuzz_digest.c $(TD_FUZZ_MAIN)
@@ -54,6 +70,11 @@ fuzz_targets += fuzz-uri
 fuzz_uri_SOURCES = fuzz/fuzz_uri.c $(TD_FUZZ_MAIN)
 fuzz_uri_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_uri_LDADD = $(MSRP_LIBS)
+
+fuzz_targets += fuzz-wire
+fuzz_wire_SOURCES = fuzz/fuzz_wire.c $(TD_FUZZ_MAIN)
+fuzz_wire_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_wire_LDADD = $(MSRP_LIBS) $(CLIENT_LIBS)
 
 ## For scripts/fuzz-smoke.
 .PHONY: print-fuzz

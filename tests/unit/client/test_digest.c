@@ -78,7 +78,9 @@ TEST(challenges_that_are_not_ours_are_refused)
                           "Digest nonce=\"x\", qop=\"auth\"",
                           "Digest realm=\"x\", nonce=\"y\", qop=\"auth-int\"",
                           "Digest realm=\"x\", nonce=\"y\", qop=\"auth\", algorithm=MD5-sess",
-                          "Digest realm=\"x\", nonce=\"unterminated" };
+                          "Digest realm=\"x\", nonce=\"unterminated",
+                          /* between the quotes of our answer it would be a parameter of its own */
+                          "Digest realm=\"x\", qop=\"auth\", nonce=y\", response=\"z" };
     struct mc_challenge c;
 
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++)
