@@ -1,8 +1,9 @@
-/* Opening connections: resolve, then try every address in turn. */
+/* Opening connections: resolve, then try every address in turn, of every server in turn. */
 #include "net/dial.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@ struct dial {
     char *host;                 /* owned */
     struct dial_target to;
     struct resolve_query *query; /* while resolving */
+    struct resolve_srv *servers; /* owned: in the order to be tried; NULL: host is the server */
+    size_t n_servers, server_at; /* server_at: the next to try */
     struct addr addrs[RESOLVE_ADDRS_MAX];
     size_t n_addrs, at;         /* at: the next to try */
     struct wheel_timer timer;   /* for the address being tried */
@@ -34,6 +37,7 @@ void dial_free(struct dial **dp)
     if (d->query)
         resolve_cancel(d->query);
     loop_timer_stop(d->conn->worker->loop, &d->timer);
+    free(d->servers);
     free(d->host);
     free(d);
 }
@@ -112,6 +116,21 @@ static bool try_address(struct dial *d, const struct addr *a)
     return true;
 }
 
+static void on_resolved(void *arg, const struct addr *addrs, size_t n, const char *why);
+
+static void look_up(struct dial *d, const char *host, uint16_t port)
+{
+    struct resolve_query *q;
+
+    if (!d->conn->worker->resolver) {
+        on_resolved(d, NULL, 0, "no resolver");
+        return;
+    }
+    q = resolve_host(d->conn->worker->resolver, host, port, on_resolved, d);
+    if (q) /* else it is answered, and the next one may be asked for already */
+        d->query = q;
+}
+
 static void try_next(struct dial *d)
 {
     drop_socket(d->conn);
@@ -119,6 +138,12 @@ static void try_next(struct dial *d)
     while (d->at < d->n_addrs)
         if (try_address(d, &d->addrs[d->at++]))
             return;
+    if (d->server_at < d->n_servers) {
+        const struct resolve_srv *s = &d->servers[d->server_at++];
+
+        look_up(d, s->target, s->port);
+        return;
+    }
     conn_doom(d->conn, d->why);
 }
 
@@ -154,10 +179,46 @@ static void on_resolved(void *arg, const struct addr *addrs, size_t n, const cha
     d->query = NULL;
     if (n == 0)
         failed(d, CLOSE_DNS, why);
+    d->at = 0;
     d->n_addrs = TD_MIN(n, (size_t)RESOLVE_ADDRS_MAX);
     for (size_t i = 0; i < d->n_addrs; i++)
         d->addrs[i] = addrs[i];
     try_next(d);
+}
+
+static void on_servers(void *arg, const struct resolve_srv *servers, size_t n, const char *why)
+{
+    struct dial *d = arg;
+
+    d->query = NULL;
+    if (n == 0 && !why) {
+        look_up(d, d->host, d->to.default_port);
+        return;
+    }
+    d->servers = n ? malloc(n * sizeof *servers) : NULL;
+    if (d->servers) {
+        memcpy(d->servers, servers, n * sizeof *servers);
+        resolve_srv_order(d->servers, n, &d->conn->worker->rng);
+        d->n_servers = n;
+    } else {
+        failed(d, CLOSE_DNS, why ? why : "out of memory");
+    }
+    try_next(d);
+}
+
+static void find_servers(struct dial *d)
+{
+    char name[RESOLVE_HOST_MAX + 1];
+    struct resolve_query *q;
+    int n = snprintf(name, sizeof name, "%s.%s", d->to.service, d->host);
+
+    if (!d->conn->worker->resolver || n >= (int)sizeof name) {
+        on_resolved(d, NULL, 0, n >= (int)sizeof name ? "not a host name" : "no resolver");
+        return;
+    }
+    q = resolve_srv(d->conn->worker->resolver, name, on_servers, d);
+    if (q)
+        d->query = q;
 }
 
 int dial(struct conn **out, struct worker *w, const struct dial_target *to, const struct conn_proto *proto, void *ctx,
@@ -191,10 +252,10 @@ int dial(struct conn **out, struct worker *w, const struct dial_target *to, cons
     conn_deadline(c, 2 * to->timeout_ms, CLOSE_CONNECT_TIMEOUT);
     if (addr_from_host(&literal, sv_of(d->host), to->port))
         on_resolved(d, &literal, 1, NULL);
-    else if (w->resolver)
-        d->query = resolve_host(w->resolver, d->host, to->port, on_resolved, d);
+    else if (to->port == 0 && to->service)
+        find_servers(d);
     else
-        on_resolved(d, NULL, 0, "no resolver");
+        look_up(d, d->host, to->port);
     *out = c;
     return TD_OK;
 }

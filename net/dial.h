@@ -10,6 +10,10 @@
 struct dial_target {
     const char *host;  /* name or IP literal; copied */
     uint16_t port;
+    /* With port 0: the SRV records of `service.host` say where, and where there are none it is default_port of the host. The certificate
+     * names host in any case (RFC 4976 s.8, s.9.2). Static. */
+    const char *service;
+    uint16_t default_port;
     bool tls;
     bool verify;       /* the certificate must be good and name host (RFC 4976 s.9.2) */
     int64_t timeout_ms; /* for each address, TLS included; twice that in all */

@@ -11,6 +11,7 @@ libnet_a_SOURCES = \
 	net/resolve.c net/resolve.h \
 	net/sipcheck.c net/sipcheck.h \
 	net/sniff.c net/sniff.h \
+	net/srv.c net/srv.h \
 	net/tls.h \
 	net/txq.c net/txq.h \
 	net/worker.c net/worker.h

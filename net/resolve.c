@@ -2,6 +2,7 @@
 #include "net/resolve.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,12 +10,12 @@
 
 #include "common/err.h"
 #include "common/hash.h"
+#include "net/srv.h"
 
 enum {
     TRY_MS = 1000, /* first try; each further one waits twice as long */
     TRIES = 3,
     DNS_PORT = 53,
-    HOST_MAX = 253, /* octets of a host name */
     LABEL_MAX = 63,
     FAILED_TTL_S = 5, /* no name server answered properly */
 };
@@ -26,6 +27,16 @@ struct res_io {
     struct resolver *resolver; /* back */
 };
 
+/* What a name stands for: its addresses, without port, or its SRV records, by priority. */
+struct answer {
+    size_t n;
+    const char *why; /* static: why there is nothing; NULL for SRV: there is nothing */
+    union {
+        struct addr addrs[RESOLVE_ADDRS_MAX];
+        struct resolve_srv servers[RESOLVE_SRV_MAX];
+    } found;
+};
+
 /* A name: looked up now (pending) or an answer, good until expires_ms. */
 struct name {
     struct hash_node node;
@@ -33,16 +44,18 @@ struct name {
     struct list waiters;  /* of struct resolve_query */
     struct resolver *resolver; /* back */
     uint64_t expires_ms;
-    struct addr *addrs;   /* owned; without port */
+    void *found; /* owned: n of the answer's addresses or servers */
     size_t n;
-    const char *why;      /* static: why there is none */
+    const char *why;
     bool pending;
+    bool srv; /* SRV records are asked for */
     char host[];          /* lower case, no final dot */
 };
 
 struct resolve_query {
     struct list node;
     resolve_done *done;
+    resolve_srv_done *srv_done; /* one of the two */
     void *arg;
     uint16_t port;
     bool *told; /* set while resolve_host() runs: done was called */
@@ -125,7 +138,7 @@ static void on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 static void name_free(struct name *n)
 {
     list_remove(&n->used);
-    free(n->addrs);
+    free(n->found);
     free(n);
 }
 
@@ -135,19 +148,19 @@ static void name_drop(struct resolver *r, struct name *n)
     name_free(n);
 }
 
-static struct name *name_find(struct resolver *r, const char *host, uint64_t hash)
+static struct name *name_find(struct resolver *r, const char *host, bool srv, uint64_t hash)
 {
     for (struct hash_node *at = hash_first(&r->names, hash); at; at = hash_next(at)) {
         struct name *n = TD_CONTAINER_OF(at, struct name, node);
 
-        if (strcmp(n->host, host) == 0)
+        if (n->srv == srv && strcmp(n->host, host) == 0)
             return n;
     }
     return NULL;
 }
 
 /* NULL: out of memory, or all names in the cache are being looked up. */
-static struct name *name_new(struct resolver *r, const char *host, uint64_t hash)
+static struct name *name_new(struct resolver *r, const char *host, bool srv, uint64_t hash)
 {
     size_t size = strlen(host) + 1;
     struct name *n;
@@ -161,6 +174,7 @@ static struct name *name_new(struct resolver *r, const char *host, uint64_t hash
     if (!n)
         return NULL;
     n->resolver = r;
+    n->srv = srv;
     list_init(&n->used);
     list_init(&n->waiters);
     memcpy(n->host, host, size);
@@ -168,14 +182,24 @@ static struct name *name_new(struct resolver *r, const char *host, uint64_t hash
     return n;
 }
 
-static void query_tell(struct resolve_query *q, struct addr *addrs, size_t n, const char *why)
+/* The answer is changed: it gets ports. */
+static void tell(struct answer *a, const struct resolve_query *q)
+{
+    if (q->srv_done) {
+        q->srv_done(q->arg, a->found.servers, a->n, a->n ? NULL : a->why);
+        return;
+    }
+    for (size_t i = 0; i < a->n; i++)
+        addr_set_port(&a->found.addrs[i], q->port);
+    q->done(q->arg, a->found.addrs, a->n, a->n ? NULL : a->why);
+}
+
+static void query_tell(struct resolve_query *q, struct answer *a)
 {
     list_remove(&q->node);
     if (q->told)
         *q->told = true;
-    for (size_t i = 0; i < n; i++)
-        addr_set_port(&addrs[i], q->port);
-    q->done(q->arg, addrs, n, n ? NULL : why);
+    tell(a, q);
     free(q);
 }
 
@@ -221,56 +245,95 @@ static size_t take_addrs(struct addr out[RESOLVE_ADDRS_MAX], const struct ares_a
     return n;
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
+static size_t element_size(const struct name *n)
 {
-    struct name *n = arg;
-    struct resolver *r = n->resolver;
-    struct addr found[RESOLVE_ADDRS_MAX], copy[RESOLVE_ADDRS_MAX];
-    struct list waiters = LIST_INIT(waiters);
-    int64_t ttl = status == ARES_ENOTFOUND || status == ARES_ENODATA ? RESOLVE_TTL_NEGATIVE_S : FAILED_TTL_S;
-    size_t n_found = 0;
-    const char *why = why_text(status);
+    return n->srv ? sizeof(struct resolve_srv) : sizeof(struct addr);
+}
 
-    n->pending = false;
-    if (r->closing) {
-        ares_freeaddrinfo(ai);
-        return;
-    }
-    if (status == ARES_SUCCESS && ai) {
-        n_found = take_addrs(found, ai);
-        ttl = n_found ? answer_ttl(ai) : RESOLVE_TTL_NEGATIVE_S;
-    }
-    if (ai)
-        ares_freeaddrinfo(ai);
-    free(n->addrs);
+/* It is known now: remember it for ttl seconds and tell all who wait. */
+static void settle(struct name *n, const struct answer *a, int64_t ttl)
+{
+    struct list waiters = LIST_INIT(waiters);
+    struct resolver *r = n->resolver;
+    struct answer copy;
+
+    free(n->found);
     n->n = 0;
-    n->addrs = n_found ? malloc(n_found * sizeof *n->addrs) : NULL;
-    n->why = why;
-    if (n_found && !n->addrs)
+    n->found = a->n ? malloc(a->n * element_size(n)) : NULL;
+    n->why = a->why;
+    if (a->n && !n->found)
         ttl = 0; /* out of memory: not remembered */
-    if (n->addrs) {
-        memcpy(n->addrs, found, n_found * sizeof *n->addrs);
-        n->n = n_found;
+    if (n->found) {
+        memcpy(n->found, &a->found, a->n * element_size(n));
+        n->n = a->n;
     }
     n->expires_ms = loop_now_ms(r->loop) + (uint64_t)ttl * 1000;
     /* Who is told may ask, cancel, and so displace this name: it is not looked at again. */
     list_splice(&waiters, &n->waiters);
     list_append(&r->used, &n->used);
     while (!list_is_empty(&waiters)) {
-        memcpy(copy, found, n_found * sizeof *copy);
-        query_tell(list_item(waiters.next, struct resolve_query, node), copy, n_found, why);
+        copy = *a;
+        query_tell(list_item(waiters.next, struct resolve_query, node), &copy);
     }
 }
 
+static bool is_absent(int status)
+{
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA;
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
+{
+    struct name *n = arg;
+    struct answer a = { .why = why_text(status) };
+    int64_t ttl = is_absent(status) ? RESOLVE_TTL_NEGATIVE_S : FAILED_TTL_S;
+
+    n->pending = false;
+    if (n->resolver->closing) {
+        ares_freeaddrinfo(ai);
+        return;
+    }
+    if (status == ARES_SUCCESS && ai) {
+        a.n = take_addrs(a.found.addrs, ai);
+        ttl = a.n ? answer_ttl(ai) : RESOLVE_TTL_NEGATIVE_S;
+    }
+    if (ai)
+        ares_freeaddrinfo(ai);
+    settle(n, &a, ttl);
+}
+
+static void on_servers(void *arg, int status, int timeouts, unsigned char *message, int len)
+{
+    struct name *n = arg;
+    struct answer a = { .n = 0 };
+    int64_t ttl = RESOLVE_TTL_NEGATIVE_S;
+
+    n->pending = false;
+    if (n->resolver->closing)
+        return;
+    if (status == ARES_SUCCESS)
+        status = srv_read(a.found.servers, &a.n, message, len, &ttl);
+    if (a.n == 1 && a.found.servers[0].target[0] == '\0') {
+        a.n = 0;
+        a.why = "the service is not offered there";
+    } else if (status != ARES_SUCCESS && !is_absent(status)) {
+        a.why = why_text(status);
+        ttl = FAILED_TTL_S;
+    }
+    settle(n, &a, TD_MIN(ttl, (int64_t)RESOLVE_TTL_MAX_S));
+}
+
+/* ---- names ---- */
+
 /* Lower case, without the final dot. False: nothing that could be a host name; and no IP address in disguise ("127.1"). */
-static bool host_normalise(const char *host, char out[HOST_MAX + 1])
+static bool host_normalise(const char *host, char out[RESOLVE_HOST_MAX + 1])
 {
     size_t n = strlen(host), label = 0;
     bool digits = true;
 
     if (n > 0 && host[n - 1] == '.')
         n--;
-    if (n == 0 || n > HOST_MAX)
+    if (n == 0 || n > RESOLVE_HOST_MAX)
         return false;
     for (size_t i = 0; i < n; i++) {
         char c = sv_lower(host[i]);
@@ -296,78 +359,92 @@ static bool host_normalise(const char *host, char out[HOST_MAX + 1])
 
 /* ---- the interface ---- */
 
-static struct resolve_query *query_new(struct name *n, uint16_t port, resolve_done *done, void *arg)
+static void tell_cached(struct resolver *r, struct name *n, const struct resolve_query *q)
 {
-    struct resolve_query *q = calloc(1, sizeof *q);
+    struct answer a;
 
-    if (!q)
-        return NULL;
-    q->port = port;
-    q->done = done;
-    q->arg = arg;
-    list_append(&n->waiters, &q->node);
-    return q;
-}
-
-static void tell_cached(struct resolver *r, struct name *n, uint16_t port, resolve_done *done, void *arg)
-{
-    struct addr addrs[RESOLVE_ADDRS_MAX];
-    size_t count = n->n;
-    const char *why = n->why;
-
+    a.n = n->n;
+    a.why = n->why;
+    if (n->n)
+        memcpy(&a.found, n->found, n->n * element_size(n));
     list_remove(&n->used);
     list_append(&r->used, &n->used);
-    for (size_t i = 0; i < count; i++) {
-        addrs[i] = n->addrs[i];
-        addr_set_port(&addrs[i], port);
+    tell(&a, q);
+}
+
+static void ask(struct resolver *r, struct name *n)
+{
+    static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+
+    n->pending = true;
+    list_remove(&n->used);
+    if (n->srv)
+        ares_query(r->channel, n->host, ns_c_in, ns_t_srv, on_servers, n);
+    else
+        ares_getaddrinfo(r->channel, n->host, NULL, &hints, on_answer, n);
+    rearm(r);
+}
+
+/* what: whom to tell, and what; copied. */
+static struct resolve_query *resolve(struct resolver *r, const char *host, const struct resolve_query *what)
+{
+    struct answer none = { .n = 0 };
+    char text[RESOLVE_HOST_MAX + 1];
+    bool srv = what->srv_done != NULL, told = false;
+    struct resolve_query *q;
+    struct name *n;
+    uint64_t hash;
+
+    if (!host_normalise(host, text)) {
+        none.why = "not a host name";
+        tell(&none, what);
+        return NULL;
     }
-    done(arg, addrs, count, count ? NULL : why);
+    hash = hash_bytes(text, strlen(text));
+    n = name_find(r, text, srv, hash);
+    if (n && !n->pending && loop_now_ms(r->loop) < n->expires_ms) {
+        tell_cached(r, n, what);
+        return NULL;
+    }
+    if (!n)
+        n = name_new(r, text, srv, hash);
+    q = n ? malloc(sizeof *q) : NULL;
+    if (!q) {
+        if (n && !n->pending && list_is_empty(&n->used))
+            name_drop(r, n);
+        none.why = n ? "out of memory" : "too many names are being looked up";
+        tell(&none, what);
+        return NULL;
+    }
+    *q = *what;
+    list_append(&n->waiters, &q->node);
+    if (n->pending)
+        return q;
+    q->told = &told;
+    ask(r, n);
+    if (told)
+        return NULL;
+    q->told = NULL;
+    return q;
 }
 
 struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg)
 {
-    static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    char text[HOST_MAX + 1];
-    struct resolve_query *q;
-    struct name *n;
+    struct resolve_query q = { .port = port, .done = done, .arg = arg };
     struct addr literal;
-    bool told = false;
-    uint64_t hash;
 
     if (addr_from_host(&literal, sv_of(host), port)) {
         done(arg, &literal, 1, NULL);
         return NULL;
     }
-    if (!host_normalise(host, text)) {
-        done(arg, NULL, 0, "not a host name");
-        return NULL;
-    }
-    hash = hash_bytes(text, strlen(text));
-    n = name_find(r, text, hash);
-    if (n && !n->pending && loop_now_ms(r->loop) < n->expires_ms) {
-        tell_cached(r, n, port, done, arg);
-        return NULL;
-    }
-    if (!n)
-        n = name_new(r, text, hash);
-    q = n ? query_new(n, port, done, arg) : NULL;
-    if (!q) {
-        if (n && !n->pending && list_is_empty(&n->used))
-            name_drop(r, n);
-        done(arg, NULL, 0, n ? "out of memory" : "too many names are being looked up");
-        return NULL;
-    }
-    if (n->pending)
-        return q;
-    n->pending = true;
-    list_remove(&n->used);
-    q->told = &told;
-    ares_getaddrinfo(r->channel, n->host, NULL, &hints, on_answer, n);
-    rearm(r);
-    if (told)
-        return NULL;
-    q->told = NULL;
-    return q;
+    return resolve(r, host, &q);
+}
+
+struct resolve_query *resolve_srv(struct resolver *r, const char *name, resolve_srv_done *done, void *arg)
+{
+    struct resolve_query q = { .srv_done = done, .arg = arg };
+
+    return resolve(r, name, &q);
 }
 
 void resolve_cancel(struct resolve_query *q)

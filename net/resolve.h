@@ -1,11 +1,12 @@
 /* Host names to addresses, without ever blocking: c-ares on the worker's loop.
  *
- * A and AAAA of a name, in the order RFC 6724 gives, from a bounded cache that
+ * A and AAAA of a name, in the order RFC 6724 gives, and SRV records, from a bounded cache that
  * respects the records' time to live and remembers failures too. One resolver a worker;
  * everything belongs to that worker's thread. */
 #pragma once
 
 #include "common/conf.h"
+#include "common/crypto.h"
 #include "common/loop.h"
 #include "net/addr.h"
 
@@ -25,6 +26,23 @@ typedef void resolve_done(void *arg, const struct addr *addrs, size_t n, const c
  * resolve_cancel(), after which done is not called. */
 struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg);
 void resolve_cancel(struct resolve_query *q);
+
+enum { RESOLVE_HOST_MAX = 253 /* octets of a name */, RESOLVE_SRV_MAX = 16 /* records handed out for one name */ };
+
+struct resolve_srv {
+    uint16_t priority, weight, port;
+    char target[RESOLVE_HOST_MAX + 1];
+};
+
+/* servers lives for the call. n 0: there are none, or, when why says something, they could not be had, or the service is
+ * said not to be offered there (RFC 2782). */
+typedef void resolve_srv_done(void *arg, const struct resolve_srv *servers, size_t n, const char *why);
+
+/* Look up the SRV records of a name ("_msrps._tcp.example.com"); like resolve_host() otherwise. */
+struct resolve_query *resolve_srv(struct resolver *r, const char *name, resolve_srv_done *done, void *arg);
+
+/* Put them in the order in which a client is to try them: by priority, within one at random by weight (RFC 2782). */
+void resolve_srv_order(struct resolve_srv *servers, size_t n, struct rng *rng);
 
 /* Of c-ares. */
 const char *resolver_library_version(void);

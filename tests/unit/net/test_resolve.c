@@ -13,7 +13,7 @@
 #include "common/err.h"
 #include "tests/unit/harness.h"
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, NOERROR = 0, SERVFAIL = 2, NXDOMAIN = 3, SILENT = -1 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33, NOERROR = 0, SERVFAIL = 2, NXDOMAIN = 3, SILENT = -1 };
 
 /* What the server knows. "many.test" is made up as 18 addresses; a name that is not here does not exist. */
 static const struct zone_row {
@@ -33,13 +33,31 @@ static const struct zone_row {
     { "many.test", NOERROR, 60, "10.0.0.0", NULL, NULL },
     { "broken.test", SERVFAIL, 0, NULL, NULL, NULL },
     { "slow.test", SILENT, 0, NULL, NULL, NULL },
+    { "_x._tcp.farm.test", NOERROR, 60, NULL, NULL, NULL },
+    { "_x._tcp.fleeting.test", NOERROR, 0, NULL, NULL, NULL },
+    { "_x._tcp.closed.test", NOERROR, 60, NULL, NULL, NULL },
+    { "_x._tcp.many.test", NOERROR, 60, NULL, NULL, NULL },
+    { "_x._tcp.none.test", NOERROR, 60, NULL, NULL, NULL },
+    { "_x._tcp.broken.test", SERVFAIL, 0, NULL, NULL, NULL },
+};
+
+/* "_x._tcp.many.test" is made up as 18 records, of falling priority. */
+static const struct srv_row {
+    const char *name;
+    unsigned priority, weight, port;
+    const char *target;
+} services[] = {
+    { "_x._tcp.farm.test", 20, 1, 2020, "last.test" },    { "_x._tcp.farm.test", 10, 60, 1060, "heavy.test" },
+    { "_x._tcp.farm.test", 10, 0, 1000, "spare.test" },   { "_x._tcp.farm.test", 10, 20, 1020, "light.test" },
+    { "_x._tcp.fleeting.test", 0, 0, 1, "a.test" },       { "_x._tcp.closed.test", 0, 0, 0, "" },
+    { "_x._tcp.many.test", 0, 0, 1, "a.test" },
 };
 
 static struct {
     pthread_t thread;
     int fd, stop_fd;
     uint16_t port;
-    unsigned questions; /* atomic: of type A, for names under "test" */
+    unsigned questions; /* atomic: of type A or SRV, for names under "test" */
 } dns;
 
 static void put16(struct buf *b, unsigned v)
@@ -60,9 +78,13 @@ static void put_name(struct buf *b, const char *name)
     buf_putc(b, 0);
 }
 
+/* name NULL: that of the question. */
 static void put_record(struct buf *b, const char *name, unsigned type, uint32_t ttl, const void *data, size_t n)
 {
-    put_name(b, name);
+    if (name)
+        put_name(b, name);
+    else
+        put16(b, 0xc00c);
     put16(b, type);
     put16(b, 1);
     put16(b, ttl >> 16);
@@ -82,6 +104,27 @@ static unsigned put_answers(struct buf *b, const struct zone_row *row, const cha
     if (type == TYPE_AAAA && row->aaaa && inet_pton(AF_INET6, row->aaaa, raw) == 1) {
         put_record(b, name, TYPE_AAAA, row->ttl, raw, 16);
         n++;
+    }
+    return n;
+}
+
+static unsigned put_services(struct buf *b, const struct zone_row *row, const char *name)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(services); i++) {
+        const struct srv_row *s = &services[i];
+
+        for (unsigned k = strcmp(name, "_x._tcp.many.test") ? 1 : 18; k && strcmp(name, s->name) == 0; k--, n++) {
+            struct buf data = BUF_INIT;
+
+            put16(&data, s->priority + k - 1);
+            put16(&data, s->weight);
+            put16(&data, s->port);
+            put_name(&data, s->target);
+            put_record(b, NULL, TYPE_SRV, row->ttl, data.p, data.n);
+            buf_fini(&data);
+        }
     }
     return n;
 }
@@ -110,7 +153,7 @@ static void answer(const unsigned char *q, size_t n, const struct sockaddr_in *f
         return;
     type = (unsigned)q[at + 1] << 8 | q[at + 2];
     at += 5;
-    if (type == TYPE_A)
+    if (type == TYPE_A || type == TYPE_SRV)
         __atomic_add_fetch(&dns.questions, 1, __ATOMIC_RELAXED);
     row = find_row(name);
     if (row && row->rcode == SILENT)
@@ -119,6 +162,8 @@ static void answer(const unsigned char *q, size_t n, const struct sockaddr_in *f
         put_name(&rdata, row->cname);
         put_record(&records, name, TYPE_CNAME, row->ttl, rdata.p, rdata.n);
         count = 1 + put_answers(&records, find_row(row->cname), row->cname, type);
+    } else if (row && type == TYPE_SRV) {
+        count = put_services(&records, row, name);
     } else if (row) {
         count = put_answers(&records, row, name, type);
     }
@@ -459,6 +504,123 @@ TEST(a_silent_name_delays_nobody_else_and_can_be_cancelled)
     tear_down(); /* with the look-up still running */
 }
 
+/* ---- SRV records ---- */
+
+struct services {
+    int calls;
+    size_t n;
+    struct resolve_srv v[RESOLVE_SRV_MAX];
+    char why[80];
+};
+
+static void on_services(void *arg, const struct resolve_srv *v, size_t n, const char *why)
+{
+    struct services *s = arg;
+
+    s->calls++;
+    s->n = n;
+    CHECK_FATAL(n <= RESOLVE_SRV_MAX);
+    if (n)
+        memcpy(s->v, v, n * sizeof *v);
+    snprintf(s->why, sizeof s->why, "%s", why ? why : "");
+}
+
+static struct services look_up_srv(const char *name)
+{
+    struct services s = { 0 };
+    time_t end = time(NULL) + 10;
+
+    resolve_srv(res, name, on_services, &s);
+    while (!s.calls && time(NULL) < end)
+        loop_turn(loop, 100);
+    CHECK_INT(s.calls, 1);
+    return s;
+}
+
+/* M-DNS-03, M-DNS-05 */
+TEST(services_come_by_priority)
+{
+    static const char *const names[] = { "spare.test", "heavy.test", "light.test", "last.test" };
+    struct services s;
+
+    set_up();
+    s = look_up_srv("_X._tcp.Farm.test");
+    CHECK_INT(s.n, 4);
+    for (size_t i = 0; i < s.n; i++)
+        CHECK_STR(s.v[i].target, names[i]);
+    CHECK_INT(s.v[1].port, 1060);
+    s = look_up_srv("_x._tcp.many.test");
+    CHECK_INT(s.n, RESOLVE_SRV_MAX);
+    for (size_t i = 0; i < s.n; i++)
+        CHECK_INT(s.v[i].priority, i);
+    tear_down();
+}
+
+/* M-DNS-03: there are none, or it is not known whether there are any, or somebody says that there is no such service. */
+TEST(no_services_is_not_the_same_as_no_answer)
+{
+    static const char *const none[] = { "_x._tcp.none.test", "_x._tcp.absent.test" };
+    struct services s;
+
+    set_up();
+    for (size_t i = 0; i < TD_ARRAY_LEN(none); i++) {
+        s = look_up_srv(none[i]);
+        CHECK(s.n == 0 && s.why[0] == '\0');
+    }
+    s = look_up_srv("_x._tcp.broken.test");
+    CHECK(s.n == 0 && s.why[0] != '\0');
+    s = look_up_srv("_x._tcp.closed.test");
+    CHECK(s.n == 0 && s.why[0] != '\0');
+    s = look_up_srv("no name");
+    CHECK(s.n == 0 && s.why[0] != '\0');
+    tear_down();
+}
+
+/* M-DNS-06 */
+TEST(services_are_remembered_beside_the_addresses_of_the_same_name)
+{
+    unsigned before;
+
+    set_up();
+    before = questions();
+    CHECK_INT(look_up("_x._tcp.farm.test").n, 0);
+    CHECK_INT(look_up_srv("_x._tcp.farm.test").n, 4);
+    CHECK_INT(questions() - before, 2);
+    CHECK_INT(look_up_srv("_x._tcp.farm.test").n, 4);
+    CHECK_INT(look_up("_x._tcp.farm.test").n, 0);
+    CHECK_INT(questions() - before, 2);
+    look_up_srv("_x._tcp.none.test");
+    look_up_srv("_x._tcp.none.test");
+    CHECK_INT(questions() - before, 3);
+    look_up_srv("_x._tcp.fleeting.test"); /* time to live 0 */
+    look_up_srv("_x._tcp.fleeting.test");
+    CHECK_INT(questions() - before, 5);
+    tear_down();
+}
+
+/* M-DNS-03: RFC 2782 has the first of a priority be chosen with a probability of its weight among them. */
+TEST(services_of_one_priority_are_tried_by_weight)
+{
+    enum { ROUNDS = 8000 };
+    unsigned heavy = 0, spare = 0;
+    struct rng rng = { 0 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct resolve_srv v[] = { { 1, 0, 1, "spare" }, { 1, 60, 2, "heavy" }, { 1, 20, 3, "light" }, { 2, 9999, 4, "last" } };
+        unsigned ports = 0;
+
+        resolve_srv_order(v, 4, &rng);
+        for (size_t k = 0; k < 4; k++)
+            ports |= 1U << v[k].port;
+        CHECK_INT(ports, 0x1e); /* all of them, once each */
+        CHECK_INT(v[3].port, 4);
+        heavy += v[0].port == 2;
+        spare += v[0].port == 1;
+    }
+    CHECK(heavy > ROUNDS * 68 / 100 && heavy < ROUNDS * 80 / 100); /* 60 of 81 */
+    CHECK(spare > 0 && spare < ROUNDS * 4 / 100);                  /* 1 of 81 */
+}
+
 TEST(freeing_the_resolver_calls_nobody_back)
 {
     struct result r = { 0 };
@@ -570,6 +732,8 @@ SUITE(resolve_suite, TEST_ROW(an_ip_literal_is_its_own_answer_at_once),
       TEST_ROW(failures_say_why), TEST_ROW(what_cannot_be_a_host_name_is_never_asked),
       TEST_ROW(answers_are_remembered_whatever_the_case_and_the_final_dot), TEST_ROW(failures_are_remembered_too),
       TEST_ROW(time_to_live_is_respected), TEST_ROW(those_who_ask_for_one_name_at_once_share_one_question),
-      TEST_ROW(a_silent_name_delays_nobody_else_and_can_be_cancelled), TEST_ROW(freeing_the_resolver_calls_nobody_back),
+      TEST_ROW(a_silent_name_delays_nobody_else_and_can_be_cancelled), TEST_ROW(services_come_by_priority), TEST_ROW(no_services_is_not_the_same_as_no_answer),
+      TEST_ROW(services_are_remembered_beside_the_addresses_of_the_same_name),
+      TEST_ROW(services_of_one_priority_are_tried_by_weight), TEST_ROW(freeing_the_resolver_calls_nobody_back),
       TEST_ROW(a_dead_name_server_fails_soon), TEST_ROW(name_servers_are_addresses_with_an_optional_port),
       TEST_ROW(a_callback_may_ask_and_cancel), TEST_ROW(the_cache_is_bounded_and_keeps_what_was_used_last));
