@@ -19,7 +19,9 @@ struct auth_wait {
     char tid[MSRP_TID_MAX];
     uint8_t tid_n;
     struct sv lines, client, headers, expires, to; /* into text */
+    struct sv inner;          /* into text: the relays it came through, nearest the client first; what Use-Path begins with */
     bool expires_given;
+    bool by_relay;            /* it came from one */
     char text[];
 };
 
@@ -36,6 +38,48 @@ static void answer(struct auth_wait *a, unsigned status, struct sv headers)
     relay_answer(a->m->conn, sv_make(a->tid, a->tid_n), status, a->lines, headers);
 }
 
+void relay_auth_strike(struct relay *relay, struct conn_ref who)
+{
+    struct conn *c = conn_deref(relay->worker, who);
+
+    if (who.worker != relay->worker->index)
+        cross_auth_failed(relay, who);
+    else if (c && ++msrp_of(c)->auth_failures >= relay_conf(relay->shared)->auth.max_failures)
+        conn_finish(c, CLOSE_AUTH_FAILURES);
+}
+
+/* Does this parameter list say stale=true? */
+static bool says_stale(struct sv s)
+{
+    struct sv name = SV("stale");
+
+    for (; s.n; s = sv_from(s, 1)) {
+        struct sv at = sv_from(s, name.n);
+
+        if (!sv_eq_nocase(sv_upto(s, name.n), name))
+            continue;
+        while (at.n && (*at.p == ' ' || *at.p == '\t' || *at.p == '=' || *at.p == '"'))
+            at = sv_from(at, 1);
+        if (sv_eq_nocase(sv_upto(at, 4), SV("true")))
+            return true;
+    }
+    return false;
+}
+
+bool relay_auth_is_stale(struct sv headers)
+{
+    struct sv name = SV("WWW-Authenticate:");
+
+    while (headers.n) {
+        struct sv line = sv_upto(headers, sv_find(headers, '\n'));
+
+        if (sv_eq_nocase(sv_upto(line, name.n), name) && says_stale(sv_from(line, name.n)))
+            return true;
+        headers = sv_from(headers, line.n + 1);
+    }
+    return false;
+}
+
 bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r)
 {
     struct buf user = BUF_INIT;
@@ -46,6 +90,8 @@ bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r)
     log_info("msrp", m->conn->id, "AUTH refused: peer=%s user=%s status=%d", addr_text(&m->conn->peer, peer),
              buf_failed(&user) || !user.p ? "" : user.p, r->status);
     buf_fini(&user);
+    if (m->relay_link)
+        return false; /* its other clients need it */
     return ++m->auth_failures >= relay_conf(m->relay->shared)->auth.max_failures;
 }
 
@@ -93,7 +139,7 @@ static unsigned new_session(struct auth_wait *a, struct session_spec *spec, stru
         spec->authority = sv_of(addr_text(&m->conn->local, local));
     spec->max = (uint64_t)conf->limits.sessions;
     spec->max_per_user = (uint64_t)conf->limits.sessions_per_user;
-    if (m->n_sessions >= SESSIONS_PER_CONN || session_create(out, relay->shared->sessions, spec, m->conn) != 0) {
+    if ((!a->by_relay && m->n_sessions >= SESSIONS_PER_CONN) || session_create(out, relay->shared->sessions, spec, m->conn) != 0) {
         stats_inc(&relay->worker->stats, STAT_sessions_refused);
         return 403;
     }
@@ -111,6 +157,7 @@ static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
     struct session_spec spec = {
         .secure = conn_is_tls(m->conn),
         .client = a->client,
+        .by_relay = a->by_relay,
         .username = r->username,
         .domain = r->realm,
     };
@@ -123,7 +170,8 @@ static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
         answer(a, status, sv_of(why));
         return status;
     }
-    buf_printf(&headers, "Use-Path: " SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(s->uri.text), spec.expires_s);
+    buf_printf(&headers, "Use-Path: " SV_FMT SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(a->inner), SV_ARG(s->uri.text),
+               spec.expires_s);
     buf_add_sv(&headers, r->headers);
     if (!buf_failed(&headers)) {
         stats_inc(&m->relay->worker->stats, STAT_auth_ok);
@@ -180,22 +228,28 @@ void relay_auth_cancel(struct msrp_conn *m)
     free(a);
 }
 
-/* known: NULL: to be found out, and the answer may come later (0). */
-static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from,
-                       const struct authn_result *known)
+/* The From-Path of an AUTH without the client, backwards: the order in which the client will name them in To-Path (M-TOK-04). */
+static char *add_inner(char *at, struct sv *out, const struct msrp_uri *from, size_t n_from)
 {
-    struct auth_wait *a = calloc(1, sizeof *a + to->text.n + h->from_path.n * 2 + h->headers.n + h->expires.n + to->text.n + 64);
-    struct authn_req *req;
+    char *begin = at;
+    struct sv done;
+
+    while (--n_from) {
+        at = add(at, &done, from[n_from - 1].text);
+        *at++ = ' ';
+    }
+    *out = sv_make(begin, (size_t)(at - begin));
+    return at;
+}
+
+static struct auth_wait *wait_new(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to,
+                                  const struct msrp_uri *from, size_t n_from)
+{
+    struct auth_wait *a = calloc(1, sizeof *a + 2 * to->text.n + 4 * h->from_path.n + h->headers.n + h->expires.n + 64);
     char *at, *begin;
-    unsigned status;
 
     if (!a)
-        return 0;
-    if (!known && !conn_may_request(m->conn)) {
-        free(a);
-        conn_finish(m->conn, CLOSE_LIMIT);
-        return 0;
-    }
+        return NULL;
     a->m = m;
     a->tid_n = (uint8_t)h->tid.n;
     memcpy(a->tid, h->tid.p, h->tid.n);
@@ -207,31 +261,57 @@ static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const str
     at = add(at, &a->lines, SV("\r\n"));
     a->lines = sv_make(begin, (size_t)(at - begin));
     at = add(at, &a->client, from->text);
+    at = add_inner(at, &a->inner, from, n_from);
     at = add(at, &a->headers, h->headers);
     add(at, &a->expires, h->expires);
     a->expires_given = h->expires.p != NULL;
+    a->by_relay = n_from > 1;
+    return a;
+}
 
+static unsigned refuse(struct auth_wait *a, unsigned status)
+{
+    answer(a, status, sv_make(NULL, 0));
+    free(a);
+    return status;
+}
+
+/* known: NULL: to be found out, and the answer may come later (0). */
+static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from, size_t n_from,
+                       const struct authn_result *known)
+{
+    struct auth_wait *a = wait_new(m, h, to, from, n_from);
+    struct authn_req *req;
+    unsigned status;
+
+    if (!a)
+        return 0;
+    if (a->by_relay) {
+        if (!from->secure || !route_is_relay_link(m->conn, h->from_path)) /* M-AUTH-33 */
+            return refuse(a, 403);
+        peer_is_relay(m->relay, m->conn, from->host);
+    }
+    if (!known && !conn_may_request(m->conn)) {
+        if (a->by_relay)
+            return refuse(a, 403);
+        free(a);
+        conn_finish(m->conn, CLOSE_LIMIT);
+        return 0;
+    }
     if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls) { /* M-AUTH-01 */
-        answer(a, 403, sv_make(NULL, 0));
+        refuse(a, 403);
         conn_finish(m->conn, CLOSE_FORBIDDEN);
-        free(a);
         return 403;
     }
-    if (n_from != 1 || !m->relay->authn || m->relay->draining || (known && known->verdict != AUTHN_OK)) {
-        answer(a, 403, sv_make(NULL, 0)); /* more than one: a relay without proof (M-AUTH-33) */
-        free(a);
-        return 403;
-    }
+    if (!m->relay->authn || m->relay->draining || (known && known->verdict != AUTHN_OK))
+        return refuse(a, 403);
     if (to->session.n) { /* a token: one that there is not needs no credentials to be refused */
         struct session *s = session_find(m->relay->shared->sessions, to->session);
         bool exists = s && msrp_uri_eq(&s->uri, to);
 
         session_unref(&s);
-        if (!exists) {
-            answer(a, 481, sv_make(NULL, 0));
-            free(a);
-            return 481;
-        }
+        if (!exists)
+            return refuse(a, 481);
         a->is_renewal = true;
     }
     if (known) {

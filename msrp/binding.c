@@ -89,13 +89,23 @@ void session_unbind_all(struct list *conn_bindings, bool only_dead)
 
 /* ---- dialled peers ---- */
 
+static void lower(char *s, size_t size, int n)
+{
+    for (int i = 0; i < n && (size_t)i < size; i++)
+        s[i] = sv_lower(s[i]);
+}
+
 void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified)
 {
     int n = snprintf(out, size, "%s " SV_FMT ":%u", !uri->secure ? "msrp" : verified ? "msrps!" : "msrps", SV_ARG(uri->host),
                      uri->port_number);
 
-    for (int i = 0; i < n && (size_t)i < size; i++)
-        out[i] = sv_lower(out[i]);
+    lower(out, size, n);
+}
+
+void peer_link_key(char *out, size_t size, struct sv host)
+{
+    lower(out, size, snprintf(out, size, "relay " SV_FMT, SV_ARG(host)));
 }
 
 static struct peer_entry *peer_locked(struct stripe *st, uint64_t hash, const char *key)
@@ -124,7 +134,7 @@ struct conn_ref peer_find(struct session_table *t, const char *key)
     return ref;
 }
 
-struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e)
+static struct conn_ref enter(struct session_table *t, struct peer_entry *e, bool beside)
 {
     uint64_t hash = hash_bytes(e->key, strlen(e->key));
     struct stripe *st = stripe_of(t, hash);
@@ -132,7 +142,7 @@ struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e)
     struct conn_ref ref;
 
     pthread_mutex_lock(&st->lock);
-    other = peer_locked(st, hash, e->key);
+    other = beside ? NULL : peer_locked(st, hash, e->key);
     if (!other) {
         hash_insert(&st->peers, &e->node, hash);
         e->in_table = true;
@@ -141,6 +151,16 @@ struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e)
     ref = other->conn;
     pthread_mutex_unlock(&st->lock);
     return ref;
+}
+
+struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e)
+{
+    return enter(t, e, false);
+}
+
+void peer_add(struct session_table *t, struct peer_entry *e)
+{
+    enter(t, e, true);
 }
 
 void peer_leave(struct session_table *t, struct peer_entry *e)

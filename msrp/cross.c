@@ -16,11 +16,11 @@ enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
 _Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
-enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_REPORT, REC_PAUSE, REC_RESUME };
+enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_REPORT, REC_AUTH_FAILED, REC_PAUSE, REC_RESUME };
 
 struct record {
     uint8_t type, method, fr, flag;
-    bool has_body, hyphen_lines, finish;
+    bool has_body, hyphen_lines, finish, credentials;
     bool shared;            /* the source */
     uint16_t tid_in_n, message_id_n, method_text_n, range_value_n;
     uint16_t refused;       /* as for hop_stream_end() */
@@ -237,6 +237,7 @@ static bool send_outgoing(struct relay *relay, struct msrp_conn *source, const s
         .has_body = f->has_body,
         .hyphen_lines = f->hyphen_lines,
         .finish = f->finish,
+        .credentials = f->credentials,
         .shared = source->shared,
         .tid_in_n = (uint16_t)f->tid_in.n,
         .message_id_n = (uint16_t)f->message_id.n,
@@ -342,15 +343,22 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
         send_surely(relay, to.worker, &r, frame);
 }
 
-void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
-                  uint64_t octets, unsigned status, struct sv comment)
+void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
+                  uint64_t start, uint64_t octets, unsigned status, struct sv comment)
 {
-    struct record r = { .type = REC_REPORT, .message_id_n = (uint16_t)message_id.n, .range = *range, .route = route_ref(route) };
+    struct record r = { .type = REC_REPORT, .conn = to, .message_id_n = (uint16_t)message_id.n, .range = *range, .route = route_ref(route) };
     struct report rep = { .start = start, .octets = octets, .status = status, .comment_n = comment.n };
     char bytes[sizeof rep + MSRP_TID_MAX + STATUS_COMMENT_MAX];
     char *end = add(add(add(bytes, sv_make(&rep, sizeof rep)), message_id), comment);
 
-    send_surely(relay, route->origin.worker, &r, sv_make(bytes, (size_t)(end - bytes)));
+    send_surely(relay, to.worker, &r, sv_make(bytes, (size_t)(end - bytes)));
+}
+
+void cross_auth_failed(struct relay *relay, struct conn_ref who)
+{
+    struct record r = { .type = REC_AUTH_FAILED, .conn = who };
+
+    send_surely(relay, who.worker, &r, sv_make(NULL, 0));
 }
 
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause)
@@ -399,6 +407,7 @@ static void got_outgoing(struct relay *relay, struct record *r)
         .has_body = r->has_body,
         .hyphen_lines = r->hyphen_lines,
         .finish = r->finish,
+        .credentials = r->credentials,
         .flag = (char)r->flag,
         .started_at = r->started_at,
     };
@@ -471,8 +480,8 @@ static void got_report(struct relay *relay, struct record *r)
 
     memcpy(&rep, at, sizeof rep);
     at += sizeof rep;
-    report_failure(relay, r->route, sv_make(at, r->message_id_n), &r->range, rep.start, rep.octets, rep.status,
-                   sv_make(at + r->message_id_n, rep.comment_n));
+    report_to(relay, r->conn, r->route, sv_make(at, r->message_id_n), &r->range, rep.start, rep.octets, rep.status,
+              sv_make(at + r->message_id_n, rep.comment_n));
     route_unref(&r->route);
 }
 
@@ -494,6 +503,9 @@ static void got(struct relay *relay, struct record *r)
         break;
     case REC_REPORT:
         got_report(relay, r);
+        break;
+    case REC_AUTH_FAILED:
+        relay_auth_strike(relay, r->conn);
         break;
     case REC_PAUSE:
     case REC_RESUME:

@@ -117,11 +117,8 @@ static void count_out(struct relay *relay, const struct route *route, const stru
     if (whole)
         stats_inc(&relay->worker->stats, STAT_msrp_forwarded);
     stats_add(&relay->worker->stats, STAT_msrp_bytes, (int64_t)octets);
-    if (s && (s->by_relay || s->owner.id == dest->id)) {
-        __atomic_store_n(&s->frames_out, s->frames_out + whole, __ATOMIC_RELAXED);
-        __atomic_store_n(&s->bytes_out, s->bytes_out + octets, __ATOMIC_RELAXED);
-        relay_session_changed(relay, s);
-    }
+    if (s && (s->by_relay || s->owner.id == dest->id))
+        relay_count(relay, s, false, whole, octets);
 }
 
 enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f)
@@ -447,6 +444,8 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     }
     if (!t->is_send) {
         pass_back(t, h);
+        if (t->credentials && h->status == 401 && !t->route->from_relay && !relay_auth_is_stale(h->headers))
+            relay_auth_strike(t->relay, t->route->origin);
     } else {
         if (h->status == 413)
             stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));

@@ -6,6 +6,7 @@ libmsrp_a_SOURCES = \
 	msrp/flow.c \
 	msrp/frame.c msrp/frame.h \
 	msrp/hop.c \
+	msrp/peer.c \
 	msrp/policy.c \
 	msrp/private.h \
 	msrp/relay.c msrp/relay.h \

@@ -22,7 +22,6 @@ enum {
     TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
-    DIALS_PER_CONN = 8,       /* connections being opened at a time for the frames of one (M-SEC-05) */
     ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     SESSIONS_PER_CONN = 1000,
@@ -55,6 +54,8 @@ struct route {
     struct session *u1;      /* owned reference: To-Path[0] */
     struct session *u2;      /* owned reference: To-Path[1], when both clients are ours; else NULL */
     bool outward;            /* origin is u1's owner */
+    bool from_relay;         /* origin is a link of another relay: From-Path names more than one */
+    bool via_peer;           /* dest is no client's connection: it may end, and another be found, while the tokens live */
     bool auth;               /* for AUTH alone: a next hop that is no client of ours is a relay (M-AUTH-31) */
     struct sv raw;           /* as received: the lines To-Path and From-Path */
     struct sv out;           /* the two lines to send */
@@ -88,8 +89,6 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
  * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). */
 enum { ROUTE_WAITS = 1 };
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
-/* A dialled connection is open or has failed. */
-void route_dialled(struct msrp_conn *m);
 
 /* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02, M-TLS-07)? */
 bool route_is_relay_link(const struct conn *c, struct sv from_path);
@@ -106,6 +105,7 @@ struct outgoing {
     struct sv headers;       /* lines, CRLFs included */
     struct sv range_value;   /* of Byte-Range, within headers; empty: there is none */
     bool has_body;
+    bool credentials;        /* an AUTH with an Authorization */
     bool hyphen_lines;       /* look for clashes of the body with our tid */
     struct sv body;
     char flag;
@@ -126,10 +126,13 @@ struct relay {
     struct txn **txns;            /* owned: by index */
     uint32_t n_txns, free_txn;    /* free_txn: first free index, UINT32_MAX: none */
     uint32_t now_s;               /* UNIX time of this turn; for accounting */
+    struct list sessions; /* owned here: those of other relays, by conn_node */
+    unsigned n_sessions;
     struct list changed;          /* sessions with traffic the database does not know of yet, by changed_node */
     struct wheel_timer changed_timer;
     struct loop_hook hook;
     bool draining;                /* no new sessions */
+    bool stopped;                 /* no new connections either */
     struct script *script;        /* owned: run for every frame; NULL: none */
     const char *callback;         /* borrowed: its function */
 };
@@ -175,7 +178,8 @@ struct msrp_conn {
 
     /* as a next hop */
     size_t buffer;                /* bytes that may wait for it */
-    struct peer_entry *peer;      /* owned: a dialled connection */
+    struct peer_entry *peer; /* owned: of a dialled connection, or of another relay's link */
+    bool relay_link; /* another relay has proven its name on it */
     struct conn_ref dialled_for;  /* whose frame it was, while it is being opened; id 0: none */
     struct stream *tx_stream;     /* the chunk that is open on the wire, if any */
     struct list streams;          /* all chunks on their way to here */
@@ -216,7 +220,9 @@ bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h);
 void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h);
 /* A request was accepted on it: probation is over. */
 void relay_proven(struct msrp_conn *m);
-/* The session's counters have changed: its row is written again soon. Owner's worker. */
+/* A whole frame, or octets of one, came from the owner or went to it. */
+void relay_count(struct relay *relay, struct session *s, bool in, bool frame, size_t octets);
+/* The session's counters have changed: its row is written again soon. */
 void relay_session_changed(struct relay *relay, struct session *s);
 /* The next hop of an accepted request is gone: tell its sender, if he wants to know. */
 void relay_undeliverable(struct relay *relay, const struct outgoing *f);
@@ -232,6 +238,22 @@ static inline bool status_is_good(unsigned status)
 {
     return status == 0 || (status >= 200 && status <= 299);
 }
+
+/* ---- peer.c: the connection to a next hop that is no client of ours ---- */
+
+/* These two find one or open one, and return 200 and where, or how to refuse: 4xx, or ROUTE_WAITS: origin, from which the frame comes,
+ * is paused until there is one connection less being opened for it. origin NULL: the frame is ours. */
+unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session *u, const struct msrp_uri *uri,
+                       struct conn_ref *dest);
+/* auth: a name without port may be given, to be found by SRV (M-DNS-03). */
+unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth,
+                    struct conn_ref *dest);
+/* A dialled connection is open or has failed. */
+void peer_dialled(struct msrp_conn *m);
+/* A relay has proven to be this host on a connection: it is used for requests to that host (M-CON-14). */
+void peer_is_relay(struct relay *relay, struct conn *c, struct sv host);
+/* The connection on which the route's frames came has ended: another one, if that was with a relay (M-REP-04). False: none. */
+bool peer_other_link(struct relay *relay, const struct route *route, struct conn_ref *to);
 
 /* ---- hop.c: the next hop, on its own worker ---- */
 
@@ -291,7 +313,10 @@ void report_failure(struct relay *relay, struct route *route, struct sv message_
                     uint64_t start, uint64_t octets, unsigned status, struct sv comment);
 /* A REPORT that finds no room in its receiver's queue is written when there is (M-FLOW-03): its queue has drained. */
 void report_owed(struct msrp_conn *m);
-/* The receiver is gone, and what it is owed with it. */
+/* The same, to the connection that has come in the place of the route's origin. */
+void report_to(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
+               uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+/* The receiver is gone, and what it is owed with it, unless it is a relay that has another link. */
 void report_forget(struct msrp_conn *m);
 /* The same about a SEND that was not taken, by its head: the range is what was announced. */
 void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status);
@@ -326,9 +351,11 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
 /* These always get through, in order with the others. */
 void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
-/* report_failure() on the worker of the route's origin. */
-void cross_report(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
-                  uint64_t octets, unsigned status, struct sv comment);
+/* report_to() on the worker of that connection. */
+void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
+                  uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+/* relay_auth_strike() on the worker of that connection, after what was delivered to it. */
+void cross_auth_failed(struct relay *relay, struct conn_ref who);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause);
 
 /* ---- token.c ---- */
@@ -348,9 +375,13 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
 /* The same when it is known whose it is; the status of the answer. */
 unsigned relay_auth_known(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from,
                           size_t n_from, const struct authn_result *known);
-/* Credentials were wrong. True: too often, the connection is to end after the answer (M-AUTH-17). */
+/* Credentials were wrong. True: too often, the connection is to end after the answer, unless it is a relay's link (M-AUTH-17). */
 bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r);
 void relay_auth_cancel(struct msrp_conn *m);
+/* Another relay says that credentials from this connection were wrong: at the limit it is ended, after the answer (M-AUTH-17). */
+void relay_auth_strike(struct relay *relay, struct conn_ref who);
+/* Does one of the challenges among these header lines say that it was only the nonce that was too old? */
+bool relay_auth_is_stale(struct sv headers);
 bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth);
 
 /* ---- script.c ---- */

@@ -167,9 +167,49 @@ void relay_proven(struct msrp_conn *m)
     loop_timer_start(m->relay->worker->loop, &m->timer, (uint64_t)relay_conf(m->relay->shared)->msrp.idle_timeout * 1000);
 }
 
+void relay_count(struct relay *relay, struct session *s, bool in, bool frame, size_t octets)
+{
+    uint64_t *frames = in ? &s->frames_in : &s->frames_out, *bytes = in ? &s->bytes_in : &s->bytes_out;
+
+    if (s->by_relay) {
+        __atomic_add_fetch(frames, frame, __ATOMIC_RELAXED);
+        __atomic_add_fetch(bytes, octets, __ATOMIC_RELAXED);
+    } else { /* one worker writes */
+        __atomic_store_n(frames, *frames + frame, __ATOMIC_RELAXED);
+        __atomic_store_n(bytes, *bytes + octets, __ATOMIC_RELAXED);
+    }
+    relay_session_changed(relay, s);
+}
+
+static void on_changed(struct post *p)
+{
+    struct session *s = TD_CONTAINER_OF(p, struct session, changed);
+
+    if (session_is_active(s))
+        relay_session_changed(s->on_end_arg, s);
+    session_unref(&s);
+}
+
+/* The session lives on another worker. */
+static void tell_changed(struct relay *relay, struct session *s)
+{
+    struct loop *loop = relay->shared->relays[s->owner.worker]->worker->loop;
+
+    if (__atomic_load_n(&s->changed_told, __ATOMIC_RELAXED) ||
+        __atomic_exchange_n(&s->changed_told, 1, __ATOMIC_ACQ_REL))
+        return;
+    session_ref(s);
+    s->changed.fn = on_changed;
+    mailbox_post(loop_mailbox(loop), &s->changed);
+}
+
 void relay_session_changed(struct relay *relay, struct session *s)
 {
     __atomic_store_n(&s->last_activity_at, relay->now_s, __ATOMIC_RELAXED);
+    if (s->owner.worker != relay->worker->index) {
+        tell_changed(relay, s);
+        return;
+    }
     if (!list_is_empty(&s->changed_node) || !session_is_active(s))
         return;
     list_append(&relay->changed, &s->changed_node);
@@ -186,6 +226,7 @@ static void on_changed_timer(struct wheel_timer *t)
         struct session *s = list_item(relay->changed.next, struct session, changed_node);
 
         list_remove(&s->changed_node);
+        __atomic_store_n(&s->changed_told, 0, __ATOMIC_RELEASE); /* what comes from here on is told anew */
         if (o && o->session_used)
             o->session_used(relay->worker, s);
     }
@@ -206,6 +247,7 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
         .headers = h->headers,
         .range_value = h->byte_range,
         .has_body = h->has_body,
+        .credentials = h->authorization.n > 0,
         .flag = h->flag,
         .finish = m->finish_hop,
         .started_at = m->relay->now_s,
@@ -255,13 +297,8 @@ static void answer_ok(struct msrp_conn *m, struct sv tid, const struct route *ro
 
 static void count_in(struct msrp_conn *m, const struct route *route, size_t octets, bool frame)
 {
-    struct session *s = route->outward ? route->u1 : NULL;
-
-    if (!s)
-        return;
-    __atomic_store_n(&s->frames_in, s->frames_in + frame, __ATOMIC_RELAXED);
-    __atomic_store_n(&s->bytes_in, s->bytes_in + octets, __ATOMIC_RELAXED);
-    relay_session_changed(m->relay, s);
+    if (route->outward)
+        relay_count(m->relay, route->u1, true, frame, octets);
 }
 
 /* Skip the rest of a frame that was refused or is dropped. */
@@ -763,7 +800,7 @@ static void msrp_up(struct conn *c)
         conn_close(c, CLOSE_NO_MEMORY);
         return;
     }
-    route_dialled(msrp_of(c));
+    peer_dialled(msrp_of(c));
 }
 
 static void msrp_sent(struct conn *c)
@@ -789,7 +826,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     loop_timer_stop(relay->worker->loop, &m->head_timer);
     relay_auth_cancel(m);
     script_forget(m);
-    route_dialled(m);
+    peer_dialled(m);
     if (m->rx == RX_STREAM) { /* the message cannot be completed: say so downstream (M-CHK-14) */
         end_stream(m, '#', 0);
         route_unref(&m->rx_route);
@@ -847,6 +884,7 @@ int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w,
     r->now_s = (uint32_t)time(NULL);
     r->hook.run = on_turn_end;
     list_init(&r->hook.node);
+    list_init(&r->sessions);
     list_init(&r->changed);
     wheel_timer_init(&r->changed_timer, on_changed_timer);
     if (hash_init(&r->routes, ROUTE_TABLE_LOG2) || hash_init(&r->streams, STREAM_TABLE_LOG2))
@@ -862,6 +900,13 @@ int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w,
 out:
     relay_free(&r);
     return err;
+}
+
+void relay_stop(struct relay *r)
+{
+    r->stopped = true;
+    while (!list_is_empty(&r->sessions))
+        session_end(list_item(r->sessions.next, struct session, conn_node), SESSION_CLOSED);
 }
 
 void relay_free(struct relay **rp)

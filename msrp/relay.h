@@ -1,7 +1,7 @@
 /* The MSRP relay: one struct relay a worker, one struct relay_shared for all (RFC 4976).
  *
  * The way of a frame: relay.c reads it (frame.h), finds or makes its route
- * (route.c), and hands it to the next hop (hop.c), which runs on the worker that owns that connection;
+ * (route.c; peer.c finds or opens the connection to others), and hands it to the next hop (hop.c), which runs on the worker that owns that connection;
  * between workers it crosses over a ring (cross.c). Open transactions are in txn.c, AUTH is in auth.c, failure
  * REPORTs in report.c. Only relay_post_*() may be called from another thread. */
 #pragma once
@@ -62,6 +62,9 @@ void relay_shared_free(struct relay_shared **s);
 /* Make the relay of a worker and set w->protos[PROTO_MSRP]. authn is borrowed and may be NULL (then AUTH is refused).
  * Call it for all workers before any of their loops runs. */
 int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w, struct authn *authn);
+/* The worker's thread has ended: so do the sessions that hang on no connection, and none is opened any more. Before its connections
+ * are closed. */
+void relay_stop(struct relay *r);
 /* After worker_fini() of all workers. */
 void relay_free(struct relay **r);
 

@@ -136,7 +136,7 @@ void report_owed(struct msrp_conn *m)
     while (!list_is_empty(&m->owed) && conn_queued(m->conn) < m->conn->tx_high && !m->conn->doomed) {
         struct owed *o = take_owed(m);
 
-        write_report(m->relay, o->route->origin, o->route->report, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
+        write_report(m->relay, conn_ref(m->conn), o->route->report, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
         owed_free(o);
     }
     if (!list_is_empty(&m->owed))
@@ -145,29 +145,40 @@ void report_owed(struct msrp_conn *m)
 
 void report_forget(struct msrp_conn *m)
 {
-    stats_add(&m->relay->worker->stats, STAT_msrp_dropped, m->n_owed);
-    while (!list_is_empty(&m->owed))
-        owed_free(take_owed(m));
+    while (!list_is_empty(&m->owed)) {
+        struct owed *o = take_owed(m);
+
+        report_to(m->relay, conn_ref(m->conn), o->route, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
+        owed_free(o);
+    }
+}
+
+void report_to(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
+               uint64_t start, uint64_t octets, unsigned status, struct sv comment)
+{
+    bool there = to.worker != relay->worker->index || conn_deref(relay->worker, to) || peer_other_link(relay, route, &to);
+    char safe[STATUS_COMMENT_MAX];
+    struct msrp_conn *m;
+
+    if (!there) {
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+        return;
+    }
+    if (to.worker != relay->worker->index) {
+        cross_report(relay, to, route, message_id, range, start, octets, status, safe_comment(comment, safe));
+        return;
+    }
+    m = msrp_of(conn_deref(relay->worker, to));
+    if (list_is_empty(&m->owed) && conn_queued(m->conn) < m->buffer + m->conn->tx_high)
+        write_report(relay, to, route->report, message_id, range, start, octets, status, comment);
+    else
+        owe(m, route, message_id, range, start, octets, status, safe_comment(comment, safe));
 }
 
 void report_failure(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
                     uint64_t octets, unsigned status, struct sv comment)
 {
-    struct conn *c = conn_deref(relay->worker, route->origin);
-    char safe[STATUS_COMMENT_MAX];
-
-    if (route->origin.worker != relay->worker->index) {
-        cross_report(relay, route, message_id, range, start, octets, status, safe_comment(comment, safe));
-    } else if (!c) {
-        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
-    } else {
-        struct msrp_conn *m = msrp_of(c);
-
-        if (list_is_empty(&m->owed) && conn_queued(c) < m->buffer + c->tx_high)
-            write_report(relay, route->origin, route->report, message_id, range, start, octets, status, comment);
-        else
-            owe(m, route, message_id, range, start, octets, status, safe_comment(comment, safe));
-    }
+    report_to(relay, route->origin, route, message_id, range, start, octets, status, comment);
 }
 
 void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status)

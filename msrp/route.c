@@ -1,12 +1,11 @@
 /* Routes: may a request with these paths be forwarded, where to, and with which paths? (RFC 4976 s.6.4)
  *
  * The order of checks is that of M-FWD-*: our authority, a live token, then the direction. A request goes outward when it
- * comes on the connection of the token's owner, inward when its next URI is the owner's own; anything else would make an open relay. */
+ * comes from the token's owner, inward when its next URI is the owner's own; anything else would make an open relay. The owner is
+ * a client, known by its connection, or another relay, known by its certificate (M-FWD-05). */
 #include <stdlib.h>
 
-#include "common/log.h"
 #include "msrp/private.h"
-#include "net/dial.h"
 #include "net/tls.h"
 
 struct route *route_ref(struct route *r)
@@ -91,7 +90,7 @@ static bool is_good(const struct relay *relay, const struct route *r)
         return false;
     if (r->dest.worker == relay->worker->index)
         return conn_deref(relay->worker, r->dest) != NULL;
-    return !r->outward || r->u2 || r->hops_ended == __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
+    return !r->via_peer || r->hops_ended == __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
 }
 
 static struct route *cached(struct relay *relay, struct conn *c, struct sv raw, bool auth)
@@ -123,7 +122,7 @@ struct making {
     struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
     size_t n_to, n_from;
     struct session *u1, *u2; /* owned references until the route is made */
-    bool outward;
+    bool outward, via_peer;
     unsigned hops_ended; /* as it was before anything was looked up */
     struct conn_ref dest;
 };
@@ -156,180 +155,90 @@ static unsigned token(struct session **out, struct relay *relay, const struct ms
     return status;
 }
 
-static bool may_dial(void *arg, const struct addr *a)
-{
-    const struct relay_shared *s = arg;
-
-    for (size_t i = 0; i < s->n_forward_cidrs; i++)
-        if (cidr_has(&s->forward_cidrs[i], a))
-            return true;
-    switch (addr_kind(a)) {
-    case ADDR_PUBLIC:
-        return s->forward_public;
-    case ADDR_PRIVATE:
-        return s->forward_private;
-    case ADDR_LOOPBACK:
-        return s->forward_loopback;
-    case ADDR_NEVER:
-        break;
-    }
-    return false;
-}
-
 /* For what fails on our side: a next hop that is as one that has ended, so the sender gets his 200 and a REPORT 408 (M-COD-01). */
 static struct conn_ref nowhere(const struct making *k)
 {
     return (struct conn_ref){ .worker = k->relay->worker->index };
 }
 
-static unsigned dial_peer(struct making *k, const struct msrp_uri *next, bool verify, const char *key)
+/* Where frames for the owner of a token go. */
+static unsigned to_owner(struct making *k, const struct session *s)
 {
-    const struct conf *conf = relay_conf(k->relay->shared);
-    char host[MSRP_URI_MAX + 1];
-    struct sv bare = next->host;
-    struct dial_target target = {
-        .host = host,
-        .port = next->port_number,
-        .tls = next->secure,
-        .verify = verify,
-        .timeout_ms = conf->msrp.connect_timeout * 1000,
-        .allow = may_dial,
-        .allow_arg = k->relay->shared,
-    };
-    struct peer_entry *entry;
-    struct msrp_conn *m, *origin = msrp_of(k->c);
-    struct conn *c;
-
-    if (origin->no_dial)
-        return 408;
-    if (origin->n_dials >= DIALS_PER_CONN) {
-        conn_pause(k->c, CONN_PAUSE_ROUTE);
-        return ROUTE_WAITS;
+    if (s->by_relay) {
+        k->via_peer = true;
+        return peer_relay(k->relay, k->c, &s->client, false, &k->dest);
     }
-    if (bare.n > 2 && bare.p[0] == '[')
-        bare = sv_make(bare.p + 1, bare.n - 2);
-    if (!sv_copy(bare, host, sizeof host))
-        return 400;
-    entry = calloc(1, sizeof *entry);
-    k->dest = nowhere(k);
-    if (!entry)
-        return 200;
-    if (dial(&c, k->relay->worker, &target, &msrp_proto, k->relay, NULL) != 0) {
-        free(entry);
-        return 200;
-    }
-    if (c->doomed && c->close_reason == CLOSE_FORBIDDEN) { /* M-SEC-02; a name may be judged later, by hop_down() */
-        c->proto = NULL;
-        free(entry);
-        return 403;
-    }
-    m = msrp_conn_new(k->relay, c);
-    if (!m) {
-        c->proto = NULL;
-        free(entry);
-        conn_close(c, CLOSE_NO_MEMORY);
-        return 200;
-    }
-    m->peer = entry;
-    m->dialled_for = conn_ref(k->c);
-    origin->n_dials++;
-    memcpy(entry->key, key, strlen(key) + 1);
-    entry->conn = conn_ref(c);
-    /* Somebody else may have been faster; then this one closes for idleness, which costs little and happens rarely. */
-    k->dest = peer_enter(k->relay->shared->sessions, entry);
+    k->dest = s->owner;
     return 200;
-}
-
-void route_dialled(struct msrp_conn *m)
-{
-    struct conn *origin = conn_deref(m->relay->worker, m->dialled_for);
-
-    m->dialled_for.id = 0;
-    if (!origin)
-        return;
-    msrp_of(origin)->n_dials--;
-    conn_resume(origin, CONN_PAUSE_ROUTE);
-}
-
-/* Outward, to something that is not one of our clients: a bound connection, one dialled before, a new one. */
-static unsigned find_peer(struct making *k)
-{
-    const struct msrp_uri *next = &k->to[1];
-    bool to_relay = k->n_to > 2 || k->h->method == MSRP_AUTH;
-    char key[sizeof((struct peer_entry *)0)->key];
-    bool verify;
-
-    if (!to_relay) {
-        k->dest = session_bound(k->u1, next);
-        if (k->dest.id && (k->dest.worker != k->relay->worker->index || conn_deref(k->relay->worker, k->dest)))
-            return 200;
-    } else if (!next->secure) {
-        return 403; /* M-TLS-06 */
-    }
-    if (next->port_number == 0)
-        return 400; /* M-DNS-02 */
-    if (!sv_eq_nocase(next->transport, SV("tcp")))
-        return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
-    verify = to_relay || relay_conf(k->relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
-    peer_key(key, sizeof key, next, verify);
-    k->dest = peer_find(k->relay->shared->sessions, key);
-    if (k->dest.id && (k->dest.worker != k->relay->worker->index || conn_deref(k->relay->worker, k->dest)))
-        return 200;
-    return dial_peer(k, next, verify, key);
 }
 
 static unsigned outward(struct making *k)
 {
+    const struct msrp_uri *next = &k->to[1];
+    bool auth = k->h->method == MSRP_AUTH;
     unsigned status;
 
-    if (k->n_from != 1)
-        return 403;
-    if (!relay_is_us(k->relay, k->c, &k->to[1], false))
-        return find_peer(k);
-    status = token(&k->u2, k->relay, &k->to[1]);
+    if (k->u1->by_relay ? k->n_from > 1 && !is_relay(k->c, &k->from[0]) : k->n_from != 1)
+        return 403; /* M-TLS-07 */
+    if (k->u1->by_relay)
+        peer_is_relay(k->relay, k->c, k->u1->client.host);
+    if (!relay_is_us(k->relay, k->c, next, auth)) {
+        k->via_peer = true;
+        return auth || k->n_to > 2 ? peer_relay(k->relay, k->c, next, auth, &k->dest)
+                                   : peer_endpoint(k->relay, k->c, k->u1, next, &k->dest);
+    }
+    status = token(&k->u2, k->relay, next);
     if (status == 481)
-        return status;
-    if (k->u2 == k->u1 || !session_leads_to(k->u2, &k->to[2], k->n_to - 2)) /* M-FWD-12, M-FWD-13 */
+        return auth ? 403 : 481;
+    if (!session_leads_to(k->u2, &k->to[2], k->n_to - 2)) /* M-FWD-12, M-FWD-13 */
         return 403;
-    k->dest = status == 408 ? nowhere(k) : k->u2->owner;
+    if (status == 200)
+        return to_owner(k, k->u2);
+    k->dest = nowhere(k);
+    return 200;
+}
+
+/* What is sent to that URI from now on goes where this came from (M-CON-07). Relays, too, speak for themselves in their REPORTs, and
+ * an endpoint may have a certificate (M-TLS-09), so nobody with one is refused for a second connection. */
+static unsigned bind_origin(struct making *k, bool relay_link)
+{
+    switch (session_bind(k->u1, &k->from[0], conn_ref(k->c), &msrp_of(k->c)->bindings)) {
+    case BIND_NEW:
+    case BIND_SAME:
+        break;
+    case BIND_OTHER:
+        return relay_link ? 200 : 506; /* M-CON-09 */
+    case BIND_FULL:
+        return relay_link ? 200 : 403;
+    case BIND_NO_MEMORY: /* an answer must find its own way */
+    case BIND_GONE:      /* the session, just now */
+        break;
+    }
     return 200;
 }
 
 static unsigned inward(struct making *k)
 {
     bool relay_link = is_relay(k->c, &k->from[0]);
+    unsigned status = 200;
 
     if (!session_leads_to(k->u1, &k->to[1], k->n_to - 1))
         return 403;
     if (k->n_from > 1 && !relay_link)
         return 403; /* M-TLS-02 */
     if (k->u1->uri.secure && !k->c->tls && relay_conf(k->relay->shared)->msrp.require_tls) {
-        char key[sizeof((struct peer_entry *)0)->key];
+        char key[PEER_KEY_MAX];
         const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint */
 
         peer_key(key, sizeof key, &k->from[0], false);
         if (!peer || strcmp(peer->key, key) != 0)
             return 403;
     }
-    if (!relay_link) {
-        struct msrp_conn *m = msrp_of(k->c);
-
-        switch (session_bind(k->u1, &k->from[0], conn_ref(k->c), &m->bindings)) {
-        case BIND_NEW:
-        case BIND_SAME:
-            break;
-        case BIND_OTHER:
-            return 506; /* M-CON-09 */
-        case BIND_FULL:
-            return 403;
-        case BIND_NO_MEMORY:
-        case BIND_GONE: /* just now */
-            k->dest = nowhere(k);
-            return 200;
-        }
-    }
-    k->dest = k->u1->owner;
-    return 200;
+    if (k->n_from > 1)
+        peer_is_relay(k->relay, k->c, k->from[0].host);
+    else
+        status = bind_origin(k, relay_link);
+    return status == 200 ? to_owner(k, k->u1) : status;
 }
 
 /* 200 or how to refuse; 0: close the connection. */
@@ -346,6 +255,9 @@ static unsigned judge(struct making *k)
         k->dest = nowhere(k);
         return 200;
     }
+    for (size_t i = 1; i < k->n_to; i++)
+        if (msrp_uri_eq(&k->to[i], &k->to[0]))
+            return 403; /* a loop (M-FWD-13) */
     k->outward = session_is_owner(k->u1, k->c);
     if (k->outward && !session_leads_to(k->u1, &k->to[1], k->n_to - 1))
         return outward(k);
@@ -401,6 +313,8 @@ static struct route *build(struct making *k)
     r->u2 = k->u2;
     k->u1 = k->u2 = NULL;
     r->outward = k->outward;
+    r->from_relay = k->n_from > 1;
+    r->via_peer = k->via_peer;
     r->auth = h->method == MSRP_AUTH;
     list_init(&r->conn_node);
 

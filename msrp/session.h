@@ -53,9 +53,11 @@ struct session {
     void (*on_end)(struct session *s, enum session_state how); /* owner's worker: it has left the table; once */
     void *on_end_arg;
     struct post moved_post;    /* to the owner's worker */
-    uint64_t last_activity_at; /* these: written by the owner's worker, read by any */
+    uint64_t last_activity_at; /* these: atomic; written by the owner's worker, or by_relay by any */
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     struct list changed_node;  /* on its relay's list while its row is out of date; owner's worker */
+    struct post changed;       /* by_relay: another worker tells the owner's that it is */
+    int changed_told;          /* atomic: and need not do so again, as the row is not yet written */
 
     struct list bindings;      /* struct binding by session_node; under the table's lock, as is their number */
     unsigned n_bindings;
@@ -169,19 +171,25 @@ struct conn_ref session_bound(struct session *s, const struct msrp_uri *uri);
 /* Let go of all bindings on a connection's list; only_dead: only those of sessions that ended. */
 void session_unbind_all(struct list *conn_bindings, bool only_dead);
 
-/* ---- connections dialled to next hops, for reuse (M-CON-06) ---- */
+/* ---- connections to next hops, for reuse (M-CON-06) ---- */
+
+enum { PEER_KEY_MAX = MSRP_URI_MAX + 16 };
 
 struct peer_entry {
     struct hash_node node;
     struct conn_ref conn;
     bool in_table;
-    char key[MSRP_URI_MAX + 16]; /* "msrps host:port" or "msrps! host:port", host in lower case */
+    char key[PEER_KEY_MAX];
 };
 
 /* verified: the certificate of an msrps peer is checked when it is dialled. Such a connection is one of its own, as a relay must
  * not be reached by one that was opened to an endpoint of unknown identity (M-TLS-02). */
 void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified);
-/* The live connection for that key, id 0: none. Given an entry it is entered instead when there is none; the result tells whose won. */
+/* Of a connection that a relay has opened to us: it has proven to be that host, and its port is not known (M-CON-14). */
+void peer_link_key(char *out, size_t size, struct sv host);
+/* A live connection for that key, id 0: none. Given an entry it is entered instead when there is none; the result tells whose won. */
 struct conn_ref peer_find(struct session_table *t, const char *key);
 struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e);
+/* Enter it beside others of that key. */
+void peer_add(struct session_table *t, struct peer_entry *e);
 void peer_leave(struct session_table *t, struct peer_entry *e);

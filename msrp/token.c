@@ -40,7 +40,9 @@ void token_begin(struct relay *relay, struct msrp_conn *m, struct session *s)
     stats_add(&relay->worker->stats, STAT_sessions, 1);
     if (!m)
         return;
-    if (!s->by_relay) {
+    if (s->by_relay) {
+        list_append(&relay->sessions, &s->conn_node);
+    } else {
         list_append(&m->sessions, &s->conn_node);
         m->n_sessions++;
     }
@@ -55,6 +57,8 @@ static unsigned renew(struct msrp_conn *m, struct session *s, const struct sessi
     const struct relay_observer *o = relay->shared->observer;
     struct msrp_uri client;
 
+    if (who->by_relay && !s->by_relay) /* nor was one of before a restart, as it was his relay's */
+        return 481;
     if (!sv_eq(s->username, who->username) || !sv_eq(s->domain, who->domain))
         return 403;
     if (session_is_active(s) && session_is_owner(s, m->conn) && s->loop == relay->worker->loop) {
@@ -66,7 +70,7 @@ static unsigned renew(struct msrp_conn *m, struct session *s, const struct sessi
     }
     /* An msrps token promises TLS as far as its owner. */
     if (!msrp_uri_parse(&client, who->client) || !msrp_uri_eq(&client, &s->client) || s->uri.secure != conn_is_tls(m->conn) ||
-        m->n_sessions >= SESSIONS_PER_CONN)
+        who->by_relay != s->by_relay || m->n_sessions >= SESSIONS_PER_CONN)
         return 403;
     switch (session_resume(out, s, m->conn, who->expires_s)) {
     case TD_OK:

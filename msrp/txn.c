@@ -99,6 +99,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->route = route_ref(f->route);
     t->is_send = f->method == MSRP_SEND;
     t->is_auth = f->method == MSRP_AUTH;
+    t->credentials = f->credentials;
     t->open = true;
     t->flag = f->flag;
     t->has_body = f->has_body;

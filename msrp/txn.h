@@ -17,6 +17,7 @@ struct txn {
     uint32_t index;
     char tid[TID_LEN];
     bool is_auth, is_send;
+    bool credentials;          /* of an AUTH */
     bool open;                 /* the frame is still being written: a chunk in pieces */
     char flag;                 /* with which it ends */
     bool has_body;

@@ -470,6 +470,8 @@ static void take_down(struct edge *e)
         close_ports(&e->workers[i]);
         free(e->workers[i].listeners);
         pump_free(&e->workers[i].pump);
+        if (e->workers[i].relay)
+            relay_stop(e->workers[i].relay);
         conn_close_all(&e->workers[i].worker, CLOSE_STOP);
     }
     for (unsigned i = 0; i < e->n_workers; i++)

@@ -51,13 +51,13 @@ static struct db_session row_of(const struct session *s)
     return (struct db_session){
         .session_id = s->uri.session,
         .conn_id = session_conn_id(s),
-        .expires = (int64_t)s->expires_at,
-        .last_activity = (int64_t)s->last_activity_at,
+        .expires = (int64_t)__atomic_load_n(&s->expires_at, __ATOMIC_RELAXED),
+        .last_activity = (int64_t)__atomic_load_n(&s->last_activity_at, __ATOMIC_RELAXED),
         .resumed = s->resumed,
-        .frames_in = s->frames_in,
-        .frames_out = s->frames_out,
-        .bytes_in = s->bytes_in,
-        .bytes_out = s->bytes_out,
+        .frames_in = __atomic_load_n(&s->frames_in, __ATOMIC_RELAXED),
+        .frames_out = __atomic_load_n(&s->frames_out, __ATOMIC_RELAXED),
+        .bytes_in = __atomic_load_n(&s->bytes_in, __ATOMIC_RELAXED),
+        .bytes_out = __atomic_load_n(&s->bytes_out, __ATOMIC_RELAXED),
     };
 }
 

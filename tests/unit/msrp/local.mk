@@ -6,6 +6,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_forward.c \
 	tests/unit/msrp/test_account.c \
 	tests/unit/msrp/test_policy.c \
+	tests/unit/msrp/test_inner.c \
 	tests/unit/msrp/test_relays.c \
 	tests/unit/msrp/test_resume.c \
 	tests/unit/msrp/script_case_tbl.h tests/unit/msrp/test_script.c \

@@ -169,6 +169,8 @@ void rig_stop(struct rig *r)
     if (r->listen_fd >= 0)
         close(r->listen_fd);
     for (unsigned i = 0; i < RIG_WORKERS; i++)
+        relay_stop(r->relays[i]);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
         conn_close_all(&r->workers[i], CLOSE_STOP);
     rig_turn(r);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {

@@ -1,0 +1,190 @@
+/* Next hops that are no clients of ours: a connection that is there, or a new one (RFC 4976 s.6.4.2).
+ *
+ * An endpoint is reached by the connection it has bound (M-CON-07), another relay by one on which both sides have proven their
+ * names, whoever opened it (M-CON-14, M-TLS-02). A connection that is being opened queues what is for it (M-CON-16). */
+#include <stdlib.h>
+
+#include "msrp/private.h"
+#include "net/dial.h"
+#include "net/tls.h"
+
+enum {
+    DIALS_PER_CONN = 8,   /* connections being opened at a time for the frames of one (M-SEC-05) */
+    DIALS_PER_LINK = 128, /* ... of a relay, with many clients behind it */
+    AUTH_PORT = 2855,     /* of a relay that is named without one and has no SRV records (RFC 4976 s.8) */
+};
+
+static bool may_dial(void *arg, const struct addr *a)
+{
+    const struct relay_shared *s = arg;
+
+    for (size_t i = 0; i < s->n_forward_cidrs; i++)
+        if (cidr_has(&s->forward_cidrs[i], a))
+            return true;
+    switch (addr_kind(a)) {
+    case ADDR_PUBLIC:
+        return s->forward_public;
+    case ADDR_PRIVATE:
+        return s->forward_private;
+    case ADDR_LOOPBACK:
+        return s->forward_loopback;
+    case ADDR_NEVER:
+        break;
+    }
+    return false;
+}
+
+/* May one more be opened for what comes from there? If not, it pauses until there is one less. */
+static bool may_wait_for(struct conn *origin)
+{
+    const struct msrp_conn *m = msrp_of(origin);
+
+    if (m->n_dials < (m->relay_link ? DIALS_PER_LINK : DIALS_PER_CONN))
+        return true;
+    conn_pause(origin, CONN_PAUSE_ROUTE);
+    return false;
+}
+
+/* origin: whose frame it is; NULL: ours. What fails on our side makes a next hop that is as one that has ended, so the sender gets
+ * his 200 and a REPORT 408 (M-COD-01). */
+static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct msrp_uri *next, bool verify, const char *key,
+                          struct conn_ref *dest)
+{
+    char host[MSRP_URI_MAX + 1];
+    struct sv bare = next->host;
+    struct dial_target target = {
+        .host = host,
+        .port = next->port_number,
+        .service = "_msrps._tcp",
+        .default_port = AUTH_PORT,
+        .tls = next->secure,
+        .verify = verify,
+        .timeout_ms = relay_conf(relay->shared)->msrp.connect_timeout * 1000,
+        .allow = may_dial,
+        .allow_arg = relay->shared,
+    };
+    struct peer_entry *entry;
+    struct msrp_conn *m;
+    struct conn *c;
+
+    *dest = (struct conn_ref){ .worker = relay->worker->index };
+    if (relay->stopped)
+        return 200;
+    if (origin && msrp_of(origin)->no_dial)
+        return 408;
+    if (origin && !may_wait_for(origin))
+        return ROUTE_WAITS;
+    if (bare.n > 2 && bare.p[0] == '[')
+        bare = sv_make(bare.p + 1, bare.n - 2);
+    if (!sv_copy(bare, host, sizeof host))
+        return 400;
+    entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return 200;
+    if (dial(&c, relay->worker, &target, &msrp_proto, relay, NULL) != 0) {
+        free(entry);
+        return 200;
+    }
+    if (c->doomed && c->close_reason == CLOSE_FORBIDDEN) { /* M-SEC-02; a name may be judged later, by hop_down() */
+        c->proto = NULL;
+        free(entry);
+        return 403;
+    }
+    m = msrp_conn_new(relay, c);
+    if (!m) {
+        c->proto = NULL;
+        free(entry);
+        conn_close(c, CLOSE_NO_MEMORY);
+        return 200;
+    }
+    m->peer = entry;
+    if (origin) {
+        m->dialled_for = conn_ref(origin);
+        msrp_of(origin)->n_dials++;
+    }
+    memcpy(entry->key, key, strlen(key) + 1);
+    entry->conn = conn_ref(c);
+    /* Somebody else may have been faster; then this one closes for idleness, which costs little and happens rarely. */
+    *dest = peer_enter(relay->shared->sessions, entry);
+    return 200;
+}
+
+void peer_dialled(struct msrp_conn *m)
+{
+    struct conn *origin = conn_deref(m->relay->worker, m->dialled_for);
+
+    m->dialled_for.id = 0;
+    if (!origin)
+        return;
+    msrp_of(origin)->n_dials--;
+    conn_resume(origin, CONN_PAUSE_ROUTE);
+}
+
+static bool is_there(const struct relay *relay, struct conn_ref ref)
+{
+    return ref.id && (ref.worker != relay->worker->index || conn_deref(relay->worker, ref));
+}
+
+static bool find(struct relay *relay, const char *key, struct conn_ref *dest)
+{
+    *dest = peer_find(relay->shared->sessions, key);
+    return is_there(relay, *dest);
+}
+
+unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session *u, const struct msrp_uri *uri, struct conn_ref *dest)
+{
+    bool verify = relay_conf(relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
+    char key[PEER_KEY_MAX];
+
+    *dest = session_bound(u, uri);
+    if (is_there(relay, *dest))
+        return 200;
+    if (uri->port_number == 0)
+        return 400; /* M-DNS-02 */
+    if (!sv_eq_nocase(uri->transport, SV("tcp")))
+        return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
+    peer_key(key, sizeof key, uri, verify);
+    return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, key, dest);
+}
+
+unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth, struct conn_ref *dest)
+{
+    char key[PEER_KEY_MAX], link[PEER_KEY_MAX];
+    struct addr literal;
+
+    if (!uri->secure)
+        return 403; /* M-TLS-06, M-AUTH-31 */
+    if (uri->port_number == 0 && (!auth || addr_from_host(&literal, uri->host, 0)))
+        return 400; /* M-DNS-02, M-DNS-04 */
+    if (!sv_eq_nocase(uri->transport, SV("tcp")))
+        return 481;
+    peer_key(key, sizeof key, uri, true);
+    peer_link_key(link, sizeof link, uri->host);
+    if (find(relay, key, dest) || find(relay, link, dest))
+        return 200;
+    return dial_peer(relay, origin, uri, true, key, dest);
+}
+
+void peer_is_relay(struct relay *relay, struct conn *c, struct sv host)
+{
+    struct msrp_conn *m = msrp_of(c);
+
+    m->relay_link = true;
+    if (m->peer)
+        return; /* dialled, or known already */
+    m->peer = calloc(1, sizeof *m->peer);
+    if (!m->peer)
+        return; /* another one will be opened */
+    peer_link_key(m->peer->key, sizeof m->peer->key, host);
+    m->peer->conn = conn_ref(c);
+    peer_add(relay->shared->sessions, m->peer);
+}
+
+bool peer_other_link(struct relay *relay, const struct route *route, struct conn_ref *to)
+{
+    struct sv path = sv_from(route->report, SV("To-Path: ").n), first;
+    struct msrp_uri uri;
+
+    return route->from_relay && msrp_path_next(&path, &first) && msrp_uri_parse(&uri, first) &&
+           peer_relay(relay, NULL, &uri, false, to) == 200 && to->id;
+}
