@@ -758,12 +758,14 @@ class Player:
     # --- the world around ---
 
     def do_dns(self, words, block):
-        """dns NAME A|AAAA|SRV VALUE... | dns NAME silent | dns NAME delay MS"""
+        """dns NAME A|AAAA ADDRESS | dns NAME SRV PRIORITY WEIGHT HOST:PORT | dns NAME silent | dns NAME delay MS"""
         if words[1] == "silent":
             self.dns.silent.add(words[0].lower())
         elif words[1] == "delay":
             self.dns.delay_ms[words[0].lower()] = int(words[2])
         else:
+            if words[1] == "SRV":  # PRIORITY WEIGHT TARGET:PORT
+                words[4:] = reversed(words[4].split(":"))
             self.dns.add(words[0], words[1], *words[2:])
 
     def do_no(self, words, block):

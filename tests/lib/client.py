@@ -146,9 +146,10 @@ class Client:
     # --- AUTH ---
 
     def auth(self, user="alice", password=None, algorithm="MD5", expires=None, to=None):
-        """Challenge and credentials; returns the code of the answer, self.use_path is set on 200."""
-        uri = to or "%s://%s:5061;tcp" % (self.scheme, DOMAIN)
-        tid = self.request("AUTH", uri)
+        """Challenge and credentials; returns the code of the answer, self.use_path is set on 200. to: To-Path."""
+        path = to or "%s://%s:5061;tcp" % (self.scheme, DOMAIN)
+        uri = path.split(" ")[-1]
+        tid = self.request("AUTH", path)
         f = self.frame()
         if f.code != 401:
             return f.code
@@ -162,12 +163,12 @@ class Client:
         headers = [("Authorization", value)]
         if expires is not None:
             headers.append(("Expires", str(expires)))
-        tid = self.request("AUTH", uri, headers)
+        tid = self.request("AUTH", path, headers)
         f = self.frame()
         assert f.tid == tid, f.raw
         if f.code == 200:
             self.use_path = f.get("Use-Path")
-            assert re.match(r"msrps?://%s:5061/[A-Za-z0-9]{22,};tcp\Z" % re.escape(DOMAIN), self.use_path), f.raw
+            assert to or re.match(r"msrps?://%s:5061/[A-Za-z0-9]{22,};tcp\Z" % re.escape(DOMAIN), self.use_path), f.raw
         return f.code
 
     @property
