@@ -352,7 +352,33 @@ TEST(token_of_a_relay_is_refreshed_and_expires)
     rig_stop(&r);
 }
 
-/* K-CMAP-08: what passes is counted, on whatever worker it passes. */
+/* M-FR-01, M-AUTH-23: it ends in the middle of a chunk, wherever that is read and written. */
+TEST(chunk_is_cut_off_when_the_token_of_a_relay_expires)
+{
+    static char half[4096];
+    struct peer *x;
+    struct heard h;
+
+    start();
+    memset(half, 'a', sizeof half);
+    say(b, "MSRP a001auth AUTH\nTo-Path: msrps://%E;tcp\nFrom-Path: %B %D\nExpires: 60\n-------a001auth$\n");
+    CHECK_FATAL(hear(b, &h));
+    CHECK_FATAL(sv_copy(sv_from(heard_header(&h, "Use-Path"), strlen(r.var['B']) + 1), r.var['T'], RIG_VAR_MAX));
+    x = rig_peer_tls(&r, nobody);
+    say(x, "MSRP k001send SEND\nTo-Path: %T %B %D\nFrom-Path: %X\nMessage-ID: m-0001\nByte-Range: 1-*/8192\nContent-Type: a/b\n\n");
+    say_bytes(x, half, sizeof half);
+    rig_pass(&r, 61000);
+    say_bytes(x, half, sizeof half);
+    say_bytes(x, "\r\n-------k001send$\r\n", 21);
+    EXPECT(x, "MSRP %1 REPORT\nTo-Path: %X\nFrom-Path: %T\nMessage-ID: m-0001\nByte-Range: 1-4096/8192\nStatus: 000 481 No such "
+              "session\n-------%1$\n");
+    EXPECT(x, "MSRP k001send 200 OK\nTo-Path: %X\nFrom-Path: %T\n-------k001send$\n");
+    CHECK_FATAL(hear(b, &h));
+    CHECK(h.flag == '#' && h.body.n == 4096);
+    rig_stop(&r);
+}
+
+/* What passes is counted, on whatever worker it passes. */
 TEST(traffic_of_a_relays_token_is_counted)
 {
     struct msrp_uri u;
@@ -384,4 +410,4 @@ SUITE(inner_suite, TEST_ROW(use_path_names_the_inner_relays_first), TEST_ROW(aut
       TEST_ROW(relay_is_dialled_when_it_has_no_link), TEST_ROW(report_to_an_endpoint_that_is_gone_is_dropped),
       TEST_ROW(link_that_a_relay_has_opened_is_used_whatever_the_port), TEST_ROW(endpoint_with_a_certificate_is_an_endpoint),
       TEST_ROW(tokens_of_a_client_and_of_a_relay_in_a_row), TEST_ROW(token_of_a_relay_is_refreshed_and_expires),
-      TEST_ROW(traffic_of_a_relays_token_is_counted));
+      TEST_ROW(chunk_is_cut_off_when_the_token_of_a_relay_expires), TEST_ROW(traffic_of_a_relays_token_is_counted));
