@@ -94,7 +94,7 @@ CONF(dns, servers, LIST, "", 0, 0, "", RESTART, "Name servers, each ADDRESS[:POR
 CONF_END(dns)
 
 CONF_BEGIN(limits, "Protection against floods.")
-CONF(limits, connections, INT, "100000", 1, 10000000, "", LIVE, "Open connections.")
+CONF(limits, connections, INT, "100000", 1, 10000000, "", LIVE, "Open connections, accepted and dialled; beyond it those unused for longest, without token or binding, make room.")
 CONF(limits, connections_per_address, INT, "1000", 1, 10000000, "", LIVE, "Open connections of one source address.")
 CONF(limits, sessions, INT, "200000", 1, 10000000, "", LIVE, "MSRP sessions (Use-Path tokens).")
 CONF(limits, sessions_per_user, INT, "2000", 1, 10000000, "", LIVE, "MSRP sessions of one user.")

@@ -10,7 +10,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "msrp/private.h"
-#include "net/conn.h"
+#include "net/idle.h"
 #include "script/script.h"
 
 enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
@@ -760,6 +760,8 @@ static void on_timer(struct wheel_timer *t)
         conn_finish(m->conn, CLOSE_IDLE);
         return;
     }
+    if (list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && list_is_empty(&m->conn->idle_node))
+        idle_add(m->conn);
     loop_timer_start(m->relay->worker->loop, &m->timer, quiet_ms < idle_ms ? idle_ms - quiet_ms : idle_ms);
 }
 
@@ -801,6 +803,17 @@ static void msrp_up(struct conn *c)
         return;
     }
     peer_dialled(msrp_of(c));
+}
+
+/* M-CON-05: no session is ended for want of room. */
+static enum conn_idle msrp_idle(struct conn *c)
+{
+    struct msrp_conn *m = msrp_of(c);
+
+    session_unbind_all(&m->bindings, true);
+    if (!list_is_empty(&m->sessions) || !list_is_empty(&m->bindings))
+        return CONN_NEEDED;
+    return list_is_empty(&m->txns) && list_is_empty(&m->owed) && m->rx == RX_HEAD && !m->auth ? CONN_IDLE : CONN_IN_USE;
 }
 
 static void msrp_sent(struct conn *c)
@@ -854,6 +867,7 @@ const struct conn_proto msrp_proto = {
     .up = msrp_up,
     .sent = msrp_sent,
     .drained = msrp_drained,
+    .idle = msrp_idle,
     .down = msrp_down,
 };
 

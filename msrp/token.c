@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "msrp/private.h"
+#include "net/idle.h"
 
 static void on_session_end(struct session *s, enum session_state how)
 {
@@ -25,7 +26,8 @@ static void on_session_end(struct session *s, enum session_state how)
         o->session_ended(relay->worker, s, how);
     if (!m)
         return;
-    m->n_sessions--;
+    if (--m->n_sessions == 0)
+        idle_add(c);
     hop_session_ended(m, s);
     if (how == SESSION_MOVED && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && !m->peer && !m->auth)
         conn_finish(c, CLOSE_MOVED); /* nothing else lives on it */
@@ -45,6 +47,7 @@ void token_begin(struct relay *relay, struct msrp_conn *m, struct session *s)
     } else {
         list_append(&m->sessions, &s->conn_node);
         m->n_sessions++;
+        idle_remove(m->conn);
     }
     if (o && o->session_opened)
         o->session_opened(relay->worker, s);

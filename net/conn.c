@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "net/conn_private.h"
+#include "net/idle.h"
 #include "net/limit.h"
 #include "net/tls.h"
 
@@ -128,6 +129,7 @@ int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const s
     list_init(&c->again_node);
     list_init(&c->doomed_node);
     list_init(&c->all_node);
+    list_init(&c->idle_node);
     wheel_timer_init(&c->timer, on_timer);
     c->defer_free.run = on_free;
     err = slot_take(w, c);
@@ -191,6 +193,7 @@ static void tell_down(struct conn *c, enum close_reason reason)
     if (c->ended)
         return;
     c->ended = 1;
+    idle_remove(c);
     c->close_reason = (uint8_t)reason;
     if (c->proto)
         c->proto->down(c, reason);
@@ -224,6 +227,8 @@ static void release(struct conn *c)
     tlsio_free(&c->tls);
     if (c->counted)
         limits_leave(w->limits, &c->peer);
+    if (c->counted_out)
+        limits_uncount(w->limits);
     stats_add(&w->stats, STAT_conn_open, -1);
     slot_give(c);
     loop_defer(w->loop, &c->defer_free);
@@ -521,6 +526,7 @@ void conn_flush(struct conn *c)
     if (pos > c->sent_pos) {
         stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(pos - c->sent_pos));
         c->sent_pos = pos;
+        idle_touch(c);
         if (!c->ended && c->proto->sent)
             c->proto->sent(c);
     }
@@ -736,6 +742,7 @@ static void conn_read(struct conn *c)
             conn_close(c, errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
             return;
         }
+        idle_touch(c);
         if (n == 0) {
             if (list_is_empty(&c->again_node)) /* else what was kept comes first */
                 on_eof(c);
@@ -866,6 +873,7 @@ void conn_is_up(struct conn *c)
     loop_want(w->loop, &c->io, c->pauses ? 0 : LOOP_READ);
     stats_inc(&w->stats, STAT_conn_dialled);
     conn_opened(c);
+    idle_add(c);
     if (c->proto->up)
         c->proto->up(c);
     if (!c->ended && conn_queued(c))

@@ -35,6 +35,9 @@ bool close_reason_is_error(enum close_reason r);
 struct tlsio_session;
 struct dial;
 
+/* May a connection be closed when there is no room for others (net/idle.h)? */
+enum conn_idle { CONN_IDLE, CONN_IN_USE /* ask again later */, CONN_NEEDED /* until idle_add() says otherwise */ };
+
 /* What a protocol provides. ctx is worker->protos[].ctx or what conn_set_proto() was given. */
 struct conn_proto {
     const char *name; /* for logs and the connection table: "msrp", "sip" */
@@ -51,6 +54,9 @@ struct conn_proto {
 
     /* The queue fell below the low mark after it had been above the high mark. May be NULL. */
     void (*drained)(struct conn *c);
+
+    /* Is it needed? NULL: it is, always. */
+    enum conn_idle (*idle)(struct conn *c);
 
     /* The connection has ended. c->user is yours to free. No other call follows. */
     void (*down)(struct conn *c, enum close_reason reason);
@@ -80,7 +86,8 @@ struct conn {
     unsigned in_data : 1;    /* the protocol's data() is running */
     unsigned is_ws : 1;
     unsigned opened : 1;     /* on_conn_open was told */
-    unsigned counted : 1;    /* against the limits */
+    unsigned counted : 1;    /* against the limits of its source and of all */
+    unsigned counted_out : 1; /* dialled: against that of all */
     unsigned doomed : 1;     /* will be closed at the end of the turn, with close_reason */
     unsigned timer_use : 3;  /* enum in conn.c */
     uint8_t pauses;          /* reasons not to read, a bit each */
@@ -102,7 +109,7 @@ struct conn {
     struct txq cipher;       /* TLS records for the socket */
     size_t tx_high;          /* high mark of both together; the low mark is half of it */
     size_t tx_max;           /* more than this queued ends the connection with QUEUE_FULL */
-    struct list dirty_node, borrow_node, again_node, doomed_node, all_node;
+    struct list dirty_node, borrow_node, again_node, doomed_node, all_node, idle_node;
 
     /* bytes received and not taken by the protocol */
     char *kept;              /* owned */

@@ -10,7 +10,11 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "net/conn_private.h"
+#include "net/idle.h"
+#include "net/limit.h"
 #include "net/resolve.h"
+
+enum { ROOM_MS = 50 };
 
 struct dial {
     struct conn *conn;          /* back */
@@ -21,7 +25,8 @@ struct dial {
     size_t n_servers, server_at; /* server_at: the next to try */
     struct addr addrs[RESOLVE_ADDRS_MAX];
     size_t n_addrs, at;         /* at: the next to try */
-    struct wheel_timer timer;   /* for the address being tried */
+    struct wheel_timer timer;   /* for the address being tried, or until there may be a descriptor for it */
+    bool starved;               /* the latter */
     enum close_reason why;      /* what went wrong last */
 };
 
@@ -87,6 +92,17 @@ static void connected(struct dial *d)
     loop_want(c->worker->loop, &c->io, LOOP_READ);
 }
 
+/* No descriptor is left: there may be one when another connection has been closed. */
+static bool wait_for_room(struct dial *d)
+{
+    if ((errno != EMFILE && errno != ENFILE) || idle_make_room(d->conn->worker, false) == IDLE_NO_ROOM)
+        return false;
+    d->at--;
+    d->starved = true;
+    loop_timer_start(d->conn->worker->loop, &d->timer, ROOM_MS);
+    return true;
+}
+
 static bool try_address(struct dial *d, const struct addr *a)
 {
     struct conn *c = d->conn;
@@ -99,6 +115,8 @@ static bool try_address(struct dial *d, const struct addr *a)
     }
     fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
+        if (wait_for_room(d))
+            return true;
         failed(d, CLOSE_CONNECT_FAILED, strerror(errno));
         return false;
     }
@@ -151,7 +169,9 @@ static void on_timer(struct wheel_timer *t)
 {
     struct dial *d = TD_CONTAINER_OF(t, struct dial, timer);
 
-    failed(d, CLOSE_CONNECT_TIMEOUT, "timed out");
+    if (!d->starved)
+        failed(d, CLOSE_CONNECT_TIMEOUT, "timed out");
+    d->starved = false;
     try_next(d);
 }
 
@@ -221,6 +241,15 @@ static void find_servers(struct dial *d)
         d->query = q;
 }
 
+static bool may_count(struct worker *w)
+{
+    if (!w->limits || limits_count(w->limits) == LIMITS_ENTERED || idle_may_stay(w, false))
+        return true;
+    limits_uncount(w->limits);
+    stats_inc(&w->stats, STAT_conn_refused_limit);
+    return false;
+}
+
 int dial(struct conn **out, struct worker *w, const struct dial_target *to, const struct conn_proto *proto, void *ctx,
          void *user)
 {
@@ -230,9 +259,15 @@ int dial(struct conn **out, struct worker *w, const struct dial_target *to, cons
     int err;
 
     *out = NULL;
+    if (!may_count(w))
+        return TD_ELIMIT;
     err = conn_new(&c, w, -1, false, NULL, NULL);
-    if (err)
+    if (err) {
+        if (w->limits)
+            limits_uncount(w->limits);
         return err;
+    }
+    c->counted_out = w->limits != NULL;
     d = calloc(1, sizeof *d);
     if (d)
         d->host = strdup(to->host);

@@ -177,24 +177,36 @@ static bool enter_source(struct limits *l, struct shard *s, const struct source_
     return true;
 }
 
-bool limits_enter(struct limits *l, const struct addr *a)
+enum limits_entry limits_count(struct limits *l)
+{
+    uint64_t before = __atomic_fetch_add(&l->open, 1, __ATOMIC_RELAXED);
+
+    return before < __atomic_load_n(&l->max, __ATOMIC_RELAXED) ? LIMITS_ENTERED : LIMITS_CROWDED;
+}
+
+void limits_uncount(struct limits *l)
+{
+    __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t limits_excess(const struct limits *l)
+{
+    uint64_t open = __atomic_load_n(&l->open, __ATOMIC_RELAXED), max = __atomic_load_n(&l->max, __ATOMIC_RELAXED);
+
+    return open > max ? open - max : 0;
+}
+
+enum limits_entry limits_enter(struct limits *l, const struct addr *a)
 {
     struct source_key key;
-    struct shard *s;
     uint64_t hash;
+    struct shard *s = find_shard(l, a, &key, &hash);
     bool may;
 
-    if (__atomic_fetch_add(&l->open, 1, __ATOMIC_RELAXED) >= __atomic_load_n(&l->max, __ATOMIC_RELAXED)) {
-        __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
-        return false;
-    }
-    s = find_shard(l, a, &key, &hash);
     pthread_mutex_lock(&s->lock);
     may = enter_source(l, s, &key, hash);
     pthread_mutex_unlock(&s->lock);
-    if (!may)
-        __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
-    return may;
+    return may ? limits_count(l) : LIMITS_REFUSED; /* in this order: who has had his share makes nobody else go */
 }
 
 void limits_leave(struct limits *l, const struct addr *a)
@@ -211,7 +223,7 @@ void limits_leave(struct limits *l, const struct addr *a)
     is_banned(l, src, l->now_s());
     forget_if_idle(s, src);
     pthread_mutex_unlock(&s->lock);
-    __atomic_fetch_sub(&l->open, 1, __ATOMIC_RELAXED);
+    limits_uncount(l);
 }
 
 void limits_set_clock(struct limits *l, uint64_t (*now_s)(void))

@@ -12,9 +12,16 @@ void limits_free(struct limits **l);
 /* For connections that come from now on. */
 void limits_set(struct limits *l, uint64_t connections, uint64_t per_address);
 
-/* May this address open one more connection? If so it is counted, until limits_leave() with the same address. */
-bool limits_enter(struct limits *l, const struct addr *a);
+/* May this address open one more connection? If so it is counted, until limits_leave() with the same address. CROWDED: so it is,
+ * but now there are more in all than may be: close another one, or this one. */
+enum limits_entry { LIMITS_REFUSED, LIMITS_ENTERED, LIMITS_CROWDED };
+enum limits_entry limits_enter(struct limits *l, const struct addr *a);
 void limits_leave(struct limits *l, const struct addr *a);
+/* The same for a connection of our own making, which counts for no source; never REFUSED. */
+enum limits_entry limits_count(struct limits *l);
+void limits_uncount(struct limits *l);
+/* How many there are beyond the limit. */
+uint64_t limits_excess(const struct limits *l);
 
 /* Requests of one source in a second, 0: no limit; and for how long a source over it is shut out. */
 void limits_set_requests(struct limits *l, uint64_t per_second, uint64_t ban_s);

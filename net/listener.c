@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/err.h"
 #include "common/log.h"
 #include "net/conn_private.h"
+#include "net/idle.h"
 #include "net/limit.h"
 #include "net/sniff.h"
 
@@ -20,6 +22,23 @@ struct listener {
     struct wheel_timer retry; /* out of descriptors: try again */
     uint8_t transports, protocols;
 };
+
+/* A place for one more connection from there, perhaps that of one that nobody needs. */
+static bool may_enter(struct worker *w, const struct addr *peer)
+{
+    switch (limits_enter(w->limits, peer)) {
+    case LIMITS_REFUSED:
+        return false;
+    case LIMITS_ENTERED:
+        return true;
+    case LIMITS_CROWDED:
+        break;
+    }
+    if (idle_may_stay(w, true))
+        return true;
+    limits_leave(w->limits, peer);
+    return false;
+}
 
 static void accepted(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
@@ -35,7 +54,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
     getsockname(fd, (struct sockaddr *)&ss, &len);
     addr_from_socket(&local, &ss);
     stats_inc(&w->stats, STAT_conn_accepted);
-    if (w->limits && !limits_enter(w->limits, &peer)) {
+    if (w->limits && !may_enter(w, &peer)) {
         stats_inc(&w->stats, STAT_conn_refused_limit);
         log_debug("net", 0, "refused: peer=%s reason=%s", addr_text(&peer, text), close_reason_text(CLOSE_LIMIT));
         close(fd);
@@ -53,6 +72,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
     c->port_protocols = l->protocols;
     conn_set_proto(c, &sniff_proto, NULL, NULL);
     conn_deadline(c, w->first_line_ms, CLOSE_FIRST_LINE);
+    idle_add(c);
 }
 
 static void on_acceptable(struct loop_io *io, uint32_t events)
@@ -67,7 +87,17 @@ static void on_acceptable(struct loop_io *io, uint32_t events)
         if (fd >= 0) {
             accepted(l, fd, &ss);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_warn("net", 0, "cannot accept connections for now: %s", strerror(errno));
+            const char *why = strerror(errno);
+            struct pollfd waiting = { .fd = io->fd, .events = POLLIN };
+            enum idle_room room;
+
+            if (poll(&waiting, 1, 0) == 0)
+                return; /* it is found out before it is looked whether there is anybody */
+            room = idle_make_room(l->worker, true);
+            if (room == IDLE_ROOM)
+                continue;
+            if (room == IDLE_NO_ROOM)
+                log_warn("net", 0, "cannot accept connections for now: %s", why);
             loop_want(l->worker->loop, io, 0);
             loop_timer_start(l->worker->loop, &l->retry, RETRY_MS);
             return;

@@ -4,6 +4,7 @@ libnet_a_SOURCES = \
 	net/close_tbl.h \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
+	net/idle.c net/idle.h \
 	net/limit.c net/limit.h \
 	net/pump.c net/pump.h net/pump_proto.h \
 	net/sipframe.c net/sipframe.h \

@@ -115,6 +115,12 @@ static size_t sniff_data(struct conn *c, const char *p, size_t n)
     }
 }
 
+/* Nothing is known of it yet. */
+static enum conn_idle sniff_idle(struct conn *c)
+{
+    return CONN_IDLE;
+}
+
 static void sniff_down(struct conn *c, enum close_reason reason)
 {
     if (reason == CLOSE_FIRST_LINE || reason == CLOSE_TLS_TIMEOUT)
@@ -124,6 +130,7 @@ static void sniff_down(struct conn *c, enum close_reason reason)
 const struct conn_proto sniff_proto = {
     .name = "new",
     .data = sniff_data,
+    .idle = sniff_idle,
     .down = sniff_down,
     .keep_max = SNIFF_LINE_MAX + 8,
 };

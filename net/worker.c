@@ -53,6 +53,8 @@ int worker_init(struct worker *w, unsigned index, uint64_t *next_conn_id)
     list_init(&w->again);
     list_init(&w->doomed);
     list_init(&w->conns);
+    list_init(&w->idle);
+    w->next = w;
     err = loop_new(&w->loop);
     if (err)
         return err;

@@ -55,6 +55,10 @@ struct worker {
     struct list again;           /* connections whose kept bytes are to be offered again */
     struct list doomed;          /* connections to close at the end of this turn */
     struct list conns;           /* all of them */
+    struct list idle;            /* net/idle: those that may be closed to make room, least recently used first */
+    int n_idle, room_wanted;     /* atomic: how many are on it; how many other workers want closed */
+    struct post room_post;
+    struct worker *next;         /* borrowed: all workers make a ring */
     struct loop_hook flush_hook;
 
     /* Told when a connection is open (protocol known) and when it has ended: for the database. May be NULL. */

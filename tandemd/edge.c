@@ -422,6 +422,8 @@ static int build(struct edge *e)
         err = TD_ENOMEM;
     for (unsigned i = 0; !err && i < n; i++)
         err = worker_start(e, i);
+    for (unsigned i = 0; !err && i < n; i++)
+        e->workers[i].worker.next = &e->workers[(i + 1) % n].worker;
     if (!err)
         err = privileges_drop(conf->server.user, conf->server.database, conf->server.control);
     if (!err)

@@ -19,8 +19,11 @@ static struct addr addr(const char *text)
 static bool enter(struct limits *l, const char *text)
 {
     struct addr a = addr(text);
+    enum limits_entry entry = limits_enter(l, &a);
 
-    return limits_enter(l, &a);
+    if (entry == LIMITS_CROWDED)
+        limits_leave(l, &a);
+    return entry == LIMITS_ENTERED;
 }
 
 static void leave(struct limits *l, const char *text)
