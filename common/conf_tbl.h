@@ -100,6 +100,7 @@ CONF(limits, sessions, INT, "200000", 1, 10000000, "", LIVE, "MSRP sessions (Use
 CONF(limits, sessions_per_user, INT, "2000", 1, 10000000, "", LIVE, "MSRP sessions of one user.")
 CONF(limits, requests_per_second, INT, "0", 0, 1000000, "1/s", LIVE, "SIP requests and AUTHs of one source address; 0 means no limit.")
 CONF(limits, ban_time, INT, "300", 1, 604800, "s", LIVE, "How long a source over its limits is shut out.")
+CONF(limits, memory, SIZE, "0", 0, 1099511627776, "bytes", LIVE, "What may be held for peers before bulk, new tokens and new connections have to wait; 0 means half of the machine's memory.")
 CONF_END(limits)
 
 CONF_BEGIN(accounting, "Records of calls and messages.")

@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "msrp/private.h"
+#include "net/memory.h"
 #include "net/tls.h"
 
 struct auth_wait {
@@ -303,7 +304,8 @@ static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const str
         conn_finish(m->conn, CLOSE_FORBIDDEN);
         return 403;
     }
-    if (!m->relay->authn || m->relay->draining || (known && known->verdict != AUTHN_OK))
+    if (!m->relay->authn || m->relay->draining || (!to->session.n && memory_is_over(m->conn->worker)) ||
+        (known && known->verdict != AUTHN_OK))
         return refuse(a, 403);
     if (to->session.n) { /* a token: one that there is not needs no credentials to be refused */
         struct session *s = session_find(m->relay->shared->sessions, to->session);

@@ -121,6 +121,7 @@ int cross_new(struct cross **out, struct relay *relay, unsigned n_workers)
     if (err)
         goto out;
     loop_hook_add(relay->worker->loop, &x->hook);
+    relay->worker->held += (int64_t)(n_workers - 1) * RING_SIZE;
     *out = x;
     x = NULL;
 out:
@@ -322,6 +323,7 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
     o->next = NULL;
     o->n = n;
     add(add(o->bytes, sv_make(r, sizeof *r)), bytes);
+    relay->worker->held += (int64_t)(sizeof *o + n);
     *x->out[worker].last = o;
     x->out[worker].last = &o->next;
     __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
@@ -536,6 +538,7 @@ static void retry(struct cross *x, unsigned worker)
         o->first = of->next;
         if (!o->first)
             o->last = &o->first;
+        x->relay->worker->held -= (int64_t)(sizeof *of + of->n);
         free(of);
     }
     list_splice(&now, &o->waiters);

@@ -60,9 +60,12 @@ void flow_fini(struct msrp_conn *m)
 enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared)
 {
     struct conn *c = dest->conn;
+    size_t most = in_pieces ? c->tx_high : dest->buffer;
     bool was_full = c->above;
 
-    if (TD_LIKELY(!conn_has_queued(c, in_pieces ? c->tx_high : dest->buffer) && list_is_empty(&dest->owed)))
+    if (c->worker->crowded) /* M-FLOW-04 */
+        most = c->tx_high / 2;
+    if (TD_LIKELY(!conn_has_queued(c, most) && list_is_empty(&dest->owed)))
         return FLOW_ROOM;
     settle(dest, was_full);
     return shared && dest->hold_spent ? FLOW_NEVER : FLOW_LATER;

@@ -177,6 +177,11 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
 
 /* ---- chunks in pieces ---- */
 
+static int64_t stream_bytes(const struct stream *s)
+{
+    return (int64_t)(sizeof *s + s->f.headers.n + s->f.message_id.n + CHUNK_MIN);
+}
+
 struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f)
 {
     struct msrp_conn *m = msrp_of(dest);
@@ -201,6 +206,7 @@ struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const st
     s->start = f->range.present ? f->range.start : 1;
     list_init(&s->txns);
     list_append(&m->streams, &s->node);
+    relay->worker->held += stream_bytes(s);
     return s;
 }
 
@@ -318,6 +324,7 @@ static void stream_free(struct stream *s)
 {
     while (!list_is_empty(&s->txns))
         list_remove(s->txns.next);
+    s->relay->worker->held -= stream_bytes(s);
     list_remove(&s->node);
     route_unref(&s->f.route);
     buf_fini(&s->pending);
@@ -477,7 +484,8 @@ static void answer_auth(const struct txn *t, unsigned status)
 
 void hop_timed_out(struct txn *t)
 {
-    if (t->to->conn->pauses) { /* its answer may be there: it is we who do not listen */
+    /* Its answer may be there: it is we who do not listen. But for want of memory nothing is kept any longer. */
+    if (t->to->conn->pauses & ~CONN_PAUSE_MEMORY) {
         txn_wait(t);
         return;
     }

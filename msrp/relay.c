@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "msrp/private.h"
 #include "net/idle.h"
+#include "net/memory.h"
 #include "script/script.h"
 
 enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
@@ -423,6 +424,15 @@ static void stop_stream(struct msrp_conn *m)
     m->rx = RX_SKIP;
 }
 
+/* Is there no memory for bulk (M-FLOW-04)? Then the source is not read until there is. */
+static bool must_wait(struct msrp_conn *m)
+{
+    if (TD_LIKELY(!m->conn->worker->crowded))
+        return false;
+    memory_wait(m->conn);
+    return true;
+}
+
 /* More of the chunk or of what is skipped. Returns the bytes taken; fewer than all: wait. */
 static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
 {
@@ -443,6 +453,8 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
         script_overruled(m);
         return more_body(m, p, n);
     }
+    if (must_wait(m))
+        return 0;
     if (m->rx_stream && hop_stream_dest(m->rx_stream))
         switch (has_room(m, m->rx_route, true)) {
         case FLOW_ROOM:
@@ -525,7 +537,7 @@ size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, s
         if (!b.ended || (route->dest.worker != relay->worker->index && b.n > CROSS_BODY_MAX)) {
             if (b.n < CHUNK_MIN || (h->range.end_known && h->range.end - (h->range.start - 1) <= CHUNK_MIN && b.n <= CHUNK_MIN))
                 return 0;
-            if (!begin_stream(m, h, &f, room == FLOW_NEVER))
+            if (must_wait(m) || !begin_stream(m, h, &f, room == FLOW_NEVER))
                 return 0;
             if (room == FLOW_NEVER)
                 stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
@@ -774,6 +786,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
         return NULL;
     m->conn = c;
     m->relay = relay;
+    relay->worker->held += (int64_t)sizeof *m;
     wheel_timer_init(&m->timer, on_timer);
     wheel_timer_init(&m->head_timer, on_head_timer);
     list_init(&m->sessions);
@@ -857,6 +870,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     flow_fini(m);
     report_forget(m);
     free(m->peer);
+    relay->worker->held -= (int64_t)sizeof *m;
     free(m);
     c->user = NULL;
 }

@@ -96,6 +96,11 @@ struct owed {
     char text[];
 };
 
+static int64_t owed_bytes(const struct owed *o)
+{
+    return (int64_t)(sizeof *o + o->message_id.n + o->comment.n);
+}
+
 static void owe(struct msrp_conn *m, struct route *route, struct sv message_id, const struct msrp_range *range, uint64_t start,
                 uint64_t octets, unsigned status, struct sv comment)
 {
@@ -113,6 +118,7 @@ static void owe(struct msrp_conn *m, struct route *route, struct sv message_id, 
         memcpy(o->text + message_id.n, comment.p, comment.n);
     list_append(&m->owed, &o->node);
     m->n_owed++;
+    m->relay->worker->held += owed_bytes(o);
     m->conn->above = 1; /* drained() is to be called */
 }
 
@@ -122,6 +128,7 @@ static struct owed *take_owed(struct msrp_conn *m)
 
     list_remove(&o->node);
     m->n_owed--;
+    m->relay->worker->held -= owed_bytes(o);
     return o;
 }
 

@@ -54,6 +54,7 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 {
     m->n_routes--;
     m->route_bytes -= r->text_n;
+    relay->worker->held -= (int64_t)(sizeof *r + r->text_n);
     if (m->last_route == r)
         m->last_route = NULL;
     list_remove(&r->conn_node);
@@ -343,6 +344,7 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
     m->shared = m->n_routes && (m->shared || list_item(m->routes.prev, struct route, conn_node)->dest.id != r->dest.id);
     m->n_routes++;
     m->route_bytes += r->text_n;
+    relay->worker->held += (int64_t)(sizeof *r + r->text_n);
     list_append(&m->routes, &r->conn_node);
     hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.p, r->raw.n) ^ c->id);
 }

@@ -10,6 +10,8 @@
 #include "msrp/private.h"
 #include "net/idle.h"
 
+enum { SESSION_BYTES = sizeof(struct session) + 256 /* for its texts */ };
+
 static void on_session_end(struct session *s, enum session_state how)
 {
     struct relay *relay = s->on_end_arg;
@@ -20,6 +22,7 @@ static void on_session_end(struct session *s, enum session_state how)
 
     list_remove(&s->changed_node);
     stats_add(&relay->worker->stats, STAT_sessions, -1);
+    relay->worker->held -= SESSION_BYTES;
     if (o && used && o->session_used && how != SESSION_MOVED)
         o->session_used(relay->worker, s);
     if (o && o->session_ended && how != SESSION_MOVED)
@@ -40,6 +43,7 @@ void token_begin(struct relay *relay, struct msrp_conn *m, struct session *s)
     s->on_end = on_session_end;
     s->on_end_arg = relay;
     stats_add(&relay->worker->stats, STAT_sessions, 1);
+    relay->worker->held += SESSION_BYTES;
     if (!m)
         return;
     if (s->by_relay) {

@@ -94,6 +94,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     if (!t)
         return NULL;
     to->n_txns++;
+    relay->worker->held += (int64_t)sizeof *t;
     t->relay = relay;
     t->to = to;
     t->route = route_ref(f->route);
@@ -160,6 +161,7 @@ void txn_free(struct txn **tp)
     relay = t->relay;
     index = t->index;
     t->to->n_txns--;
+    relay->worker->held -= (int64_t)sizeof *t;
     list_remove(&t->conn_node);
     list_remove(&t->sent_node);
     list_remove(&t->stream_node);

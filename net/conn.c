@@ -17,6 +17,7 @@
 #include "net/conn_private.h"
 #include "net/idle.h"
 #include "net/limit.h"
+#include "net/memory.h"
 #include "net/tls.h"
 
 enum timer_use { TIMER_NONE, TIMER_DEADLINE, TIMER_STALL, TIMER_FINISH };
@@ -130,6 +131,7 @@ int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const s
     list_init(&c->doomed_node);
     list_init(&c->all_node);
     list_init(&c->idle_node);
+    list_init(&c->memory_node);
     wheel_timer_init(&c->timer, on_timer);
     c->defer_free.run = on_free;
     err = slot_take(w, c);
@@ -145,6 +147,7 @@ int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const s
     c->id = __atomic_add_fetch(w->next_conn_id, 1, __ATOMIC_RELAXED);
     list_append(&w->conns, &c->all_node);
     stats_inc(&w->stats, STAT_conn_open);
+    w->held += (int64_t)sizeof *c;
     *out = c;
     return TD_OK;
 out:
@@ -159,6 +162,7 @@ static void on_free(struct loop_defer *d)
     struct conn *c = TD_CONTAINER_OF(d, struct conn, defer_free);
 
     list_remove(&c->all_node);
+    c->worker->held -= (int64_t)sizeof *c;
     free(c);
 }
 
@@ -201,6 +205,14 @@ static void tell_down(struct conn *c, enum close_reason reason)
     c->user = NULL;
 }
 
+static void drop_kept(struct conn *c)
+{
+    free(c->kept);
+    c->kept = NULL;
+    c->worker->held -= c->kept_cap;
+    c->kept_n = c->kept_cap = 0;
+}
+
 /* The socket and all memory but the struct itself. */
 static void release(struct conn *c)
 {
@@ -218,12 +230,12 @@ static void release(struct conn *c)
     list_remove(&c->doomed_node);
     txq_clear(&c->out, &w->pool);
     txq_clear(&c->cipher, &w->pool);
-    free(c->kept);
-    c->kept = NULL;
-    c->kept_n = c->kept_cap = 0;
+    list_remove(&c->memory_node);
+    drop_kept(c);
     dial_free(&c->dial);
     if (c->opened && w->on_conn_closed)
         w->on_conn_closed(w, c);
+    w->held -= c->tls ? MEMORY_TLS : 0;
     tlsio_free(&c->tls);
     if (c->counted)
         limits_leave(w->limits, &c->peer);
@@ -563,9 +575,7 @@ bool conn_has_queued(struct conn *c, size_t limit)
 static void keep(struct conn *c, const char *p, size_t n)
 {
     if (n == 0) {
-        free(c->kept);
-        c->kept = NULL;
-        c->kept_n = c->kept_cap = 0;
+        drop_kept(c);
         return;
     }
     if (!c->pauses && c->proto->keep_max && n > c->proto->keep_max) {
@@ -580,6 +590,7 @@ static void keep(struct conn *c, const char *p, size_t n)
             return;
         }
         c->kept = grown;
+        c->worker->held += (int64_t)n - c->kept_cap;
         c->kept_cap = (uint32_t)n;
     }
     memmove(c->kept, p, n);
@@ -848,14 +859,20 @@ int conn_start_tls(struct conn *c)
 {
     int err = tlsio_accept(&c->tls, c->worker->tls, on_cipher, c);
 
-    if (!err)
+    if (!err) {
+        c->worker->held += MEMORY_TLS;
         conn_deadline(c, c->worker->handshake_ms, CLOSE_TLS_TIMEOUT);
+    }
     return err;
 }
 
 int conn_start_tls_client(struct conn *c, const char *host, bool verify)
 {
-    return tlsio_dial(&c->tls, c->worker->tls, host, verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE, on_cipher, c);
+    int err = tlsio_dial(&c->tls, c->worker->tls, host, verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE, on_cipher, c);
+
+    if (!err)
+        c->worker->held += MEMORY_TLS;
+    return err;
 }
 
 int conn_attach(struct conn *c, int fd)

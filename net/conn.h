@@ -109,7 +109,7 @@ struct conn {
     struct txq cipher;       /* TLS records for the socket */
     size_t tx_high;          /* high mark of both together; the low mark is half of it */
     size_t tx_max;           /* more than this queued ends the connection with QUEUE_FULL */
-    struct list dirty_node, borrow_node, again_node, doomed_node, all_node, idle_node;
+    struct list dirty_node, borrow_node, again_node, doomed_node, all_node, idle_node, memory_node;
 
     /* bytes received and not taken by the protocol */
     char *kept;              /* owned */
@@ -122,7 +122,7 @@ struct conn {
     struct loop_defer defer_free;
 };
 
-enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
+enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_MEMORY = 8, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
 
 /* Make a connection of a connected non-blocking socket, which it then owns (closed on failure, too). fd -1: a connection
  * that net/dial will give its socket. peer and local may be NULL. */

@@ -12,6 +12,7 @@
 #include "net/conn_private.h"
 #include "net/idle.h"
 #include "net/limit.h"
+#include "net/memory.h"
 #include "net/sniff.h"
 
 enum { ACCEPTS_PER_TURN = 64, BACKLOG = 4096, RETRY_MS = 100 };
@@ -19,7 +20,7 @@ enum { ACCEPTS_PER_TURN = 64, BACKLOG = 4096, RETRY_MS = 100 };
 struct listener {
     struct worker *worker; /* back */
     struct loop_io io;
-    struct wheel_timer retry; /* out of descriptors: try again */
+    struct wheel_timer retry; /* out of descriptors or memory: try again */
     uint8_t transports, protocols;
 };
 
@@ -79,6 +80,11 @@ static void on_acceptable(struct loop_io *io, uint32_t events)
 {
     struct listener *l = TD_CONTAINER_OF(io, struct listener, io);
 
+    if (memory_is_over(l->worker)) { /* they wait in the system's queue */
+        loop_want(l->worker->loop, io, 0);
+        loop_timer_start(l->worker->loop, &l->retry, RETRY_MS);
+        return;
+    }
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage ss;
         socklen_t len = sizeof ss;

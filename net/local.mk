@@ -6,6 +6,7 @@ libnet_a_SOURCES = \
 	net/dial.c net/dial.h \
 	net/idle.c net/idle.h \
 	net/limit.c net/limit.h \
+	net/memory.c net/memory.h \
 	net/pump.c net/pump.h net/pump_proto.h \
 	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \

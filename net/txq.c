@@ -28,6 +28,7 @@ static struct tx_block *pool_get(struct tx_pool *pool, bool is_ref)
     b->next = NULL;
     b->p = b->mem;
     b->n = 0;
+    pool->held += is_ref ? 0 : TX_BLOCK_SIZE;
     return b;
 }
 
@@ -36,6 +37,7 @@ static void pool_put(struct tx_pool *pool, struct tx_block *b)
     struct tx_block **to = b->is_ref ? &pool->refs : &pool->blocks;
     size_t *n = b->is_ref ? &pool->n_refs : &pool->n_blocks;
 
+    pool->held -= b->is_ref ? 0 : TX_BLOCK_SIZE;
     if (*n >= TX_POOL_KEEP) {
         free(b);
         return;

@@ -15,6 +15,7 @@ struct tx_block;
 struct tx_pool {
     struct tx_block *blocks, *refs; /* owned: free ones */
     size_t n_blocks, n_refs;
+    int64_t held;                   /* bytes of the blocks in use */
 };
 
 void tx_pool_fini(struct tx_pool *p);

@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "net/conn.h"
 #include "net/conn_private.h"
+#include "net/memory.h"
 #include "net/resolve.h"
 
 enum { FIRST_SLOTS = 64 };
@@ -39,6 +40,7 @@ static void on_turn_end(struct loop_hook *h)
             conn_close(c, (enum close_reason)c->close_reason);
         }
     }
+    memory_settle(w);
     if (has_work(w))
         loop_soon(w->loop);
 }
@@ -54,6 +56,7 @@ int worker_init(struct worker *w, unsigned index, uint64_t *next_conn_id)
     list_init(&w->doomed);
     list_init(&w->conns);
     list_init(&w->idle);
+    list_init(&w->memory_waiters);
     w->next = w;
     err = loop_new(&w->loop);
     if (err)

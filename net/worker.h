@@ -12,6 +12,7 @@
 struct conn;
 struct conn_proto;
 struct limits;
+struct memory;
 struct resolver;
 struct tlsio_server;
 
@@ -35,12 +36,19 @@ struct worker {
     struct stats stats;          /* written here, read by any thread */
     struct rng rng;
     struct limits *limits;       /* borrowed: shared by all workers, thread-safe; NULL: none */
+    struct memory *memory;       /* borrowed: shared by all workers; NULL: no ceiling */
     struct tlsio_server *tls;    /* borrowed: shared, thread-safe; NULL without TLS */
     struct resolver *resolver;   /* owned; NULL: dial() takes IP literals only */
     struct proto_slot protos[PROTO_N];
     uint64_t *next_conn_id;      /* borrowed: shared, atomic */
     int64_t first_line_ms;       /* a new connection must show its protocol by then */
     int64_t handshake_ms;
+
+    /* net/memory */
+    int64_t held, held_told;     /* bytes held for peers, but those of the pool; what the others know of both */
+    bool crowded;                /* all workers together hold too much */
+    struct list memory_waiters;  /* connections that are not read until they hold less */
+    struct wheel_timer memory_timer;
 
     /* net/conn's own */
     struct tx_pool pool;

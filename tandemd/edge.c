@@ -43,6 +43,15 @@ static void raise_descriptor_limit(const struct conf *conf)
                  (unsigned long)lim.rlim_cur, (long long)conf->limits.connections);
 }
 
+uint64_t edge_memory_limit(const struct conf *conf)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+    if (conf->limits.memory)
+        return (uint64_t)conf->limits.memory;
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : 0;
+}
+
 /* ---- ports ---- */
 
 static uint8_t bits_of(const struct conf_list *words, const char *const *names, const uint8_t *bits, size_t n)
@@ -107,6 +116,7 @@ static int worker_start(struct edge *e, unsigned index)
     e->n_workers++;
     w->edge = e;
     w->worker.limits = e->limits;
+    w->worker.memory = &e->memory;
     w->worker.tls = e->tls;
     w->worker.first_line_ms = e->conf->msrp.probation * 1000;
     return open_ports(e, w);
@@ -414,6 +424,7 @@ static int build(struct edge *e)
         limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
     if (!err)
         err = open_tls(e);
+    memory_set(&e->memory, edge_memory_limit(conf));
     if (!err)
         err = nonces_new(&e->nonces);
     e->workers = calloc(n, sizeof *e->workers);

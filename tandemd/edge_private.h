@@ -12,6 +12,7 @@
 #include "msrp/relay.h"
 #include "net/limit.h"
 #include "net/listener.h"
+#include "net/memory.h"
 #include "net/pump.h"
 #include "net/resolve.h"
 #include "net/tls.h"
@@ -49,6 +50,7 @@ struct edge {
     struct loop_io signal_io;
     int signal_fd;
     struct limits *limits;          /* owned, as are all of these */
+    struct memory memory;           /* the workers' ceiling */
     struct tlsio_server *tls;
     struct nonces *nonces;
     struct db *db;
@@ -69,6 +71,9 @@ struct edge {
     uint64_t drain_until_ms;
     pthread_mutex_t reload_lock;    /* SIGHUP and the RPC thread may both ask */
 };
+
+/* limits.memory, or what it stands for. */
+uint64_t edge_memory_limit(const struct conf *conf);
 
 /* ---- reload.c ---- */
 

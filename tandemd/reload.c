@@ -37,6 +37,7 @@ static void apply(struct edge *e, struct conf *conf, struct buf *faults)
 
     log_set_level(conf->server.log_level);
     limits_set(e->limits, (uint64_t)conf->limits.connections, (uint64_t)conf->limits.connections_per_address);
+    memory_set(&e->memory, edge_memory_limit(conf));
     limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
     if (tlsio_server_reload(e->tls, &set, faults) != 0)
         log_error("edge", 0, "certificates not reloaded: %s", faults->p ? faults->p : "");

@@ -69,6 +69,20 @@ static void say_all(struct buf *b, size_t *at, struct tally *to_c, struct tally 
     }
 }
 
+/* F's second message is behind D's: half a minute after D takes no more it comes (the system may go on taking a little for D). */
+static void until_f_hears(struct buf *b, size_t *at, struct tally *to_c, struct tally *to_f)
+{
+    int seconds = 0;
+
+    for (; to_f->sends < 2 && seconds < 100; seconds++) {
+        rig_pass(&r, 1000);
+        say_all(b, at, to_c, to_f);
+    }
+    CHECK(seconds >= 29 && seconds <= 60);
+    CHECK_INT(*at, b->n);
+    CHECK_INT(to_f->sends, 2);
+}
+
 /* M-FLOW-02: D holds the connection for half a minute, once; then what C has for D fails, and F hears all that is for F. */
 static void check_shared(bool far)
 {
@@ -87,14 +101,8 @@ static void check_shared(bool far)
     frame(&b, 'F', 'W', 999991, 10);
     say_all(&b, &at, &to_c, &to_f);
     CHECK_FATAL(at < b.n);
-    rig_pass(&r, 28000);
-    say_all(&b, &at, &to_c, &to_f);
-    CHECK(at < b.n);
     CHECK_INT(to_c.reports, 0);
-    rig_pass(&r, 3000);
-    say_all(&b, &at, &to_c, &to_f);
-    CHECK_INT(at, b.n);
-    CHECK_INT(to_f.sends, 2);
+    until_f_hears(&b, &at, &to_c, &to_f);
     CHECK(to_c.reports > 0);
     CHECK(rig_longest_queue(&r) < 512 * 1024);
     CHECK_INT(rig_stat(&r, STAT_msrp_too_slow), to_c.reports);
@@ -147,10 +155,7 @@ static void check_stream(bool far)
     frame(&b, 'F', 'W', 999991, 10);
     say_all(&b, &at, &to_c, &to_f);
     CHECK_FATAL(at < b.n);
-    rig_pass(&r, 31000);
-    say_all(&b, &at, &to_c, &to_f);
-    CHECK_INT(at, b.n);
-    CHECK_INT(to_f.sends, 2);
+    until_f_hears(&b, &at, &to_c, &to_f);
     CHECK_INT(to_c.reports, 1);
     for (int i = 0; i < 200; i++) {
         peer_read(d, SIZE_MAX);

@@ -1,4 +1,4 @@
-/* Room for new connections when there are as many as may be. */
+/* What happens when there are as many connections as may be, or as much memory in use. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -6,6 +6,7 @@
 
 #include "msrp/private.h"
 #include "net/limit.h"
+#include "net/memory.h"
 #include "tests/unit/msrp/rig.h"
 
 static struct rig r;
@@ -137,8 +138,9 @@ TEST(next_hop_is_not_dialled_beyond_the_limit)
     c = rig_client(&r, 'C', 'U');
     rig_client(&r, 'D', 'V');
     say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------b001send$\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
     CHECK_FATAL(hear(c, &h));
-    CHECK(sv_starts(h.start, SV("MSRP b001send 408 ")));
+    CHECK(sv_starts(heard_header(&h, "Status"), SV("000 408 ")));
     CHECK_INT(rig_stat(&r, STAT_conn_open), 2);
     CHECK_INT(rig_stat(&r, STAT_conn_refused_limit), 1);
     stop();
@@ -172,6 +174,128 @@ TEST(connection_that_nobody_needs_gives_its_descriptor)
     stop();
 }
 
-SUITE(room_suite, TEST_ROW(connection_that_nobody_needs_makes_room_for_a_new_one),
+/* ---- memory ---- */
+
+/* M-FLOW-04: at the limit nothing changes, one octet more and it is too much, until an eighth of it is free. */
+TEST(memory_ceiling_has_a_low_mark)
+{
+    enum { LIMIT = 8 * MEMORY_STEP };
+    static const struct {
+        int64_t held;
+        bool crowded;
+    } steps[] = { { LIMIT, false }, { 0, false }, { LIMIT + 1, true }, { LIMIT - LIMIT / 8 + 1, true }, { LIMIT - LIMIT / 8 - MEMORY_STEP, false },
+                  { LIMIT, false }, { 2 * LIMIT, true }, { 0, false } };
+    struct memory memory = { 0 };
+    struct worker w;
+    uint64_t next_id = 0;
+
+    memory_set(&memory, LIMIT);
+    CHECK_FATAL(worker_init(&w, 0, &next_id) == 0);
+    w.memory = &memory;
+    for (size_t i = 0; i < TD_ARRAY_LEN(steps); i++) {
+        w.held = steps[i].held;
+        memory_settle(&w);
+        CHECK(w.crowded == steps[i].crowded);
+        CHECK_INT(stats_get(&w.stats, STAT_memory_held), steps[i].held);
+    }
+    memory_set(&memory, 0);
+    w.held = 100 * LIMIT;
+    memory_settle(&w);
+    CHECK(!w.crowded);
+    worker_fini(&w);
+}
+
+static void add_octets(struct buf *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_putc(b, 'x');
+}
+
+/* M-FLOW-04: bulk waits though its receiver reads, no token is given, nobody is let in; small messages pass and are answered. When a slow
+ * receiver has read, all goes on, and nothing is lost. */
+TEST(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory)
+{
+    enum { TOTAL = 16000000, SIZE = 2000, MANY = 8000 };
+    struct memory memory = { 0 };
+    struct peer *c, *d, *f, *g, *late;
+    struct buf fill = BUF_INIT, bulk = BUF_INIT;
+    size_t at = 0, said = 0, got = 0;
+    struct heard h;
+
+    rig_start(&r, "msrp.buffer=4M");
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        r.workers[i].memory = &memory;
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    f = rig_client(&r, 'F', 'W');
+    g = rig_client(&r, 'G', 'S');
+    memory_set(&memory, 2 * 1024 * 1024);
+    buf_printf(&bulk, "MSRP bulk0001 SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: bulk\r\nFailure-Report: no\r\n"
+               "Byte-Range: 1-*/%d\r\nContent-Type: a/b\r\n\r\n", r.var['S'], r.var['W'], r.var['F'], r.var['G'], TOTAL);
+    add_octets(&bulk, TOTAL);
+    buf_puts(&bulk, "\r\n-------bulk0001$\r\n");
+    said = push(g, bulk.p, 500000);
+    peer_read(f, SIZE_MAX);
+    for (int i = 0; i < MANY; i++) { /* to D, who does not read */
+        buf_printf(&fill, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\nFailure-Report: no\r\n"
+                   "Content-Type: a/b\r\n\r\n", i, r.var['U'], r.var['V'], r.var['D'], r.var['C'], i);
+        add_octets(&fill, SIZE);
+        buf_printf(&fill, "\r\n-------t%06d$\r\n", i);
+    }
+    at = push(c, fill.p, fill.n);
+    CHECK_FATAL(at < fill.n);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        CHECK(memory_is_over(&r.workers[i]));
+    CHECK(rig_stat(&r, STAT_memory_held) > 2 * 1024 * 1024 && rig_stat(&r, STAT_memory_held) < 3 * 1024 * 1024);
+    for (int i = 0; i < 50; i++) { /* G says no more than the system takes, whatever F reads */
+        said += push(g, bulk.p + said, bulk.n - said);
+        peer_read(f, SIZE_MAX);
+    }
+    CHECK(said < bulk.n);
+    CHECK(rig_stat(&r, STAT_memory_paused) > 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_refused), 0);
+
+    say(f, "MSRP a002auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %F\n-------a002auth$\n");
+    say(f, "MSRP s001send SEND\nTo-Path: %W %S %G\nFrom-Path: %F\nMessage-ID: m-0001\n-------s001send$\n");
+    CHECK_FATAL(hear(g, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("m-0001")));
+    late = rig_peer(&r);
+    say_bytes(late, "MSRP", 4);
+    rig_pass(&r, 1000);
+    CHECK_INT(rig_stat(&r, STAT_conn_accepted), 4);
+
+    for (int idle = 0; got < MANY && idle < 3000; idle++) { /* D reads */
+        at += push(c, fill.p + at, fill.n - at);
+        peer_read(d, SIZE_MAX);
+        for (; peer_frame(d, &h); got++)
+            idle = 0;
+        rig_wait(&r, idle > 0);
+    }
+    CHECK_INT(got, MANY);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        CHECK(!memory_is_over(&r.workers[i]));
+    rig_pass(&r, 1000);
+    CHECK_INT(rig_stat(&r, STAT_conn_accepted), 5);
+    while (said < bulk.n) {
+        size_t more = push(g, bulk.p + said, bulk.n - said);
+
+        said += more;
+        peer_read(f, SIZE_MAX);
+    }
+    got = 0;
+    for (bool refused = false, done = false; !done || !refused;) {
+        CHECK_FATAL(hear(f, &h));
+        got += h.body.n;
+        refused |= sv_starts(h.start, SV("MSRP a002auth 403 "));
+        done |= h.flag == '$' && h.body.n;
+    }
+    CHECK_INT(got, TOTAL);
+    rig_client(&r, 'Z', 'Z');
+    buf_fini(&fill);
+    buf_fini(&bulk);
+    rig_stop(&r);
+}
+
+SUITE(room_suite, TEST_ROW(memory_ceiling_has_a_low_mark),
+      TEST_ROW(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory), TEST_ROW(connection_that_nobody_needs_makes_room_for_a_new_one),
       TEST_ROW(connection_whose_token_has_ended_makes_room), TEST_ROW(connections_dialled_count_and_make_room),
       TEST_ROW(next_hop_is_not_dialled_beyond_the_limit), TEST_ROW(connection_that_nobody_needs_gives_its_descriptor));
