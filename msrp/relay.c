@@ -349,6 +349,7 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
             relay_undeliverable(relay, f);
     }
     stats_add(&relay->worker->stats, STAT_msrp_chunks, 1);
+    m->conn->one_read = 1; /* all who send bulk, to here or to another worker, take turns (M-FAIR-02) */
     m->rx = RX_STREAM;
     m->rx_route = route_ref(f->route);
     m->rx_tid_n = (uint8_t)h->tid.n;
@@ -400,6 +401,7 @@ static void end_stream(struct msrp_conn *m, char flag, unsigned refused)
         cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag, refused);
     m->rx_stream = NULL;
     m->rx_stream_id = 0;
+    m->conn->one_read = 0;
     m->rx = RX_HEAD;
     stats_add(&m->relay->worker->stats, STAT_msrp_chunks, -1);
 }

@@ -738,7 +738,7 @@ static void conn_read(struct conn *c)
 {
     struct worker *w = c->worker;
 
-    for (int i = 0; i < READS_PER_EVENT && !c->ended && !c->pauses && !c->doomed; i++) {
+    for (int i = 0; i < (c->one_read ? 1 : READS_PER_EVENT) && !c->ended && !c->pauses && !c->doomed; i++) {
         char *to = c->tls ? w->cipher_buf : front(c, WORKER_READ_SIZE);
         ssize_t n;
 

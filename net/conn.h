@@ -89,6 +89,7 @@ struct conn {
     unsigned counted : 1;    /* against the limits of its source and of all */
     unsigned counted_out : 1; /* dialled: against that of all */
     unsigned doomed : 1;     /* will be closed at the end of the turn, with close_reason */
+    unsigned one_read : 1;   /* the protocol's wish: no more than one read a turn */
     unsigned timer_use : 3;  /* enum in conn.c */
     uint8_t pauses;          /* reasons not to read, a bit each */
     uint8_t close_reason;    /* once down */

@@ -7,7 +7,7 @@
 
 #include "net/conn.h"
 
-enum { MEMORY_STEP = 64 * 1024, MEMORY_TLS = 24 * 1024 /* about what a TLS session takes */ };
+enum { MEMORY_STEP = 64 * 1024, MEMORY_TLS = 12 * 1024 /* about what an idle TLS session takes */ };
 
 struct memory {
     uint64_t limit;  /* atomic; 0: none */

@@ -12,6 +12,11 @@ struct tx_block {
     char mem[]; /* TX_BLOCK_SIZE bytes, unless is_ref */
 };
 
+static void hold(struct tx_pool *pool, int64_t by)
+{
+    __atomic_store_n(&pool->held, pool->held + by, __ATOMIC_RELAXED);
+}
+
 static struct tx_block *pool_get(struct tx_pool *pool, bool is_ref)
 {
     struct tx_block **from = is_ref ? &pool->refs : &pool->blocks, *b = *from;
@@ -28,7 +33,8 @@ static struct tx_block *pool_get(struct tx_pool *pool, bool is_ref)
     b->next = NULL;
     b->p = b->mem;
     b->n = 0;
-    pool->held += is_ref ? 0 : TX_BLOCK_SIZE;
+    if (!is_ref)
+        hold(pool, TX_BLOCK_SIZE);
     return b;
 }
 
@@ -37,7 +43,8 @@ static void pool_put(struct tx_pool *pool, struct tx_block *b)
     struct tx_block **to = b->is_ref ? &pool->refs : &pool->blocks;
     size_t *n = b->is_ref ? &pool->n_refs : &pool->n_blocks;
 
-    pool->held -= b->is_ref ? 0 : TX_BLOCK_SIZE;
+    if (!b->is_ref)
+        hold(pool, -TX_BLOCK_SIZE);
     if (*n >= TX_POOL_KEEP) {
         free(b);
         return;

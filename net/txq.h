@@ -15,7 +15,7 @@ struct tx_block;
 struct tx_pool {
     struct tx_block *blocks, *refs; /* owned: free ones */
     size_t n_blocks, n_refs;
-    int64_t held;                   /* bytes of the blocks in use */
+    int64_t held;                   /* atomic, written by the worker alone: bytes of the blocks in use; 0: all queues are empty */
 };
 
 void tx_pool_fini(struct tx_pool *p);

@@ -212,7 +212,8 @@ static bool is_drained(const struct edge *e)
 
     for (unsigned i = 0; i < e->n_workers; i++)
         open += stats_get(&e->workers[i].worker.stats, STAT_msrp_transactions) +
-                stats_get(&e->workers[i].worker.stats, STAT_msrp_chunks);
+                stats_get(&e->workers[i].worker.stats, STAT_msrp_chunks) +
+                (uint64_t)__atomic_load_n(&e->workers[i].worker.pool.held, __ATOMIC_RELAXED); /* messages nobody answers */
     return open == 0;
 }
 

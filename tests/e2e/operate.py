@@ -3,6 +3,7 @@
 M-CON-17 M-AUTH-12 M-TLS-01 M-TOK-10"""
 
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -172,6 +173,44 @@ def test_stop_drains(w):
     d.proc = None
     assert took < 9.5 * SLOW, "it took %.1f s though everybody had gone" % took
     return "%.1f s" % took
+
+
+def test_stop_writes_what_was_taken(w):
+    """SIGTERM: messages that nobody answers (Failure-Report: no) reach a receiver who begins to read late"""
+    d = w.daemon({"server.drain_time": "7"})
+    a, b = client.pair(d, rcvbuf=8192)
+    message = b"m" * 2000
+
+    def burst():
+        try:
+            while True:
+                a.send(a.path_to(b), message, fr="no")
+        except OSError:
+            pass
+
+    up = Background(burst)
+    taken, before = 0, -1
+    while taken != before:  # until the relay takes no more
+        time.sleep(0.5 * SLOW)
+        before, taken = taken, int(re.search(r"msrp_forwarded\D+(\d+)", d.ctl("stats")).group(1))
+    assert taken > 100
+    d.proc.terminate()
+    time.sleep(2.5)
+    got = 0
+    try:
+        while True:
+            got += b.frame().body == message
+    except (client.Gone, OSError):
+        pass
+    d.proc.wait(timeout=20 * SLOW)
+    for x in (a, b):
+        x.close()
+    up.result(20)
+    assert d.proc.returncode == 0, "exit status %d" % d.proc.returncode
+    d._log.close()
+    d.proc = None
+    assert got >= taken, "%d of %d messages arrived" % (got, taken)
+    return "%d messages" % got
 
 
 def test_stop_ends_with_idle_sessions(w):

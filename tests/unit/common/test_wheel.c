@@ -2,6 +2,7 @@
 #include "common/wheel.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "tests/unit/harness.h"
 
@@ -79,5 +80,47 @@ TEST(next_moment_never_lies_behind_a_timer)
     CHECK(now <= 999 + 400000 + 3 * WHEEL_TICK_MS);
 }
 
-SUITE(wheel_suite, TEST_ROW(timer_fires_once_not_before_its_time), TEST_ROW(stopped_timer_never_fires),
+/* M-TMR-06: among a million running timers one is started and stopped without as much as a look at the others: they cannot be
+ * read meanwhile. Nor is one touched before its time, but when its level is dealt out, once for each. */
+TEST(a_million_timers_cost_a_new_one_nothing)
+{
+    enum { N = 1000000, APART_MS = 3 };
+    static struct wheel w;
+    size_t size = N * sizeof(struct probe);
+    struct probe *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct probe late = { .fired = 0 }, soon = { .fired = 0 };
+    long fired = 0;
+
+    CHECK_FATAL(p != MAP_FAILED);
+    wheel_init(&w, 0);
+    for (size_t i = 0; i < N; i++) { /* from ten minutes to an hour: all on the level of whole minutes' parts */
+        wheel_timer_init(&p[i].t, on_fire);
+        wheel_start(&w, &p[i].t, 700000 + i * APART_MS);
+    }
+    wheel_timer_init(&late.t, on_fire);
+    wheel_timer_init(&soon.t, on_fire);
+    CHECK_FATAL(mprotect(p, size, PROT_NONE) == 0);
+    for (int i = 0; i < 1000; i++) {
+        wheel_start(&w, &late.t, 30000);
+        wheel_start(&w, &late.t, 31000);
+        wheel_stop(&w, &late.t);
+    }
+    wheel_start(&w, &soon.t, 30000);
+    wheel_advance(&w, 40000); /* forty seconds of ticks, none of them theirs */
+    CHECK_INT(soon.fired, 1);
+    CHECK_INT(late.fired, 0);
+    CHECK_INT(w.n, N);
+    CHECK_FATAL(mprotect(p, size, PROT_READ | PROT_WRITE) == 0);
+    for (size_t i = 0; i < N; i += 2)
+        wheel_stop(&w, &p[i].t);
+    CHECK_INT(w.n, N / 2);
+    wheel_advance(&w, 700000 + (uint64_t)N * APART_MS + 1000);
+    for (size_t i = 0; i < N; i++)
+        fired += p[i].fired;
+    CHECK_INT(fired, N / 2);
+    CHECK_INT(w.n, 0);
+    munmap(p, size);
+}
+
+SUITE(wheel_suite, TEST_ROW(a_million_timers_cost_a_new_one_nothing), TEST_ROW(timer_fires_once_not_before_its_time), TEST_ROW(stopped_timer_never_fires),
       TEST_ROW(next_moment_never_lies_behind_a_timer));

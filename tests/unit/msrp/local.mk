@@ -2,6 +2,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/rig.c tests/unit/msrp/rig.h \
 	tests/unit/msrp/test_bounds.c \
 	tests/unit/msrp/test_failure.c \
+	tests/unit/msrp/test_fair.c \
 	tests/unit/msrp/test_flow.c \
 	tests/unit/msrp/test_forward.c \
 	tests/unit/msrp/test_account.c \

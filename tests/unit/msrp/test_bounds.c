@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "msrp/private.h"
 #include "tests/unit/msrp/rig.h"
 
 static struct rig r;
@@ -418,7 +419,88 @@ TEST(next_hop_for_which_there_is_no_descriptor_is_a_408_report)
     rig_stop(&r);
 }
 
-SUITE(bounds_suite, TEST_ROW(bulk_of_two_sessions_shares_a_connection), TEST_ROW(a_million_malformed_frames_keep_no_memory), TEST_ROW(next_hop_for_which_there_is_no_descriptor_is_a_408_report),
+/* One route each for so many senders' names of so many octets; whose routes are looked at. */
+static struct msrp_conn *make_routes(struct peer *c, struct peer *d, int from, int to, int name_size)
+{
+    struct buf b = BUF_INIT;
+
+    for (int i = from; i < to; i++) {
+        buf_printf(&b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: msrp://c.invalid:9/%0*d;tcp\r\nMessage-ID: m%06d\r\n"
+                   "Failure-Report: no\r\n-------t%06d$\r\n", i, r.var['U'], r.var['V'], r.var['D'], name_size, i, i, i);
+        if (b.n < 60000 && i + 1 < to)
+            continue;
+        say_bytes(c, b.p, b.n);
+        buf_clear(&b);
+        hear_rest(d);
+        d->got.n = 0;
+    }
+    buf_fini(&b);
+    return msrp_of(conn_of(c, r.var['U']));
+}
+
+/* Section 23: the routes that are remembered for a connection, by number and by the octets of their text: at the limit, and one past it. */
+TEST(routes_of_a_connection_are_bounded)
+{
+    const struct msrp_conn *m;
+    struct peer *c, *d;
+    size_t each, most;
+
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    d = client('D', 'V');
+    m = make_routes(c, d, 0, ROUTES_PER_CONN, 8);
+    CHECK_INT(m->n_routes, ROUTES_PER_CONN);
+    make_routes(c, d, ROUTES_PER_CONN, ROUTES_PER_CONN + 1, 8);
+    CHECK_INT(m->n_routes, ROUTES_PER_CONN);
+    rig_stop(&r);
+
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    d = client('D', 'V');
+    m = make_routes(c, d, 0, 1, 900);
+    each = m->route_bytes;
+    most = ROUTE_BYTES_PER_CONN / each;
+    CHECK_FATAL(most < ROUTES_PER_CONN);
+    make_routes(c, d, 1, (int)most, 900);
+    CHECK_INT(m->n_routes, most);
+    make_routes(c, d, (int)most, (int)most + 1, 900);
+    CHECK_INT(m->n_routes, most);
+    CHECK_INT(m->route_bytes, most * each);
+    rig_stop(&r);
+}
+
+/* Section 23: what may wait for a connection before its senders are paused: one octet less than the limit, and the limit. */
+TEST(buffer_of_a_next_hop_is_full_at_its_limit)
+{
+    enum { BUFFER = 256 * 1024 };
+    char *octets = calloc(1, 8 << 20);
+    struct peer *c, *d;
+    struct conn *to;
+    struct heard h;
+
+    CHECK_FATAL(octets != NULL);
+    for (int more = -1; more <= 0; more++) {
+        rig_start(&r, "msrp.buffer=256k");
+        c = client('C', 'U');
+        d = client('D', 'V');
+        to = conn_of(d, r.var['V']);
+        while (conn_queued(to) == 0) { /* until the system takes no more */
+            conn_write(to, octets, 65536);
+            conn_flush(to);
+        }
+        conn_write(to, octets, (size_t)(BUFFER + more) - conn_queued(to));
+        for (int i = 0; i < 2; i++)
+            say(c, "MSRP c000001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------c000001$\n");
+        CHECK(hear(c, &h) == (RIG_WORKERS == 2 || more < 0)); /* from another worker one gets through before that one's word */
+        CHECK(!hear(c, &h));
+        CHECK_INT(rig_stat(&r, STAT_msrp_forwarded), RIG_WORKERS == 2 || more < 0);
+        rig_stop(&r);
+    }
+    free(octets);
+}
+
+SUITE(bounds_suite, TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffer_of_a_next_hop_is_full_at_its_limit),
+      TEST_ROW(bulk_of_two_sessions_shares_a_connection), TEST_ROW(a_million_malformed_frames_keep_no_memory), TEST_ROW(next_hop_for_which_there_is_no_descriptor_is_a_408_report),
       TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
       TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
