@@ -22,6 +22,7 @@ struct source {
     struct source_key key;
     uint64_t open; /* 0 only while banned */
     uint64_t second, requests; /* that came in this second */
+    bool by_datagram;          /* kept for its count of requests until a sweep */
     uint64_t banned_until; /* 0: not banned; may be in the past */
     const char *reason;    /* static */
     struct addr addr;      /* that was banned */
@@ -37,6 +38,9 @@ struct limits {
     uint64_t open;             /* atomic: in all */
     uint64_t per_second, ban_s; /* atomic */
     uint64_t n_bans;           /* atomic: sources with banned_until */
+    uint64_t n_datagram;       /* atomic: sources made by datagrams */
+    limits_watch_fn *watch;    /* NULL: nobody */
+    void *watch_arg;           /* borrowed */
     uint64_t (*now_s)(void);
     unsigned n_shards;         /* initialised so far */
     struct shard shards[SHARDS];
@@ -127,7 +131,7 @@ static struct source *find_source(struct shard *s, const struct source_key *key,
 /* Under the shard's lock, as are those below. */
 static void forget_if_idle(struct shard *s, struct source *src)
 {
-    if (src->open || src->banned_until)
+    if (src->open || src->banned_until || src->by_datagram)
         return;
     hash_remove(&s->sources, &src->node);
     free(src);
@@ -257,15 +261,20 @@ static void walk_source(struct hash_node *node, void *arg)
         w->v[w->n++] = (struct limits_ban){ src->addr, src->banned_until - w->now, src->reason };
 }
 
-static void walk_bans(struct ban_walk *w)
+static void walk(struct ban_walk *w, void (*fn)(struct hash_node *node, void *arg))
 {
     w->now = w->limits->now_s();
     for (unsigned i = 0; i < SHARDS; i++) {
         w->shard = &w->limits->shards[i];
         pthread_mutex_lock(&w->shard->lock);
-        hash_each(&w->shard->sources, walk_source, w);
+        hash_each(&w->shard->sources, fn, w);
         pthread_mutex_unlock(&w->shard->lock);
     }
+}
+
+static void walk_bans(struct ban_walk *w)
+{
+    walk(w, walk_source);
 }
 
 /* Room for one more ban? Holds no lock. */
@@ -288,6 +297,8 @@ static void set_ban(struct limits *l, struct source *src, const struct addr *a, 
     src->reason = reason;
     src->addr = *a;
     addr_set_port(&src->addr, 0);
+    if (l->watch)
+        l->watch(l->watch_arg, &src->addr, seconds);
 }
 
 int limits_ban(struct limits *l, const struct addr *a, uint64_t seconds, const char *reason)
@@ -322,6 +333,8 @@ bool limits_unban(struct limits *l, const struct addr *a)
     was = src && is_banned(l, src, l->now_s());
     if (was)
         lift_ban(l, src);
+    if (was && l->watch)
+        l->watch(l->watch_arg, a, 0);
     if (src)
         forget_if_idle(s, src);
     pthread_mutex_unlock(&s->lock);
@@ -347,6 +360,21 @@ bool limits_is_banned(struct limits *l, const struct addr *a)
     return banned;
 }
 
+/* One more request in this second: is it within the limit, and its source not shut out? */
+static bool count_request(struct limits *l, struct source *src, const struct addr *a, uint64_t max, uint64_t now)
+{
+    bool may;
+
+    if (src->second != now) {
+        src->second = now;
+        src->requests = 0;
+    }
+    may = !is_banned(l, src, now) && ++src->requests <= max;
+    if (!may && !src->banned_until && __atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) < LIMITS_BANS_MAX)
+        set_ban(l, src, a, 0, limits_why_text(LIMITS_REQUESTS));
+    return may;
+}
+
 bool limits_request(struct limits *l, const struct addr *a)
 {
     uint64_t max = __atomic_load_n(&l->per_second, __ATOMIC_RELAXED), now;
@@ -362,17 +390,80 @@ bool limits_request(struct limits *l, const struct addr *a)
     now = l->now_s();
     pthread_mutex_lock(&s->lock);
     src = find_source(s, &key, hash);
-    if (src) {
-        if (src->second != now) {
-            src->second = now;
-            src->requests = 0;
-        }
-        may = !is_banned(l, src, now) && ++src->requests <= max;
-        if (!may && !src->banned_until && __atomic_load_n(&l->n_bans, __ATOMIC_RELAXED) < LIMITS_BANS_MAX)
-            set_ban(l, src, a, 0, "too many requests");
-    }
+    if (src)
+        may = count_request(l, src, a, max, now);
     pthread_mutex_unlock(&s->lock);
     return may;
+}
+
+static struct source *add_datagram_source(struct limits *l, struct shard *s, const struct source_key *key, uint64_t hash)
+{
+    struct source *src;
+
+    if (__atomic_load_n(&l->n_datagram, __ATOMIC_RELAXED) >= LIMITS_DATAGRAM_SOURCES_MAX)
+        return NULL;
+    src = add_source(s, key, hash);
+    if (src) {
+        src->by_datagram = true;
+        __atomic_fetch_add(&l->n_datagram, 1, __ATOMIC_RELAXED);
+    }
+    return src;
+}
+
+enum limits_verdict limits_datagram(struct limits *l, const struct addr *a)
+{
+    uint64_t max = __atomic_load_n(&l->per_second, __ATOMIC_RELAXED), now = l->now_s(), hash;
+    enum limits_verdict v = LIMITS_PASS;
+    struct source_key key;
+    struct source *src;
+    struct shard *s;
+
+    if (!max)
+        return limits_is_banned(l, a) ? LIMITS_DROP : LIMITS_PASS;
+    s = find_shard(l, a, &key, &hash);
+    pthread_mutex_lock(&s->lock);
+    src = find_source(s, &key, hash);
+    if (!src)
+        src = add_datagram_source(l, s, &key, hash);
+    if (src && is_banned(l, src, now))
+        v = LIMITS_DROP;
+    else if (src && !count_request(l, src, a, max, now))
+        v = src->banned_until ? LIMITS_BAN : LIMITS_DROP;
+    pthread_mutex_unlock(&s->lock);
+    return v;
+}
+
+static void sweep_source(struct hash_node *node, void *arg)
+{
+    struct source *src = TD_CONTAINER_OF(node, struct source, node);
+    struct ban_walk *w = arg;
+
+    if (src->by_datagram && src->second < w->now) {
+        src->by_datagram = false;
+        __atomic_fetch_sub(&w->limits->n_datagram, 1, __ATOMIC_RELAXED);
+    }
+    is_banned(w->limits, src, w->now);
+    forget_if_idle(w->shard, src);
+}
+
+void limits_sweep(struct limits *l)
+{
+    struct ban_walk w = { .limits = l };
+
+    walk(&w, sweep_source);
+}
+
+void limits_watch(struct limits *l, limits_watch_fn *fn, void *arg)
+{
+    l->watch = fn;
+    l->watch_arg = arg;
+}
+
+const char *limits_why_text(enum limits_why why)
+{
+    static const char *const texts[LIMITS_WHY_N] = { "by hand", "too many requests", "a scanner" };
+
+    return texts[why];
 }
 
 int limits_bans(struct limits *l, struct limits_ban **out, size_t *n)

@@ -29,6 +29,22 @@ void limits_set_requests(struct limits *l, uint64_t per_second, uint64_t ban_s);
 /* One request came from a source that has entered. False: it is over the limit, or shut out: end its connection. */
 bool limits_request(struct limits *l, const struct addr *a);
 
+/* The same for a datagram's source, which never enters. Sources are forgotten by limits_sweep(), called every few seconds; while there are
+ * LIMITS_DATAGRAM_SOURCES_MAX of them, others pass. BAN: it has just been shut out. */
+enum { LIMITS_DATAGRAM_SOURCES_MAX = 65536 };
+enum limits_verdict { LIMITS_PASS, LIMITS_DROP, LIMITS_BAN };
+enum limits_verdict limits_datagram(struct limits *l, const struct addr *a);
+void limits_sweep(struct limits *l);
+
+/* Be told of every ban and (seconds 0) every one lifted by hand, on the thread that does it and with a lock held: pass it on. Set before
+ * other threads use l. */
+typedef void limits_watch_fn(void *arg, const struct addr *a, uint64_t seconds);
+void limits_watch(struct limits *l, limits_watch_fn *fn, void *arg);
+
+/* Why a source is shut out; the texts are static. */
+enum limits_why { LIMITS_BY_HAND, LIMITS_REQUESTS, LIMITS_SCANNER, LIMITS_WHY_N };
+const char *limits_why_text(enum limits_why why);
+
 /* Sources that are shut out: limits_enter() refuses them. */
 enum { LIMITS_BANS_MAX = 65536 };
 

@@ -6,14 +6,14 @@
  * connection id, which stays the same when the flow is handed to the next SIP process. */
 #pragma once
 
+#include "common/stats.h"
 #include "net/addr.h"
 
 enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
 
 enum pump_type {
     /* edge to SIP process */
-    /* first record; text: the secret; carries (SCM_RIGHTS) a memfd of PUMP_BOX_SIZE bytes to note the request
-     * in work in */
+    /* first record; text: the secret; carries (SCM_RIGHTS) a memfd with a struct pump_shared */
     PUMP_HELLO = 1,
     /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
     PUMP_ANNOUNCE,
@@ -21,6 +21,8 @@ enum pump_type {
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */
     PUMP_PING,      /* are you alive? */
     PUMP_DIAL_FAILED, /* dial_id */
+    PUMP_CONF,      /* a reload: carries a memfd with the configuration as text */
+    PUMP_BAN,       /* peer, seconds, kind (enum limits_why): shut this source out; 0 seconds: let it in again. Both ways */
     /* SIP process to edge */
     PUMP_READY,     /* kind_port[][]: the internal listeners; 0: none */
     PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */
@@ -32,12 +34,18 @@ enum pump_type {
 
 enum { PUMP_TEXT_MAX = 256, PUMP_BOX_SIZE = 4096 };
 
+/* Memory of both: it outlives a SIP process. */
+struct pump_shared {
+    char box[PUMP_BOX_SIZE]; /* the request in work, should it end the process */
+    struct stats stats;      /* written by the SIP process's thread alone */
+};
+
 struct pump_rec {
     uint8_t type; /* enum pump_type */
-    uint8_t kind; /* enum pump_kind */
+    uint8_t kind; /* enum pump_kind; BAN: enum limits_why */
     uint16_t worker;  /* of the edge that owns the flow; comes back in GONE */
     uint32_t dial_id; /* 0: none */
-    uint32_t seconds; /* KEEP */
+    uint32_t seconds; /* KEEP, BAN */
     uint64_t conn_id;
     struct addr leg;  /* source address of the leg */
     struct addr peer, local;

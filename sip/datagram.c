@@ -11,6 +11,14 @@ enum { DATAGRAM_MAX = 65536 };
 
 static const struct addr *guarded;
 static size_t n_guarded;
+static datagram_may_fn *may_pass;
+static void *may_pass_arg;
+
+void datagram_admit(datagram_may_fn *may, void *arg)
+{
+    may_pass = may;
+    may_pass_arg = arg;
+}
 
 void datagram_guard(const struct addr *locals, size_t n)
 {
@@ -56,6 +64,27 @@ static void answer(int fd, const struct msghdr *m, const char *p, const struct s
     buf_fini(&out);
 }
 
+static bool is_admitted(const struct msghdr *m, struct sv text)
+{
+    struct sockaddr_storage ss = { 0 };
+    struct addr source;
+
+    if (!may_pass)
+        return true;
+    memcpy(&ss, m->msg_name, TD_MIN((size_t)m->msg_namelen, sizeof ss));
+    addr_from_socket(&source, &ss);
+    return may_pass(may_pass_arg, &source, text.n && !sv_starts(text, SV("SIP/2.0 ")));
+}
+
+/* Sofia takes this for a keep-alive, and does nothing. */
+static ssize_t make_nothing(const struct msghdr *m)
+{
+    size_t n = TD_MIN(m->msg_iov[0].iov_len, (size_t)2);
+
+    memcpy(m->msg_iov[0].iov_base, "\r\n", n);
+    return (ssize_t)n;
+}
+
 /* n bytes were read; how many Sofia may have. */
 static ssize_t judge(int fd, const struct msghdr *m, size_t n)
 {
@@ -70,15 +99,18 @@ static ssize_t judge(int fd, const struct msghdr *m, size_t n)
     }
     while (skip + 2 <= n && p[skip] == '\r' && p[skip + 1] == '\n')
         skip += 2;
-    if (skip == n)
-        return (ssize_t)n;
+    if (!is_admitted(m, sv_make(p + skip, n - skip)))
+        return make_nothing(m);
+    if (skip == n) {
+        if (skip >= 4) /* ping, pong, as on streams: RFC 5626 s.4.4.1 */
+            (void)!sendto(fd, "\r\n", 2, MSG_DONTWAIT | MSG_NOSIGNAL, m->msg_name, m->msg_namelen);
+        return make_nothing(m);
+    }
     sipframe_datagram(p + skip, n - skip, &f);
     if (f.kind == SIPFRAME_OK)
         return (ssize_t)n;
     answer(fd, m, p + skip, &f);
-    n = TD_MIN(m->msg_iov[0].iov_len, (size_t)2);
-    memcpy(m->msg_iov[0].iov_base, "\r\n", n);
-    return (ssize_t)n;
+    return make_nothing(m);
 }
 
 /* A socket of Sofia's that asks who sent it: UDP. Visible, so that libraries call this one. */

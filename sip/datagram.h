@@ -6,5 +6,9 @@
 
 #include "net/addr.h"
 
+/* May a datagram of this source pass? is_request: it is none of the keep-alives and responses. NULL: all may. */
+typedef bool datagram_may_fn(void *arg, const struct addr *source, bool is_request);
+void datagram_admit(datagram_may_fn *may, void *arg);
+
 /* From now on, for the sockets bound to these addresses; borrowed, n 0 ends it. */
 void datagram_guard(const struct addr *locals, size_t n);

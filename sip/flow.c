@@ -31,6 +31,7 @@ struct flows {
     uint32_t next_dial;
     uint64_t refused; /* legs that nobody announced */
     uint64_t settled_ms;
+    struct flows_events events;
     struct buf unsent; /* whole records that did not fit in the socket */
 };
 
@@ -316,6 +317,9 @@ static void on_record(struct flows *fs, const struct pump_rec *r)
         answer.type = PUMP_PONG;
         tell(fs, &answer);
         break;
+    case PUMP_BAN:
+        fs->events.ban(fs->events.arg, &r->peer, r->seconds);
+        break;
     case PUMP_DIAL_FAILED:
         dial_done(fs, r->dial_id, NULL);
         break;
@@ -324,11 +328,32 @@ static void on_record(struct flows *fs, const struct pump_rec *r)
     }
 }
 
+/* One record, and the file that came with it, or -1. */
+static ssize_t receive(int fd, struct pump_rec *r, int *file, int flags)
+{
+    struct iovec iov = { .iov_base = r, .iov_len = sizeof *r };
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
+    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | flags);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+    *file = -1;
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(file, CMSG_DATA(c), sizeof *file);
+    return n;
+}
+
 static void drain(struct flows *fs, int max)
 {
     for (int i = 0; i < max; i++) {
         struct pump_rec r;
-        ssize_t n = recv(fs->fd, &r, sizeof r, MSG_DONTWAIT);
+        int file = -1;
+        ssize_t n = receive(fs->fd, &r, &file, MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -338,8 +363,11 @@ static void drain(struct flows *fs, int max)
             su_root_break(fs->root); /* the edge has gone */
             return;
         }
-        if (pump_rec_check(&r, (size_t)n))
-            on_record(fs, &r);
+        if (!pump_rec_check(&r, (size_t)n))
+            continue;
+        on_record(fs, &r);
+        if (r.type == PUMP_CONF && file >= 0)
+            fs->events.conf(fs->events.arg, file);
     }
 }
 
@@ -444,6 +472,13 @@ void flow_keep(struct flow *f, uint32_t seconds)
     tell(f->flows, &r);
 }
 
+void flows_ban(struct flows *fs, const struct addr *a, uint8_t why)
+{
+    struct pump_rec r = { .type = PUMP_BAN, .kind = why, .peer = *a };
+
+    tell(fs, &r);
+}
+
 struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
                             void *arg)
 {
@@ -473,46 +508,40 @@ void flow_dial_cancel(struct flow_dial *d)
 
 /* ---- life ---- */
 
-/* The edge's first record brings the memory in which the request in work is noted. */
-static int read_hello(int fd, struct pump_rec *hello, char **box)
+/* The edge's first record brings the memory that both share. */
+static int read_hello(int fd, struct pump_rec *hello, struct pump_shared **shared)
 {
-    struct iovec iov = { .iov_base = hello, .iov_len = sizeof *hello };
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
-    };
-    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    int box_fd;
-    void *at;
+    int file;
+    ssize_t n = receive(fd, hello, &file, 0);
+    void *at = MAP_FAILED;
+    int err = TD_EPROTO;
 
-    if (!c || c->cmsg_type != SCM_RIGHTS || !pump_rec_check(hello, (size_t)n) || hello->type != PUMP_HELLO)
-        return TD_EPROTO;
-    memcpy(&box_fd, CMSG_DATA(c), sizeof box_fd);
-    at = mmap(NULL, PUMP_BOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, box_fd, 0);
-    close(box_fd);
-    if (at == MAP_FAILED)
-        return td_err_from_errno(errno);
-    *box = at;
-    return TD_OK;
+    if (n > 0 && file >= 0 && pump_rec_check(hello, (size_t)n) && hello->type == PUMP_HELLO) {
+        at = mmap(NULL, sizeof **shared, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        err = at == MAP_FAILED ? td_err_from_errno(errno) : TD_OK;
+    }
+    if (file >= 0)
+        close(file);
+    if (!err)
+        *shared = at;
+    return err;
 }
 
-int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box)
+int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, struct pump_shared **shared,
+              const struct flows_events *events)
 {
     struct flows *fs = calloc(1, sizeof *fs);
     int err = TD_ENOMEM;
 
     *out = NULL;
-    *box = NULL;
+    *shared = NULL;
     if (!fs) {
         close(control_fd);
         return err;
     }
     fs->fd = control_fd;
     fs->wait_index = -1;
+    fs->events = *events;
     list_init(&fs->dials);
     err = hash_init(&fs->by_id, 8);
     if (!err)
@@ -520,7 +549,7 @@ int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char *
     if (!err)
         err = hash_init(&fs->by_peer, 8);
     if (!err)
-        err = read_hello(control_fd, hello, box);
+        err = read_hello(control_fd, hello, shared);
     if (err)
         flows_free(&fs);
     *out = fs;

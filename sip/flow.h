@@ -30,9 +30,16 @@ struct flow {
 /* "tcp", "tls", "ws", "wss": also the ident of the internal listeners. */
 const char *flow_kind_text(enum pump_kind kind);
 
-/* control_fd is owned. *hello gets the first record; *box (PUMP_BOX_SIZE bytes, mapped) is where the request in
- * work is noted. */
-int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, char **box);
+/* What the edge tells besides flows. */
+struct flows_events {
+    void (*conf)(void *arg, int fd); /* a new configuration is in that file; fd is the callee's to close */
+    void (*ban)(void *arg, const struct addr *a, uint32_t seconds); /* 0: not any more */
+    void *arg; /* borrowed */
+};
+
+/* control_fd is owned. *hello gets the first record; *shared is mapped. */
+int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, struct pump_shared **shared,
+              const struct flows_events *events);
 void flows_free(struct flows **f); /* before the stack goes */
 
 /* Serve the control socket in this root; when it closes, the root's loop is broken. Connections to the internal
@@ -60,6 +67,9 @@ bool flow_has_ended(struct flows *f, uint64_t id);
 
 /* Its client has been told to be heard every so many seconds (RFC 5626 s.4.4): the edge ends it when it is not. */
 void flow_keep(struct flow *f, uint32_t seconds);
+
+/* Ask the edge to shut a source out; it answers with events.ban. */
+void flows_ban(struct flows *f, const struct addr *a, uint8_t why);
 
 /* Ask the edge to open a connection. done is called once, with NULL when that failed; the handle may be
  * cancelled until then. host is a name or an IP literal. */

@@ -17,8 +17,11 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mailbox.h"
+#include "db/cred.h"
 #include "db/db.h"
 #include "db/feed.h"
+#include "net/limit.h"
+#include "sip/datagram.h"
 #include "sip/fork.h"
 #include "sip/location.h"
 #include "sip/request.h"
@@ -55,12 +58,83 @@ static bool has_ended(void *arg, uint64_t conn_id)
     return flow_has_ended(arg, conn_id);
 }
 
+/* ---- what the edge tells ---- */
+
+static void use_limits(struct sipd *d)
+{
+    limits_set_requests(d->limits, (uint64_t)d->conf->limits.requests_per_second, (uint64_t)d->conf->limits.ban_time);
+}
+
+static void on_conf(void *arg, int fd)
+{
+    struct sipd *d = arg;
+    struct buf faults = BUF_INIT;
+    struct conf *conf;
+    char path[32];
+
+    snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    if (conf_load(&conf, path, NULL, 0, &faults) != TD_OK) {
+        log_error("sip", 0, "the new configuration was not taken: %s", faults.n ? faults.p : "out of memory");
+        buf_fini(&faults);
+        close(fd);
+        return;
+    }
+    close(fd);
+    buf_fini(&faults);
+    d->conf = conf;
+    stack_configure(d->stack, conf);
+    conf_free(&d->own_conf);
+    d->own_conf = conf;
+    log_set_level(conf->server.log_level);
+    authn_configure(d->authn, conf);
+    db_cred_flush(d->db);
+    use_limits(d);
+    log_info("sip", 0, "the SIP process has the new configuration");
+}
+
+static void on_ban(void *arg, const struct addr *a, uint32_t seconds)
+{
+    struct sipd *d = arg;
+
+    if (seconds)
+        limits_ban(d->limits, a, seconds, "");
+    else
+        limits_unban(d->limits, a);
+}
+
+static bool may_pass(void *arg, const struct addr *source, bool is_request)
+{
+    struct sipd *d = arg;
+    enum limits_verdict v = LIMITS_DROP;
+
+    if (is_request)
+        v = limits_datagram(d->limits, source);
+    else if (!limits_is_banned(d->limits, source))
+        return true;
+    if (v == LIMITS_BAN)
+        flows_ban(d->flows, source, LIMITS_REQUESTS);
+    if (v != LIMITS_PASS)
+        stats_inc(&d->shared->stats, STAT_sip_datagrams_dropped);
+    return v == LIMITS_PASS;
+}
+
+static void set_gauge(struct stats *s, enum stat_id id, size_t value)
+{
+    stats_add(s, id, (int64_t)(value - stats_get(s, id)));
+}
+
 static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
 {
     struct sipd *d = arg;
     int64_t now = sipd_time();
+    size_t n_forks = 0;
 
     fork_sweep(d);
+    list_each(node, &d->forks)
+        n_forks++;
+    limits_sweep(d->limits);
+    set_gauge(&d->shared->stats, STAT_sip_transactions, n_forks);
+    set_gauge(&d->shared->stats, STAT_sip_registered, location_count(d->location));
     if (now - d->swept_at >= EXPIRY_SWEEP_S) {
         d->swept_at = now;
         location_sweep(d->location, now, has_ended, d->flows);
@@ -170,6 +244,7 @@ static int build(struct sipd *d, struct buf *fault)
 
 static void take_down(struct sipd *d)
 {
+    datagram_admit(NULL, NULL);
     if (d->db)
         db_stop(d->db); /* every request that waits for the database gets an answer */
     for (int i = 0; d->mailbox && d->n_requests && i < LAST_MAILS; i++)
@@ -185,6 +260,8 @@ static void take_down(struct sipd *d)
     mailbox_free(&d->mailbox);
     db_close(&d->db);
     hash_fini(&d->answered);
+    limits_free(&d->limits);
+    conf_free(&d->own_conf);
 }
 
 static int run(struct sipd *d)
@@ -194,6 +271,7 @@ static int run(struct sipd *d)
 
     if (!sweep || su_timer_set_for_ever(sweep, on_sweep, (su_timer_arg_t *)d) < 0)
         return EXIT_RESOURCE;
+    datagram_admit(may_pass, d);
     stack_ports(d->stack, ports);
     flows_ready(d->flows, ports);
     su_root_run(d->root);
@@ -205,6 +283,7 @@ int sip_process_main(const struct conf *conf, int control_fd)
 {
     struct sipd d = { .conf = conf };
     struct buf fault = BUF_INIT;
+    const struct flows_events events = { .conf = on_conf, .ban = on_ban, .arg = &d };
     struct pump_rec hello;
     int err, status;
 
@@ -214,9 +293,12 @@ int sip_process_main(const struct conf *conf, int control_fd)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     limit_memory();
     su_init();
+    if (limits_new(&d.limits, 0, 0) != TD_OK)
+        return EXIT_RESOURCE;
+    use_limits(&d);
     list_init(&d.forks);
     list_init(&d.answered_list);
-    err = flows_new(&d.flows, control_fd, &hello, &d.box);
+    err = flows_new(&d.flows, control_fd, &hello, &d.shared, &events);
     if (err) {
         log_error("sip", 0, "no edge on descriptor %d: %s", control_fd, td_err_text(err));
         return EXIT_RESOURCE;

@@ -58,7 +58,7 @@ static void note(const struct request *r)
     char at[ADDR_TEXT_MAX];
     const sip_request_t *rq = r->sip->sip_request;
 
-    snprintf(r->d->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name,
+    snprintf(r->d->shared->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name,
              URL_PRINT_ARGS(rq->rq_url), addr_text(&r->source, at));
 }
 
@@ -84,8 +84,9 @@ void request_start(struct sipd *d, msg_t *msg, sip_t *sip)
     f = flow_of_tport(d->flows, r->tport);
     r->flow_id = f ? f->id : 0;
     note(r);
+    stats_inc(&d->shared->stats, STAT_sip_requests);
     request_run(r);
-    d->box[0] = '\0';
+    d->shared->box[0] = '\0';
 }
 
 bool request_hold(struct request *r)
@@ -168,8 +169,10 @@ static void log_denied(const struct request *r, int status, const char *why)
 
 enum verdict request_deny(struct request *r, int status, const char *phrase, const char *headers)
 {
-    if (r->sip->sip_request->rq_method != sip_method_ack)
+    if (r->sip->sip_request->rq_method != sip_method_ack) {
+        stats_inc(&r->d->shared->stats, STAT_sip_denied);
         log_denied(r, status, phrase);
+    }
     return request_reply(r, status, phrase, headers);
 }
 

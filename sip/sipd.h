@@ -12,6 +12,7 @@
 struct authn;
 struct db;
 struct db_feed;
+struct limits;
 struct location;
 struct nonces;
 
@@ -31,7 +32,9 @@ struct sipd {
     struct list forks;         /* transactions under way */
     struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in fork.c */
     struct list answered_list; /* the same, oldest first */
-    char *box;                 /* mapping: the request in work, for the edge to log should we die of it */
+    struct pump_shared *shared; /* mapping: the request in work, for the edge to log should we die of it, and counters */
+    struct conf *own_conf;     /* owned: of the last reload; NULL: none */
+    struct limits *limits;     /* sources of datagrams, and who is shut out, as the edge says */
     char secret[65];           /* of this server run: for the marks in Record-Route */
     int64_t swept_at;
     int64_t denied_at;         /* the second in which denied_n requests were denied */

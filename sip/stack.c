@@ -317,6 +317,11 @@ void stack_free(struct stack **sp)
     free(s);
 }
 
+void stack_configure(struct stack *s, const struct conf *conf)
+{
+    s->conf = conf;
+}
+
 su_root_t *stack_root(struct stack *s)
 {
     return s->root;

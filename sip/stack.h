@@ -15,6 +15,8 @@ struct stack;
 int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_message_f *on_message,
               struct buf *fault);
 void stack_free(struct stack **s);
+/* After a reload: the domains served. conf is borrowed, the former one not any more. */
+void stack_configure(struct stack *s, const struct conf *conf);
 
 su_root_t *stack_root(struct stack *s);
 nta_agent_t *stack_agent(struct stack *s);

@@ -1,6 +1,8 @@
 /* Steps: is the message fit to be handled? RFC 3261 s.16.3 items 1 to 5. */
 #include <stdlib.h>
 
+#include "common/log.h"
+#include "net/limit.h"
 #include "sip/fork.h"
 #include "sip/request.h"
 
@@ -44,6 +46,23 @@ static bool has_escaped_headers(const url_t *u)
     return u->url_headers && *u->url_headers;
 }
 
+/* A known scanner: not worth an answer, which is what it looks for. What came through another proxy, or in a datagram
+ * with perhaps another's source, is no reason to shut that source out. */
+static bool is_scanner(const struct request *r)
+{
+    const struct conf_list *words = &r->d->conf->limits.scanners;
+    const char *agent = r->sip->sip_user_agent ? r->sip->sip_user_agent->g_string : NULL;
+
+    for (size_t i = 0; agent && i < words->n; i++)
+        if (strcasestr(agent, words->v[i])) {
+            log_notice("sip", r->flow_id, "a scanner: %s", words->v[i]);
+            if (r->flow_id && !r->sip->sip_via->v_next)
+                flows_ban(r->d->flows, &r->source, LIMITS_SCANNER);
+            return true;
+        }
+    return false;
+}
+
 enum verdict step_sanity(struct request *r)
 {
     sip_t *sip = r->sip;
@@ -66,6 +85,8 @@ enum verdict step_sanity(struct request *r)
             msg_header_replace_param(msg_home(r->msg), sip->sip_via->v_common, received);
     }
     if (!sip->sip_via || !sip->sip_from || !sip->sip_to || !sip->sip_call_id || !sip->sip_cseq)
+        return STEP_DONE;
+    if (is_scanner(r))
         return STEP_DONE;
     for (const sip_via_t *v = sip->sip_via; v; v = v->v_next)
         vias++;

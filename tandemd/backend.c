@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "common/log.h"
 #include "db/cred.h"
 #include "net/conn.h"
 #include "tandemd/edge_private.h"
@@ -238,11 +239,9 @@ static void on_eviction(struct post *p)
     free(ev);
 }
 
-static int ban_add(void *arg, const char *address, int64_t seconds)
+static int ban(struct edge *e, const struct addr *a, uint64_t seconds, enum limits_why why)
 {
-    struct edge *e = arg;
-    struct addr a;
-    int err = addr_from_host(&a, sv_of(address), 0) ? limits_ban(e->limits, &a, (uint64_t)seconds, "by hand") : TD_EINVAL;
+    int err = limits_ban(e->limits, a, seconds, limits_why_text(why));
 
     for (unsigned i = 0; !err && i < e->n_workers; i++) {
         struct eviction *ev = calloc(1, sizeof *ev);
@@ -254,6 +253,67 @@ static int ban_add(void *arg, const char *address, int64_t seconds)
         mailbox_post(loop_mailbox(ev->worker->loop), &ev->post);
     }
     return err;
+}
+
+static int ban_add(void *arg, const char *address, int64_t seconds)
+{
+    struct addr a;
+
+    return addr_from_host(&a, sv_of(address), 0) ? ban(arg, &a, (uint64_t)seconds, LIMITS_BY_HAND) : TD_EINVAL;
+}
+
+/* On the control thread: the SIP process learns of it. */
+struct ban_note {
+    struct post post;
+    struct edge *edge; /* back */
+    struct addr addr;
+    uint64_t seconds;
+};
+
+static void on_ban_note(struct post *p)
+{
+    struct ban_note *n = TD_CONTAINER_OF(p, struct ban_note, post);
+
+    if (n->edge->sipproc)
+        sipproc_ban(n->edge->sipproc, &n->addr, n->seconds);
+    free(n);
+}
+
+void backend_on_ban(void *arg, const struct addr *a, uint64_t seconds)
+{
+    struct edge *e = arg;
+    struct ban_note *n = calloc(1, sizeof *n);
+
+    if (!n)
+        return;
+    n->post.fn = on_ban_note;
+    n->edge = e;
+    n->addr = *a;
+    n->seconds = seconds;
+    mailbox_post(loop_mailbox(e->loop), &n->post);
+}
+
+void backend_on_sip_up(void *arg)
+{
+    struct edge *e = arg;
+    struct limits_ban *bans;
+    size_t n;
+
+    if (limits_bans(e->limits, &bans, &n) != TD_OK)
+        return;
+    for (size_t i = 0; i < n; i++)
+        sipproc_ban(e->sipproc, &bans[i].addr, bans[i].left_s);
+    free(bans);
+}
+
+void backend_on_sip_ban(void *arg, const struct addr *a, enum limits_why why)
+{
+    struct edge *e = arg;
+    char text[ADDR_TEXT_MAX];
+
+    if (limits_is_banned(e->limits, a) || ban(e, a, 0, why) != TD_OK)
+        return;
+    log_notice("sip", 0, "shut out: source=%s reason=\"%s\"", addr_host_text(a, text), limits_why_text(why));
 }
 
 static int ban_del(void *arg, const char *address)
@@ -274,6 +334,8 @@ static void stats(void *arg, struct stats *sum)
     for (unsigned i = 0; i < e->n_workers; i++)
         stats_sum(sum, &e->workers[i].worker.stats);
     db_stats_add(e->db, sum);
+    if (e->sipproc)
+        stats_sum(sum, sipproc_stats(e->sipproc));
 }
 
 static int reload(void *arg, struct buf *live, struct buf *restart, struct buf *faults)

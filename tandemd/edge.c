@@ -414,7 +414,7 @@ static int build(struct edge *e)
 {
     const struct conf *conf = e->conf;
     unsigned n = conf->server.workers ? (unsigned)conf->server.workers : (unsigned)TD_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
-    const struct sipproc_events events = { .ready = on_sip_ready, .failed = on_sip_failed, .arg = e };
+    const struct sipproc_events events = { .ready = on_sip_ready, .up = backend_on_sip_up, .ban = backend_on_sip_ban, .failed = on_sip_failed, .arg = e };
     int err = loop_new(&e->loop);
 
     if (!err)
@@ -423,6 +423,8 @@ static int build(struct edge *e)
         err = limits_new(&e->limits, (uint64_t)conf->limits.connections, (uint64_t)conf->limits.connections_per_address);
     if (!err)
         limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
+    if (!err)
+        limits_watch(e->limits, backend_on_ban, e);
     if (!err)
         err = open_tls(e);
     memory_set(&e->memory, edge_memory_limit(conf));

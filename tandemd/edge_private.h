@@ -83,5 +83,10 @@ int edge_reload(struct edge *e, struct buf *live, struct buf *restart, struct bu
 
 /* ---- backend.c: what operators ask through ctl/ ---- */
 
+/* One list of sources that are shut out, for both processes: struct limits of the edge. The first is called by any thread, under a lock. */
+void backend_on_ban(void *arg, const struct addr *a, uint64_t seconds);
+void backend_on_sip_up(void *arg);
+void backend_on_sip_ban(void *arg, const struct addr *a, enum limits_why why);
+
 void backend_init(struct edge *e);
 void backend_fini(struct edge *e);

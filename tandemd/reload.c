@@ -31,6 +31,34 @@ static int keep_old(struct edge *e, struct conf *old)
     return 0;
 }
 
+/* On the control thread, which owns the SIP process. */
+struct sip_reconfigure {
+    struct post post;
+    struct edge *e;           /* back */
+    const struct conf *conf;  /* borrowed: kept until the end */
+};
+
+static void on_sip_reconfigure(struct post *p)
+{
+    struct sip_reconfigure *r = TD_CONTAINER_OF(p, struct sip_reconfigure, post);
+
+    if (r->e->sipproc)
+        sipproc_configure(r->e->sipproc, r->conf);
+    free(r);
+}
+
+static void reconfigure_sip(struct edge *e, const struct conf *conf)
+{
+    struct sip_reconfigure *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return;
+    r->e = e;
+    r->conf = conf;
+    r->post.fn = on_sip_reconfigure;
+    mailbox_post(loop_mailbox(e->loop), &r->post);
+}
+
 static void apply(struct edge *e, struct conf *conf, struct buf *faults)
 {
     const struct tlsio_settings set = tlsio_settings_of(conf);
@@ -45,6 +73,7 @@ static void apply(struct edge *e, struct conf *conf, struct buf *faults)
         log_error("edge", 0, "script not reloaded, the old one stays: %s", faults->p ? faults->p : "");
     db_cred_flush(e->db);
     relay_configure(e->relay_shared, conf);
+    reconfigure_sip(e, conf);
     for (unsigned i = 0; i < e->n_workers; i++) {
         struct reconfigure *r = calloc(1, sizeof *r);
 

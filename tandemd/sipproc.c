@@ -32,7 +32,6 @@ enum {
 
 struct sipproc {
     struct loop *loop;            /* borrowed */
-    const struct conf *conf;      /* borrowed */
     struct pump *const *pumps;    /* borrowed */
     size_t n_pumps;
     struct stats *stats;          /* borrowed */
@@ -45,10 +44,11 @@ struct sipproc {
     bool was_ready;               /* some process has been ready */
     bool is_ready;
     bool fault_told;
+    bool conf_due, bans_due;      /* it has not been told yet, as the socket was full */
     uint64_t started_ms, heard_ms, backoff_ms;
     char secret[33];              /* for the marks in Record-Route: dialogs outlive a SIP process */
-    char *box;                    /* owned mapping: the request the process works on */
-    int box_fd;                   /* owned */
+    struct pump_shared *shared;   /* owned mapping */
+    int box_fd;                   /* owned: its file */
 };
 
 static int spawn(struct sipproc *p);
@@ -67,12 +67,12 @@ static void log_box(struct sipproc *p)
 {
     struct buf text = BUF_INIT;
 
-    p->box[PUMP_BOX_SIZE - 1] = '\0';
-    if (p->box[0]) {
-        buf_add_escaped(&text, sv_of(p->box), BOX_LOG_MAX);
+    p->shared->box[PUMP_BOX_SIZE - 1] = '\0';
+    if (p->shared->box[0]) {
+        buf_add_escaped(&text, sv_of(p->shared->box), BOX_LOG_MAX);
         log_warn("sip", 0, "it was working on: %s", text.p ? text.p : "");
     }
-    p->box[0] = '\0';
+    p->shared->box[0] = '\0';
     buf_fini(&text);
 }
 
@@ -119,6 +119,93 @@ static void on_death(struct sipproc *p)
     schedule(p);
 }
 
+/* ---- telling it ---- */
+
+static int memfd_with(const char *name, const char *text, size_t n)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC), high;
+
+    if (fd < 0)
+        return -1;
+    for (size_t at = 0; at < n;) {
+        ssize_t done = write(fd, text + at, n - at);
+
+        if (done < 0 && errno != EINTR) {
+            close(fd);
+            return -1;
+        }
+        at += done > 0 ? (size_t)done : 0;
+    }
+    high = fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
+    close(fd);
+    return high;
+}
+
+/* A record with a file. */
+static int send_file(int fd, const struct pump_rec *r, int file, int flags)
+{
+    struct iovec iov = { .iov_base = (void *)r, .iov_len = pump_rec_size(r) };
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &file, sizeof(int));
+    return sendmsg(fd, &m, flags | MSG_NOSIGNAL) < 0 ? td_err_from_errno(errno) : TD_OK;
+}
+
+static void tell_conf(struct sipproc *p)
+{
+    struct pump_rec r = { .type = PUMP_CONF };
+    int file;
+
+    p->conf_due = false;
+    if (!p->is_ready)
+        return; /* it will be started with it, or told when it is up */
+    file = memfd_with("tandem-conf", p->dump, p->dump_n);
+    p->conf_due = file < 0 || send_file(p->control.fd, &r, file, MSG_DONTWAIT) != TD_OK;
+    if (file >= 0)
+        close(file);
+}
+
+void sipproc_configure(struct sipproc *p, const struct conf *conf)
+{
+    struct buf dump = BUF_INIT;
+
+    conf_dump(conf, &dump);
+    if (buf_failed(&dump)) {
+        log_error("sip", 0, "out of memory: the SIP process keeps its configuration");
+        buf_fini(&dump);
+        return;
+    }
+    free(p->dump);
+    p->dump = dump.p;
+    p->dump_n = dump.n;
+    p->conf_due = true;
+    tell_conf(p);
+    p->conf_due = p->conf_due || !p->is_ready;
+}
+
+void sipproc_ban(struct sipproc *p, const struct addr *a, uint64_t seconds)
+{
+    struct pump_rec r = { .type = PUMP_BAN, .peer = *a, .seconds = (uint32_t)TD_MIN(seconds, (uint64_t)UINT32_MAX) };
+
+    if (p->is_ready && send(p->control.fd, &r, pump_rec_size(&r), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        p->bans_due = true;
+}
+
+const struct stats *sipproc_stats(const struct sipproc *p)
+{
+    return &p->shared->stats;
+}
+
 /* ---- records ---- */
 
 static void on_ready(struct sipproc *p, const struct pump_rec *r)
@@ -135,6 +222,10 @@ static void on_ready(struct sipproc *p, const struct pump_rec *r)
         pump_link_up(p->pumps[i], link);
     pump_link_unref(&link);
     p->is_ready = true;
+    p->bans_due = false;
+    p->events.up(p->events.arg);
+    if (p->conf_due)
+        tell_conf(p);
     log_info("sip", 0, "the SIP process %d is up after %llu ms", (int)p->pid,
              (unsigned long long)(loop_now_ms(p->loop) - p->started_ms));
     if (!p->was_ready) {
@@ -156,6 +247,10 @@ static void on_record(struct sipproc *p, const struct pump_rec *r)
         break;
     case PUMP_DIAL:
         pump_tell(p->pumps[r->dial_id % p->n_pumps], r);
+        break;
+    case PUMP_BAN:
+        if (r->kind < LIMITS_WHY_N)
+            p->events.ban(p->events.arg, &r->peer, (enum limits_why)r->kind);
         break;
     case PUMP_FAULT:
         if (!p->was_ready)
@@ -204,6 +299,12 @@ static void on_timer(struct wheel_timer *t)
         }
         return;
     }
+    if (p->conf_due)
+        tell_conf(p);
+    if (p->bans_due) {
+        p->bans_due = false;
+        p->events.up(p->events.arg);
+    }
     if (loop_now_ms(p->loop) - p->heard_ms >= SILENCE_MS) {
         log_error("sip", 0, "the SIP process %d does not answer: killed", (int)p->pid);
         kill(p->pid, SIGKILL); /* the closed control socket tells */
@@ -215,46 +316,12 @@ static void on_timer(struct wheel_timer *t)
 
 /* ---- starting ---- */
 
-static int memfd_with(const char *name, const char *text, size_t n)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC), high;
-
-    if (fd < 0)
-        return -1;
-    for (size_t at = 0; at < n;) {
-        ssize_t done = write(fd, text + at, n - at);
-
-        if (done < 0 && errno != EINTR) {
-            close(fd);
-            return -1;
-        }
-        at += done > 0 ? (size_t)done : 0;
-    }
-    high = fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
-    close(fd);
-    return high;
-}
-
 static int send_hello(struct sipproc *p, int fd)
 {
     struct pump_rec r = { .type = PUMP_HELLO };
-    struct iovec iov = { .iov_base = &r, .iov_len = 0 };
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
-    };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
     memcpy(r.text, p->secret, sizeof p->secret);
-    iov.iov_len = pump_rec_size(&r);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &p->box_fd, sizeof(int));
-    return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? td_err_from_errno(errno) : TD_OK;
+    return send_file(fd, &r, p->box_fd, 0);
 }
 
 static int run(struct sipproc *p, int control_fd, int conf_fd)
@@ -337,19 +404,19 @@ static int box_new(struct sipproc *p)
     void *at;
 
     p->box_fd = memfd_create("tandem-box", MFD_CLOEXEC);
-    if (p->box_fd < 0 || ftruncate(p->box_fd, PUMP_BOX_SIZE) < 0)
+    if (p->box_fd < 0 || ftruncate(p->box_fd, sizeof *p->shared) < 0)
         return td_err_from_errno(errno);
-    at = mmap(NULL, PUMP_BOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->box_fd, 0);
+    at = mmap(NULL, sizeof *p->shared, PROT_READ | PROT_WRITE, MAP_SHARED, p->box_fd, 0);
     if (at == MAP_FAILED)
         return td_err_from_errno(errno);
-    p->box = at;
+    p->shared = at;
     return TD_OK;
 }
 
 static void sipproc_free(struct sipproc *p)
 {
-    if (p->box)
-        munmap(p->box, PUMP_BOX_SIZE);
+    if (p->shared)
+        munmap(p->shared, sizeof *p->shared);
     if (p->box_fd >= 0)
         close(p->box_fd);
     free(p->dump);
@@ -367,7 +434,6 @@ int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf,
     if (!p)
         return TD_ENOMEM;
     p->loop = l;
-    p->conf = conf;
     p->pumps = pumps;
     p->n_pumps = n_pumps;
     p->stats = stats;

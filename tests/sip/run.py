@@ -20,6 +20,7 @@ import server  # noqa: E402
 import sip_calls  # noqa: E402
 import sip_faults  # noqa: E402
 import sip_flows  # noqa: E402
+import sip_limits  # noqa: E402
 import sip_outbound  # noqa: E402
 import sip_policy  # noqa: E402
 import sip_register  # noqa: E402
@@ -27,7 +28,7 @@ import sip_sipp  # noqa: E402
 import sip_torture  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = (sip_register, sip_calls, sip_flows, sip_outbound, sip_policy, sip_faults, sip_torture, sip_sipp)
+FILES = (sip_register, sip_calls, sip_flows, sip_limits, sip_outbound, sip_policy, sip_faults, sip_torture, sip_sipp)
 
 
 def run(name, test, tandemd, shared):

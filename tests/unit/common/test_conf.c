@@ -506,8 +506,8 @@ TEST(changed_keys_are_told_apart_by_what_puts_them_in_force)
     struct buf live = BUF_INIT, restart = BUF_INIT;
 
     CHECK(conf_diff(a, b, &live, &restart));
-    CHECK_STR(live.p, "server.log_level limits.ban_time");
-    CHECK_STR(restart.p, "server.workers auth.realm sip.domains listen.two.address listen.three listen.one");
+    CHECK_STR(live.p, "server.log_level auth.realm limits.ban_time");
+    CHECK_STR(restart.p, "server.workers sip.domains listen.two.address listen.three listen.one");
     buf_fini(&live);
     buf_fini(&restart);
     conf_free(&a);
