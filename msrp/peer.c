@@ -58,7 +58,7 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
         .service = "_msrps._tcp",
         .default_port = AUTH_PORT,
         .tls = next->secure,
-        .verify = verify,
+        .verify = verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE,
         .timeout_ms = relay_conf(relay->shared)->msrp.connect_timeout * 1000,
         .allow = may_dial,
         .allow_arg = relay->shared,

@@ -866,9 +866,9 @@ int conn_start_tls(struct conn *c)
     return err;
 }
 
-int conn_start_tls_client(struct conn *c, const char *host, bool verify)
+int conn_start_tls_client(struct conn *c, const char *host, enum tlsio_verify verify)
 {
-    int err = tlsio_dial(&c->tls, c->worker->tls, host, verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE, on_cipher, c);
+    int err = tlsio_dial(&c->tls, c->worker->tls, host, verify, on_cipher, c);
 
     if (!err)
         c->worker->held += MEMORY_TLS;

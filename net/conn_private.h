@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/conn.h"
+#include "net/tls.h"
 
 /* Offer what was kept to the protocol again, if reading is not paused. */
 void conn_offer_kept(struct conn *c);
@@ -15,7 +16,7 @@ int conn_attach(struct conn *c, int fd);
 /* The dialled connection (TLS included) is ready for the protocol. */
 void conn_is_up(struct conn *c);
 /* Start TLS as client on a connected, dialled connection. */
-int conn_start_tls_client(struct conn *c, const char *host, bool verify);
+int conn_start_tls_client(struct conn *c, const char *host, enum tlsio_verify verify);
 
 /* The protocol is known: tell the observer. */
 void conn_opened(struct conn *c);

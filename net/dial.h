@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/conn.h"
+#include "net/tls.h"
 
 struct dial_target {
     const char *host;  /* name or IP literal; copied */
@@ -15,7 +16,7 @@ struct dial_target {
     const char *service;
     uint16_t default_port;
     bool tls;
-    bool verify;       /* the certificate must be good and name host (RFC 4976 s.9.2) */
+    enum tlsio_verify verify; /* what the certificate must show of host */
     int64_t timeout_ms; /* for each address, TLS included; twice that in all */
     /* May this resolved address be connected to? NULL: any. */
     bool (*allow)(void *arg, const struct addr *a);

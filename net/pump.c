@@ -669,8 +669,11 @@ static void dial_out(struct pump *p, const struct pump_rec *r)
 {
     struct pump_rec failed = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = r->dial_id };
     bool is_tls = r->kind == PUMP_TLS;
+    struct addr literal;
+    /* A domain is who its certificate says; addresses are no domains (S-TLS-06). */
+    enum tlsio_verify verify = addr_from_host(&literal, sv_of(r->text), 0) ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_SIP;
     struct dial_target to = { .host = r->text, .port = r->ports[0][0], .timeout_ms = p->limits.dial_ms, .tls = is_tls,
-                              .verify = is_tls, .allow = p->limits.may_dial, .allow_arg = p->limits.may_dial_arg };
+                              .verify = verify, .allow = p->limits.may_dial, .allow_arg = p->limits.may_dial_arg };
     struct flow *f = flow_new(p);
 
     if (!f) {

@@ -609,6 +609,11 @@ void flows_free(struct flows **fsp)
     free(fs);
 }
 
+bool flow_is_secure(const struct flow *f)
+{
+    return f->kind == PUMP_TLS || f->kind == PUMP_WSS;
+}
+
 size_t flows_count(const struct flows *fs)
 {
     return fs->by_id.n;

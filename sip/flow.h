@@ -79,4 +79,7 @@ struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *ho
                             void *arg);
 void flow_dial_cancel(struct flow_dial *d);
 
+/* TLS below it? */
+bool flow_is_secure(const struct flow *f);
+
 size_t flows_count(const struct flows *f);

@@ -24,6 +24,8 @@ struct branch {
     const struct target *target; /* in the request's memory */
     nta_outgoing_t *orq;     /* owned; NULL: not sent */
     struct flow_dial *dial;  /* owned; the connection to send on is being opened */
+    struct next_hop other;   /* when that fails; its texts in copy's memory */
+    bool has_other;
     msg_t *copy;             /* owned; while dialling */
     int status;              /* 0: none; as of the last response or failure */
     msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
@@ -42,6 +44,7 @@ struct fork {
     nta_incoming_t *irq;     /* owned */
     struct list branches;
     unsigned open;           /* branches without a final response */
+    unsigned breadth;        /* as many may be open at a time: RFC 5393 s.5 */
     size_t next_target;
     uint64_t born_ms, group_ms;
     bool is_invite, started, launching;
@@ -236,10 +239,9 @@ static void answer_best(struct fork *f)
         best->final = NULL;
         return;
     }
-    if (status == 408 && !f->is_invite)
-        return; /* S-TXN-09 */
     if (status == 503)
         status = 500; /* S-RSP-07 */
+    /* A 408 to what is no INVITE ends nta's transaction and is not sent: S-TXN-09. Ended without it, nta would say 500. */
     nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
     account(f, status, "", NULL);
 }
@@ -351,7 +353,7 @@ static bool is_tried(const struct fork *f, const struct target *t)
     return false;
 }
 
-static void branch_launch(struct fork *f, const struct target *t);
+static void branch_launch(struct fork *f, const struct target *t, unsigned breadth);
 
 static void try_next_flow(struct fork *f, const struct branch *failed)
 {
@@ -362,7 +364,7 @@ static void try_next_flow(struct fork *f, const struct branch *failed)
         return;
     for (size_t i = 0; i < f->origin.n_targets; i++) {
         if (found && strcmp(all[i].instance, failed->target->instance) == 0) {
-            branch_launch(f, &all[i]);
+            branch_launch(f, &all[i], 1); /* what is open now has its share */
             return;
         }
         found = found || &all[i] == failed->target;
@@ -455,13 +457,16 @@ static void on_dialled(void *arg, struct flow *flow)
     b->fork->launching = true;
     if (hop.tport)
         branch_send(b, &hop);
+    else if (b->has_other)
+        branch_send(b, &b->other);
     else
         branch_over(b, 503);
     b->fork->launching = false;
     check_end(b->fork);
 }
 
-static void branch_launch(struct fork *f, const struct target *t)
+/* breadth: what this branch may fork into. */
+static void branch_launch(struct fork *f, const struct target *t, unsigned breadth)
 {
     struct branch *b = calloc(1, sizeof *b);
     struct next_hop hop;
@@ -473,11 +478,11 @@ static void branch_launch(struct fork *f, const struct target *t)
     list_append(&f->branches, &b->node);
     f->open++;
     b->copy = forward_copy(&f->origin, t);
-    if (!b->copy) {
+    if (!b->copy || !forward_set_breadth(b->copy, sip_object(b->copy), breadth)) {
         branch_over(b, 500);
         return;
     }
-    switch (hop_find(f->d, b->copy, sip_object(b->copy), t, &hop)) {
+    switch (hop_find(f->d, b->copy, sip_object(b->copy), t, msg_size(f->origin.msg), &hop)) {
     case HOP_OK:
         break;
     case HOP_GONE:
@@ -496,9 +501,21 @@ static void branch_launch(struct fork *f, const struct target *t)
         branch_send(b, &hop);
         return;
     }
+    b->has_other = hop.route != NULL;
+    b->other = hop;
     b->dial = flow_dial(f->d->flows, hop.dial_kind, hop.dial_host, hop.dial_port, on_dialled, b);
     if (!b->dial)
         branch_over(b, 500);
+}
+
+/* Targets of this q that are not tried yet. */
+static unsigned group_size(const struct fork *f, double q)
+{
+    size_t n = f->next_target;
+
+    while (n < f->origin.n_targets && f->origin.targets[n].q >= q)
+        n++;
+    return (unsigned)(n - f->next_target);
 }
 
 static void launch_group(struct fork *f)
@@ -508,11 +525,15 @@ static void launch_group(struct fork *f)
 
         f->group_ms = sipd_now_ms();
         f->launching = true;
-        while (f->next_target < f->origin.n_targets && f->origin.targets[f->next_target].q >= q) {
+        /* As many at once as may be; the rest follows when these have failed. */
+        for (unsigned left = f->breadth - TD_MIN(f->open, f->breadth), n; left && (n = group_size(f, q)) != 0;) {
             const struct target *t = &f->origin.targets[f->next_target++];
+            unsigned share = left / TD_MIN(n, left);
 
-            if (!is_tried(f, t))
-                branch_launch(f, t);
+            if (is_tried(f, t))
+                continue;
+            branch_launch(f, t, share);
+            left -= share;
         }
         f->launching = false;
     } while (f->open == 0 && !f->done && !f->no_more && f->next_target < f->origin.n_targets);
@@ -605,6 +626,11 @@ void fork_start(struct fork *f, const struct request *r)
         fork_reply(f, SIP_487_REQUEST_CANCELLED, NULL);
         return;
     }
+    f->breadth = forward_breadth(r->sip);
+    if (f->breadth == 0) {
+        fork_reply(f, 440, "Max-Breadth Exceeded", NULL);
+        return;
+    }
     launch_group(f);
 }
 
@@ -615,7 +641,7 @@ void fork_send_ack(const struct request *r)
 
     if (!m)
         return;
-    if (hop_find(r->d, m, sip_object(m), r->targets, &hop) != HOP_OK || hop.must_dial) {
+    if (hop_find(r->d, m, sip_object(m), r->targets, 0, &hop) != HOP_OK || hop.must_dial) {
         msg_destroy(m);
         return;
     }

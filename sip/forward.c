@@ -6,7 +6,14 @@
 
 #include "sip/method.h"
 
-enum { FORWARDS_DEFAULT = 70 };
+enum {
+    FORWARDS_DEFAULT = 70,
+    BREADTH_MAX = 60,
+    UDP_SIZE_MAX = 1300, /* RFC 3261 s.18.1.1 */
+    ADDED_MAX = 250,     /* what our Via and Record-Route add */
+};
+
+static const char breadth_name[] = "Max-Breadth";
 
 /* ---- the copy ---- */
 
@@ -92,11 +99,35 @@ bad:
     return NULL;
 }
 
+unsigned forward_breadth(const sip_t *sip)
+{
+    uint64_t n;
+
+    for (const sip_unknown_t *u = sip->sip_unknown; u; u = u->un_next)
+        if (su_casematch(u->un_name, breadth_name) && sv_to_u64(sv_trim(sv_of(u->un_value)), &n, NULL))
+            return (unsigned)TD_MIN(n, (uint64_t)BREADTH_MAX);
+    return BREADTH_MAX;
+}
+
+bool forward_set_breadth(msg_t *m, sip_t *sip, unsigned breadth)
+{
+    char line[32];
+
+    for (sip_unknown_t *u = sip->sip_unknown, *next; u; u = next) {
+        next = u->un_next;
+        if (su_casematch(u->un_name, breadth_name))
+            msg_header_remove(m, (msg_pub_t *)sip, (msg_header_t *)u);
+    }
+    snprintf(line, sizeof line, "%s: %u", breadth_name, breadth);
+    return sip_add_make(m, sip, sip_unknown_class, line) >= 0;
+}
+
 /* ---- the next hop ---- */
 
-static enum hop_fault hop_by_flow(struct sipd *d, struct flow *f, struct next_hop *hop)
+/* A sips request goes over TLS on each hop, the last one too: S-TLS-02. */
+static enum hop_fault hop_by_flow(struct sipd *d, struct flow *f, bool is_sips, struct next_hop *hop)
 {
-    hop->tport = f ? flow_tport(f) : NULL;
+    hop->tport = f && (!is_sips || flow_is_secure(f)) ? flow_tport(f) : NULL;
     return hop->tport ? HOP_OK : HOP_GONE;
 }
 
@@ -112,7 +143,7 @@ static enum hop_fault hop_by_stream(struct sipd *d, const url_t *next, enum pump
         f = flow_to_peer(d->flows, kind, &a);
     }
     if (f && flow_tport(f))
-        return hop_by_flow(d, f, hop);
+        return hop_by_flow(d, f, false, hop);
     if (kind != PUMP_TCP && kind != PUMP_TLS)
         return HOP_GONE; /* a WebSocket client cannot be dialled: S-WS-06 */
     hop->must_dial = true;
@@ -122,7 +153,7 @@ static enum hop_fault hop_by_stream(struct sipd *d, const url_t *next, enum pump
     return HOP_OK;
 }
 
-static enum hop_fault hop_by_url(struct sipd *d, su_home_t *home, const url_t *next, struct next_hop *hop)
+static enum hop_fault hop_by_url(struct sipd *d, su_home_t *home, const url_t *next, const struct target *t, size_t size, struct next_hop *hop)
 {
     char transport[16] = "";
     bool is_sips = next->url_type == url_sips, is_literal;
@@ -134,7 +165,7 @@ static enum hop_fault hop_by_url(struct sipd *d, su_home_t *home, const url_t *n
         url_param(next->url_params, "transport", transport, sizeof transport);
     if (su_casematch(transport, "ws"))
         return hop_by_stream(d, next, is_sips ? PUMP_WSS : PUMP_WS, hop);
-    if (is_sips || su_casematch(transport, "tls"))
+    if (is_sips || t->must_tls || su_casematch(transport, "tls"))
         return hop_by_stream(d, next, PUMP_TLS, hop);
     if (su_casematch(transport, "tcp"))
         return hop_by_stream(d, next, PUMP_TCP, hop);
@@ -145,26 +176,40 @@ static enum hop_fault hop_by_url(struct sipd *d, su_home_t *home, const url_t *n
     if (!hop->tport)
         return hop_by_stream(d, next, PUMP_TCP, hop);
     hop->route = url_as_string(home, next);
-    return hop->route ? HOP_OK : HOP_FAILED;
+    if (!hop->route)
+        return HOP_FAILED;
+    if (size + ADDED_MAX > UDP_SIZE_MAX) {
+        struct next_hop by_tcp = { 0 };
+
+        if (hop_by_stream(d, next, PUMP_TCP, &by_tcp) == HOP_OK) {
+            by_tcp.route = by_tcp.must_dial ? hop->route : NULL;
+            by_tcp.tport = by_tcp.must_dial ? hop->tport : by_tcp.tport;
+            *hop = by_tcp;
+        }
+    }
+    return HOP_OK;
 }
 
-enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct target *t, struct next_hop *hop)
+enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct target *t, size_t size, struct next_hop *hop)
 {
     su_home_t *home = msg_home(copy);
     char at[ADDR_TEXT_MAX];
+    bool is_sips = sip->sip_request->rq_url->url_type == url_sips;
 
     *hop = (struct next_hop){ 0 };
     switch (t->hop.kind) {
     case MARK_FLOW:
-        return hop_by_flow(d, flow_by_id(d->flows, t->hop.conn_id), hop);
+        return hop_by_flow(d, flow_by_id(d->flows, t->hop.conn_id), is_sips, hop);
     case MARK_UDP:
+        if (is_sips)
+            return HOP_GONE;
         hop->tport = stack_udp(d->stack, t->hop.ident);
         hop->route = su_sprintf(home, "sip:%s;transport=udp", addr_text(&t->hop.addr, at));
         return hop->tport && hop->route ? HOP_OK : HOP_GONE;
     case MARK_PLAIN:
         break;
     }
-    return hop_by_url(d, home, sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url, hop);
+    return hop_by_url(d, home, sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url, t, size, hop);
 }
 
 /* ---- Record-Route ---- */
@@ -203,7 +248,7 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
 {
     char at[ADDR_TEXT_MAX], mark[MARK_TEXT_MAX];
     struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0 };
-    bool is_tls = s->flow && (s->flow->kind == PUMP_TLS || s->flow->kind == PUMP_WSS);
+    bool is_tls = s->flow && flow_is_secure(s->flow);
 
     mark_print(d, s->flow ? &flow_mark : s->mark, callid, mark);
     buf_printf(out, "<%s:", is_sips || is_tls ? "sips" : "sip"); /* never transport=tls: S-TLS-05 */

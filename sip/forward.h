@@ -15,11 +15,16 @@ struct next_hop {
 
 enum hop_fault { HOP_OK, HOP_GONE /* its flow has ended */, HOP_FORBIDDEN, HOP_FAILED };
 
-/* Find out how the target is reached, following the message's Route and Request-URI. */
-enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct target *t, struct next_hop *hop);
+/* Find out how the target is reached, following the message's Route and Request-URI. size: octets of the request as it came; a large one is to
+ * go by TCP rather than UDP, and then hop has both: must_dial, and a route should that fail (S-TRN-01). */
+enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct target *t, size_t size, struct next_hop *hop);
 
 /* A copy with Request-URI, Route, Max-Forwards set for the target. NULL: out of memory. */
 msg_t *forward_copy(const struct request *r, const struct target *t);
+
+/* Max-Breadth of RFC 5393 s.5: what a request may be forked into, all proxies together, and the share of it that a copy gets. */
+unsigned forward_breadth(const sip_t *sip);
+bool forward_set_breadth(msg_t *copy, sip_t *sip, unsigned breadth);
 
 /* Put our Record-Route value or values on top. */
 bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport,

@@ -21,6 +21,7 @@ struct target {
     double q;               /* 0..1 */
     int64_t modified;       /* when the binding was made or refreshed, UNIX seconds */
     struct mark hop;        /* FLOW or UDP: where exactly; PLAIN: as the URI or the Route says */
+    bool must_tls;          /* its Contact is sips, the request is not: S-TLS-03 */
     const char *instance;   /* "" or the device's name: its bindings are tried one at a time */
 };
 
@@ -54,6 +55,7 @@ struct request {
     /* step_locate */
     struct db_cred_req *cred;
     bool user_known;
+    const char *warning;    /* a Warning line for the 480: what binding there is fits not with sip or sips; NULL: none */
     struct target *targets; /* in the message's memory */
     size_t n_targets;
 };

@@ -16,17 +16,33 @@ static bool parse_received(const char *text, struct addr *a)
 static bool to_target(struct request *r, const struct binding *b, struct target *t)
 {
     su_home_t *home = msg_home(r->msg);
+    bool is_sips = su_casenmatch(b->contact, "sips:", 5);
     struct flow *f;
 
     *t = (struct target){ .uri = su_strdup(home, b->contact), .path = *b->path ? su_strdup(home, b->path) : NULL,
                           .q = b->q < 0 ? 1.0 : b->q, .instance = su_strdup(home, b->instance),
                           .modified = b->modified };
+    if (r->sip->sip_request->rq_url->url_type == url_sips) {
+        if (!is_sips) { /* S-TLS-02 */
+            r->warning = "Warning: 380 tandem \"SIPS Not Allowed\"\r\n";
+            return false;
+        }
+    } else if (is_sips && t->uri) { /* never turned into sips, and yet over TLS: S-TLS-03 */
+        t->uri = su_sprintf(home, "sip%s", t->uri + strlen("sips"));
+        t->must_tls = true;
+    }
     if (b->conn_id) {
         f = flow_by_id(r->d->flows, b->conn_id);
         if (!f || !flow_tport(f)) /* S-OUT-05 */
             return false;
+        if (is_sips && !flow_is_secure(f)) {
+            r->warning = "Warning: 381 tandem \"SIPS Required\"\r\n";
+            return false;
+        }
         t->hop.kind = MARK_FLOW;
         t->hop.conn_id = b->conn_id;
+    } else if (is_sips) {
+        return t->uri && t->instance; /* to be dialled */
     } else if (*b->received && parse_received(b->received, &t->hop.addr)) {
         tport_t *udp = stack_udp_for(r->d->stack, b->socket, t->hop.addr.sa.sa_family);
 
@@ -112,7 +128,7 @@ enum verdict step_locate(struct request *r)
     if (r->n_targets)
         return STEP_NEXT;
     if (a)
-        return request_reply(r, SIP_480_TEMPORARILY_UNAVAILABLE, NULL);
+        return request_reply(r, SIP_480_TEMPORARILY_UNAVAILABLE, r->warning);
     if (r->sip->sip_request->rq_method == sip_method_ack)
         return STEP_DONE;
     r->user_known = false;

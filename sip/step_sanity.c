@@ -63,6 +63,11 @@ static bool is_scanner(const struct request *r)
     return false;
 }
 
+static bool is_dialog_forming(sip_method_t method)
+{
+    return method == sip_method_invite || method == sip_method_subscribe || method == sip_method_refer;
+}
+
 enum verdict step_sanity(struct request *r)
 {
     sip_t *sip = r->sip;
@@ -109,6 +114,9 @@ enum verdict step_sanity(struct request *r)
         if (url_param(uri->url_params, "transport", transport, sizeof transport) && su_casematch(transport, "udp"))
             return request_reply(r, 400, "SIPS over UDP", NULL);
     }
+    if (uri->url_type == url_sips && is_dialog_forming(sip->sip_request->rq_method) && sip->sip_contact &&
+        sip->sip_contact->m_url->url_type == url_sip)
+        return request_reply(r, 400, "Contact Is Not SIPS", NULL); /* S-TLS-08 */
     if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
         return STEP_DONE;
     return STEP_NEXT;

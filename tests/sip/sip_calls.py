@@ -390,3 +390,48 @@ def test_caller_on_ipv4_and_callee_on_ipv6(make):
         b.expect(200)
         hang_up(a, b, call)
         b.register(expires=0)
+
+
+def test_nobody_answers(make):
+    # S-TXN-09 S-TXN-03 S-FWD-11, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a, x = s.ua("udp", "alice"), s.ua("tcp", "alice")
+    call = a.invite("sip:bob@example.com")
+    x.send(x.request("MESSAGE", "sip:bob@example.com"))
+    m = a.expect(408, 45)
+    a.ack(call, m)
+    assert x.receive().status == 100
+    x.silent(2)
+    b.close()
+
+
+def test_large_request_goes_by_tcp_and_else_by_udp(make):
+    # S-TRN-01, section 21.11: in a dialog over UDP; bob listens on TCP, too, or does not
+    import socket
+    s = make(auth="", forward_to="loopback")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call, got, ok = call_up(a, b)
+    body = b"x" * 1400
+    headers = ["Content-Type: text/plain"]
+    a.in_dialog(call, "INFO", body=body, headers=headers)
+    m = b.expect("INFO") # nobody listens
+    assert m.body == body and m.get("via").startswith("SIP/2.0/UDP ")
+    b.reply(m, 200)
+    a.expect(200)
+    with socket.create_server(("127.0.0.1", b.s.port)) as listener:
+        listener.settimeout(5)
+        a.in_dialog(call, "INFO", body=body, headers=headers)
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(5)
+            data = b""
+            while body not in data:
+                data += peer.recv(65536)
+            assert b"Via: SIP/2.0/TCP " in data.split(b"\r\n\r\n")[0].split(b"\r\nVia")[0] + data[:400], data[:400]
+            lines = data.split(b"\r\n\r\n")[0].split(b"\r\n")
+            keep = [l for l in lines if l.split(b":")[0].lower() in (b"via", b"from", b"to", b"call-id", b"cseq")]
+            peer.sendall(b"\r\n".join([b"SIP/2.0 200 OK"] + keep + [b"Content-Length: 0"]) + b"\r\n\r\n")
+            a.expect(200)
+    b.silent()

@@ -162,3 +162,76 @@ def test_strict_router_before_and_after(make):
     got = x.expect("MESSAGE")
     assert got.all("route") == [] and got.uri == x.contact.strip("<>"), got.raw
     assert port
+
+
+def test_sips_and_sip_do_not_mix(make):
+    # S-TLS-02 S-TLS-03 S-TLS-08, section 21.10
+    s = make(auth="")
+    b, c = s.registered("tls", "bob"), s.ua("tls", "carol")
+    a = s.ua("tls", "alice")
+    m = a.ask("MESSAGE", "sips:bob@example.com", 480)
+    assert m.get("warning").startswith("380 "), m.raw
+    c.aor, c.contact = "sips:carol@example.com", c.contact.replace("sip:", "sips:").replace(";transport=tls", "")
+    c.send(c.request("REGISTER", "sips:example.com", to=c.aor, headers=["Contact: " + c.contact]))
+    c.expect(200)
+    a.send(a.request("MESSAGE", "sips:carol@example.com"))
+    got = c.expect("MESSAGE")
+    assert got.uri == c.contact.strip("<>")
+    c.reply(got, 200)
+    a.expect(200)
+    x = s.ua("udp", "alice")
+    x.send(x.request("MESSAGE", "sip:carol@example.com"))
+    got = c.expect("MESSAGE") # never sips, and yet over TLS
+    assert got.uri == c.contact.strip("<>").replace("sips:", "sip:"), got.raw
+    c.reply(got, 200)
+    x.expect(200)
+    a.ask("MESSAGE", "sips:bob@example.com;transport=udp", 400)
+    a.ask("INVITE", "sips:carol@example.com", 400, headers=["Contact: <sip:alice@example.com>"])
+    b.silent()
+    c.silent()
+
+
+def test_sips_contact_without_tls(make):
+    # S-TLS-03 S-REG-11
+    s = make(auth="")
+    b = s.ua("tcp", "bob")
+    b.send(b.request("REGISTER", "sips:example.com", to="sips:bob@example.com", headers=["Contact: <sips:bob@%s:%d>" % (b.s.host, b.s.port)]))
+    b.expect(200)
+    m = s.ua("udp", "alice").ask("MESSAGE", "sip:bob@example.com", 480)
+    assert m.get("warning").startswith("381 "), m.raw
+
+
+def test_max_breadth(make):
+    # S-FWD-03
+    s = make(auth="")
+    b1, b2 = s.ua("udp", "bob"), s.ua("tcp", "bob")
+    b1.register()
+    b2.register()
+    a = s.ua("udp", "alice")
+    for given, shares in ((None, ["30", "30"]), (100, ["30", "30"]), (5, ["2", "3"]), (2, ["1", "1"])):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", headers=["Max-Breadth: %d" % given] if given else []))
+        got = [b.expect("MESSAGE") for b in (b1, b2)]
+        assert sorted(g.get("max-breadth") for g in got) == shares, [g.raw for g in got]
+        assert [len(g.all("max-breadth")) for g in got] == [1, 1]
+        b1.reply(got[0], 200)
+        a.expect(200)
+        b2.reply(got[1], 200)
+    a.ask("MESSAGE", "sip:bob@example.com", 440, headers=["Max-Breadth: 0"])
+
+
+def test_max_breadth_of_one_is_served_one_after_the_other(make):
+    # S-FWD-03
+    s = make(auth="")
+    b1, b2 = s.ua("udp", "bob"), s.ua("tcp", "bob")
+    b1.register(contact=b1.contact)
+    b2.register(contact=b2.contact)
+    a = s.ua("udp", "alice")
+    a.invite("sip:bob@example.com", headers=["max-breadth: 1"])
+    first = b2.expect("INVITE") # the newest
+    assert first.get("max-breadth") == "1"
+    b1.silent()
+    b2.reply(first, 486, tag="x")
+    second = b1.expect("INVITE")
+    assert second.get("max-breadth") == "1"
+    b1.reply(second, 200, tag="y")
+    assert a.expect(200).tag("to") == "y"

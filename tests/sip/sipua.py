@@ -326,7 +326,7 @@ class UA:
         """A request of the caller inside the dialog."""
         call["cseq"] += 1
         self.send(self.request(method, call["target"], to=call["uri"], callid=call["callid"], tag=call["tag"], to_tag=call["to_tag"],
-                               cseq=call["cseq"], headers=call["route"], **more))
+                               cseq=call["cseq"], headers=call["route"] + list(more.pop("headers", ())), **more))
 
     def back(self, invite, method, tag, cseq=1, **more):
         """A request of the callee inside the dialog that this INVITE made."""
