@@ -542,6 +542,15 @@ static void launch_group(struct fork *f)
 
 /* ---- the server side ---- */
 
+static bool is_from(msg_t *m, const struct request *origin)
+{
+    struct addr from, at;
+
+    memcpy(&from, msg_addr(m), sizeof from);
+    memcpy(&at, msg_addr(origin->msg), sizeof at);
+    return addr_host_eq(&from, &at);
+}
+
 static int on_incoming(struct fork *f, nta_incoming_t *irq, sip_t const *sip)
 {
     msg_t *m;
@@ -550,8 +559,12 @@ static int on_incoming(struct fork *f, nta_incoming_t *irq, sip_t const *sip)
 
     if (!sip || !sip->sip_request || sip->sip_request->rq_method != sip_method_cancel || f->done || f->dying)
         return 0;
-    f->cancelled = true;
     m = nta_incoming_getrequest_ackcancel(irq);
+    if (m && !is_from(m, &f->origin)) { /* somebody else saw the branch, or guessed it: S-CAN-03 */
+        msg_destroy(m);
+        return 0;
+    }
+    f->cancelled = true;
     cancel = m ? sip_object(m) : NULL;
     if (cancel && cancel->sip_reason)
         reason = sip_header_as_string(msg_home(m), (sip_header_t *)cancel->sip_reason);

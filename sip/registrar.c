@@ -9,6 +9,7 @@
 #include "db/cred.h"
 #include "sip/fork.h"
 #include "sip/location.h"
+#include "sip/uri.h"
 
 enum phase { ASKED, KNOWN, CHANGING };
 
@@ -261,7 +262,7 @@ static bool is_same(su_home_t *home, const struct binding *b, const struct bindi
         return b->reg_id == other->reg_id && strcmp(b->instance, other->instance) == 0;
     u1 = url_hdup(home, URL_STRING_MAKE(b->contact)->us_url);
     u2 = url_hdup(home, URL_STRING_MAKE(other->contact)->us_url);
-    return u1 && u2 && url_cmp_all(u1, u2) == 0;
+    return u1 && u2 && uri_eq(u1, u2);
 }
 
 /* ---- the change ---- */

@@ -106,5 +106,8 @@ bool uri_aor(su_home_t *home, const url_t *url, struct sv *user, struct sv *doma
 /* Take off what Sofia could not parse; the name of the first such header that matters, or NULL. */
 const char *drop_errors(msg_t *msg, sip_t *sip);
 
+/* Answer an OPTIONS that is meant for this server. */
+enum verdict own_options(struct request *r);
+
 /* What we say we take, in answers of our own. */
 #define OWN_ALLOW "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE\r\nSupported: path\r\nAccept: */*\r\n"

@@ -27,12 +27,31 @@ static void undo_strict_router(struct request *r)
     msg_header_remove(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)last);
 }
 
+/* The Request-URI names us by maddr: what is left without it says where the request is to go (S-RT-04). */
+static void strip_maddr(struct request *r)
+{
+    url_t us = *r->sip->sip_request->rq_url, rest = us;
+    char maddr[ADDR_TEXT_MAX];
+
+    if (!us.url_params || url_param(us.url_params, "maddr", maddr, sizeof maddr) <= 1)
+        return;
+    us.url_host = maddr;
+    if (!stack_is_us(r->d->stack, &us))
+        return;
+    rest.url_params = url_strip_param_string(su_strdup(msg_home(r->msg), us.url_params), "maddr");
+    if (rest.url_params)
+        rest.url_params = url_strip_param_string((char *)rest.url_params, "transport");
+    rest.url_port = NULL;
+    set_uri(r, &rest);
+}
+
 enum verdict step_route(struct request *r)
 {
     const char *callid = r->sip->sip_call_id->i_id;
     bool marked = false, own = false;
 
     undo_strict_router(r);
+    strip_maddr(r);
     while (r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_route->r_url)) {
         char text[MARK_TEXT_MAX];
 
@@ -90,6 +109,6 @@ enum verdict step_own(struct request *r)
     if (has_user)
         return STEP_NEXT;
     if (r->sip->sip_request->rq_method == sip_method_options)
-        return request_reply(r, SIP_200_OK, OWN_ALLOW);
+        return own_options(r);
     return request_reply(r, SIP_404_NOT_FOUND, NULL);
 }

@@ -135,23 +135,37 @@ enum verdict step_max_forwards(struct request *r)
     if (mf->mf_count > 0)
         return STEP_NEXT;
     if (r->sip->sip_request->rq_method == sip_method_options)
-        return request_reply(r, SIP_200_OK, OWN_ALLOW);
+        return own_options(r);
     return request_reply(r, SIP_483_TOO_MANY_HOPS, NULL);
 }
 
-enum verdict step_require(struct request *r)
+/* 420 with all that is asked for: there is no extension that we would have to support for a sender (S-VAL-06). */
+static enum verdict refuse_extensions(struct request *r, const msg_param_t *items)
 {
     struct buf line = BUF_INIT;
     enum verdict v;
 
-    if (!r->sip->sip_proxy_require || !r->sip->sip_proxy_require->k_items ||
-        r->sip->sip_request->rq_method == sip_method_ack)
-        return STEP_NEXT;
     buf_puts(&line, "Unsupported: ");
-    for (const msg_param_t *item = r->sip->sip_proxy_require->k_items; *item; item++)
-        buf_printf(&line, "%s%s", item == r->sip->sip_proxy_require->k_items ? "" : ", ", *item);
+    for (const msg_param_t *item = items; *item; item++)
+        buf_printf(&line, "%s%s", item == items ? "" : ", ", *item);
     buf_puts(&line, "\r\n");
     v = request_reply(r, SIP_420_BAD_EXTENSION, line.p);
     buf_fini(&line);
     return v;
+}
+
+enum verdict step_require(struct request *r)
+{
+    const sip_proxy_require_t *asked = r->sip->sip_proxy_require;
+
+    if (!asked || !asked->k_items || r->sip->sip_request->rq_method == sip_method_ack)
+        return STEP_NEXT;
+    return refuse_extensions(r, asked->k_items);
+}
+
+enum verdict own_options(struct request *r)
+{
+    if (r->sip->sip_require && r->sip->sip_require->k_items)
+        return refuse_extensions(r, r->sip->sip_require->k_items);
+    return request_reply(r, SIP_200_OK, OWN_ALLOW);
 }

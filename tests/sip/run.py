@@ -24,11 +24,12 @@ import sip_limits  # noqa: E402
 import sip_outbound  # noqa: E402
 import sip_policy  # noqa: E402
 import sip_register  # noqa: E402
+import sip_rules  # noqa: E402
 import sip_sipp  # noqa: E402
 import sip_torture  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = (sip_register, sip_calls, sip_flows, sip_limits, sip_outbound, sip_policy, sip_faults, sip_torture, sip_sipp)
+FILES = (sip_register, sip_calls, sip_flows, sip_limits, sip_outbound, sip_policy, sip_rules, sip_faults, sip_torture, sip_sipp)
 
 
 def run(name, test, tandemd, shared):

@@ -394,15 +394,22 @@ def test_caller_on_ipv4_and_callee_on_ipv6(make):
 
 def test_nobody_answers(make):
     # S-TXN-09 S-TXN-03 S-FWD-11, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
+    # S-RSP-22: and who rings and does not answer a CANCEL is given up
     s = make(auth="")
-    b = s.registered("udp", "bob")
-    a, x = s.ua("udp", "alice"), s.ua("tcp", "alice")
+    b, c = s.registered("udp", "bob"), s.registered("tcp", "carol")
+    a, x, y = s.ua("udp", "alice"), s.ua("tcp", "alice"), s.ua("tcp", "alice")
+    cancelled = y.invite("sip:carol@example.com")
+    c.reply(c.expect("INVITE"), 180, tag="c")
+    y.expect(180)
+    y.cancel(cancelled)
+    y.expect(200)
     call = a.invite("sip:bob@example.com")
     x.send(x.request("MESSAGE", "sip:bob@example.com"))
     m = a.expect(408, 45)
     a.ack(call, m)
     assert x.receive().status == 100
     x.silent(2)
+    y.expect(487)
     b.close()
 
 

@@ -1,0 +1,293 @@
+"""Rules of RFC 3261 and its updates that calls between two phones do not show. Spec sections 1 to 8."""
+import socket
+
+from sip_calls import SDP, SDP_HEADER, call_up
+from sipua import Timeout, uri_of
+
+
+def test_datagram_of_60000_octets(make):
+    # S-MSG-06
+    s = make(auth="")
+    b, a = s.registered("tcp", "bob"), s.ua("udp", "alice")
+    body = bytes(i % 251 for i in range(60000))
+    a.send(a.request("MESSAGE", "sip:bob@example.com", body=body))
+    got = b.expect("MESSAGE")
+    assert got.body == body
+    b.reply(got, 200)
+    a.expect(200)
+
+
+def test_content_length_is_added_on_a_stream(make):
+    # S-TRN-02 S-TRN-03 S-MSG-05
+    s = make(auth="")
+    b, a = s.registered("tcp", "bob"), s.ua("udp", "alice")
+    for body in (b"", b"hello"):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", body=body, length=False))
+        got = b.expect("MESSAGE")
+        assert got.get("content-length") == str(len(body)) and got.body == body, got.raw
+        b.reply(got, 200)
+        a.expect(200)
+    s.ua("tcp", "alice").ask("OPTIONS", "sip:example.com", 200)
+
+
+def test_response_without_rport_goes_to_the_port_of_via(make):
+    # S-VIA-04
+    s = make(auth="")
+    a, there = s.ua("udp", "alice"), s.ua("udp", "alice")
+    a.send(a.request("OPTIONS", "sip:example.com", via="SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKx" % there.s.port))
+    there.expect(200)
+    a.silent(0.2)
+
+
+def test_vias_of_the_way_back(make):
+    # S-VIA-06 S-VIA-08 S-RSP-01 S-RSP-09 S-RSP-11
+    s = make(auth="")
+    b1, b2 = s.ua("udp", "bob"), s.ua("tcp", "bob")
+    b1.register()
+    b2.register()
+    a = s.ua("tcp", "alice")
+    a.invite("sip:bob@example.com", body=SDP, headers=[SDP_HEADER])
+    got = [b.expect("INVITE") for b in (b1, b2)]
+    branches = {g.get("via").partition("branch=")[2].partition(";")[0] for g in got}
+    assert len(branches) == 2 and all(x.startswith("z9hG4bK") for x in branches)
+    b1.reply(got[0], 200, tag="Kept", headers=[SDP_HEADER], body=SDP)
+    ok = a.expect(200)
+    assert "received=127.0.0.1" in ok.get("via") and "rport=%d" % a.s.port in ok.get("via")
+    assert ok.tag("to") == "Kept" and ok.body == SDP and ok.all("record-route") == got[0].all("record-route")
+
+
+def test_provisional_responses(make):
+    # S-RSP-02 S-RSP-12
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    assert a.receive().status == 100
+    b.reply(got, 100)
+    try:
+        raise AssertionError(a.receive(0.3).raw)
+    except Timeout:
+        pass
+    for status in (180, 183, 199):
+        b.reply(got, status, tag="x")
+        assert a.receive().status == status
+    b.reply(got, 302, tag="x", headers=["Contact: <sip:elsewhere@example.net>"], contact=False)
+    m = a.expect(302)
+    assert m.get("contact") == "<sip:elsewhere@example.net>" and m.tag("to") == "x" # S-RSP-10
+
+
+def test_first_fault_decides(make):
+    # S-VAL-01 S-VAL-06
+    s = make()
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "tel:+1", 416, max_forwards=0, headers=["Proxy-Require: x"])
+    a.ask("MESSAGE", "sip:bob@example.com", 483, max_forwards=0, headers=["Proxy-Require: x"])
+    a.ask("MESSAGE", "sip:bob@example.com", 420, headers=["Proxy-Require: x"])
+    a.ask("MESSAGE", "sip:bob@example.com", 407)
+    m = a.ask("OPTIONS", "sip:example.com", 420, headers=["Require: one, two"])
+    assert m.get("unsupported").replace(" ", "") == "one,two"
+
+
+def test_require_is_ignored_in_cancel_and_ack(make):
+    # S-VAL-05 S-VAL-07 S-FWD-13 S-DNS-06 S-CAN-03
+    s = make()
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com", auth=True)
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    headers = ["Require: nothing", "Proxy-Require: nothing"]
+    a.send(a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], cseq=call["cseq"], branch=call["branch"], headers=headers))
+    a.expect(200)
+    c = b.expect("CANCEL")
+    assert c.get("via") == got.get("via") and c.uri == got.uri and not c.get("require")
+    b.reply(c, 200)
+    b.reply(got, 487, tag="x")
+    assert b.expect("ACK").get("via") == got.get("via")
+    m = a.expect(487)
+    a.send(a.request("ACK", call["uri"], callid=call["callid"], tag=call["tag"], to_tag=m.tag("to"), cseq=call["cseq"], branch=call["branch"], headers=headers))
+    a.silent(1.2) # no 487 again: the ACK was taken
+
+
+def test_cancel_of_somebody_else_has_no_effect(make):
+    # S-CAN-03
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        other.sendto(a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], branch=call["branch"]), ("127.0.0.1", s.port))
+    b.silent()
+    b.reply(got, 200, tag="x")
+    while a.receive().status != 200: # that of the CANCEL, and that of bob
+        pass
+
+
+def test_cancel_too_late_and_of_no_invite(make):
+    # S-CAN-04 S-CAN-06
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 200, tag="x")
+    assert a.expect(200).get("cseq") == "1 INVITE"
+    a.cancel(call)
+    assert a.receive().get("cseq") == "1 CANCEL"
+    b.silent()
+    message = a.request("MESSAGE", "sip:bob@example.com", callid="late@test", tag="l", branch="z9hG4bKlate")
+    a.send(message)
+    got = b.expect("MESSAGE")
+    a.send(a.request("CANCEL", "sip:bob@example.com", callid="late@test", tag="l", branch="z9hG4bKlate"))
+    assert a.receive().get("cseq") == "1 CANCEL"
+    b.reply(got, 200)
+    assert a.expect(200).get("cseq") == "1 MESSAGE"
+    b.silent()
+
+
+def test_merged_requests_are_no_loop(make):
+    # S-VAL-08
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    for branch in ("z9hG4bKone", "z9hG4bKtwo"):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", callid="merged@test", tag="m", branch=branch))
+        b.reply(b.expect("MESSAGE"), 200)
+        a.expect(200)
+
+
+def test_routing_to_a_foreign_address(make):
+    # S-RT-05 S-RT-09 S-DNS-01 S-DNS-04 S-AUT-15 S-RSP-10: no location, no recursion
+    s = make(forward_to="loopback")
+    x = s.ua("udp", "somebody")
+    a = s.ua("udp", "alice")
+    there = "sip:bob@127.0.0.1:%d;unknown=1" % x.s.port
+    call = a.invite(there, auth=True)
+    got = x.expect("INVITE")
+    assert got.uri == there
+    x.reply(got, 302, tag="x", headers=["Contact: <sip:bob@example.com>"], contact=False)
+    m = a.expect(302)
+    assert m.get("contact") == "<sip:bob@example.com>"
+    a.ack(call, m)
+    x.expect("ACK")
+    route = "<sip:127.0.0.1:%d;lr>" % x.s.port
+    a.send(a.request("MESSAGE", "sip:y@elsewhere.invalid", callid="r@test", headers=["Route: " + route]))
+    auth = a.credentials(a.expect(407), "MESSAGE", "sip:y@elsewhere.invalid")
+    a.send(a.request("MESSAGE", "sip:y@elsewhere.invalid", callid="r@test", cseq=2, headers=["Route: " + route, auth]))
+    got = x.expect("MESSAGE")
+    assert got.uri == "sip:y@elsewhere.invalid" and got.all("route") == [route]
+    x.reply(got, 200)
+    a.expect(200)
+
+
+def test_connection_that_cannot_be_made_is_a_503_of_that_branch(make):
+    # S-TRN-06 S-RSP-07 S-DNS-05
+    s = make(forward_to="loopback")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for scheme, transport in (("sip", ";transport=tcp"), ("sips", "")):
+            s.ua("udp", "alice").ask("MESSAGE", "%s:x@127.0.0.1:%d%s" % (scheme, closed.getsockname()[1], transport), 500)
+
+
+def test_maddr_of_ours_is_taken_off(make):
+    # S-RT-04
+    s = make(forward_to="loopback")
+    x, a = s.ua("udp", "x"), s.ua("udp", "alice")
+    b = s.registered("udp", "bob")
+    a.invite("sip:bob@example.com;maddr=127.0.0.1;transport=udp", auth=True)
+    assert b.expect("INVITE").uri == b.contact.strip("<>")
+    x.silent(0.1)
+
+
+def test_contact_becomes_a_clean_request_uri(make):
+    # S-FWD-01 S-RT-06
+    s = make(auth="")
+    b, a = s.ua("udp", "bob"), s.ua("udp", "alice")
+    b.register(contact="<sip:bob@127.0.0.1:%d;kept=1;method=INVITE?Subject=x&Route=%%3Csip:evil%%3E>" % b.s.port)
+    a.send(a.request("MESSAGE", "sip:%62ob@EXAMPLE.com;foo=1"))
+    got = b.expect("MESSAGE")
+    assert got.uri == "sip:bob@127.0.0.1:%d;kept=1" % b.s.port and not got.get("subject") and not got.get("route"), got.raw
+    b.reply(got, 200)
+    a.expect(200)
+
+
+def test_same_contact_twice_is_one_target(make):
+    # S-RT-07 S-MSG-15
+    s = make(auth="")
+    b, a = s.ua("udp", "bob"), s.ua("udp", "alice")
+    at = "127.0.0.1:%d" % b.s.port
+    for same in ("<sip:bob@%s>" % at, "<SIP:%%62ob@%s>" % at, "<sip:bob@%s;other=1>" % at):
+        assert len(b.register(contact=same).all("contact")) == 1, same
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 200)
+    a.expect(200)
+    b.silent()
+    for other, n in (("<sip:BOB@%s>" % at, 2), ("<sip:bob@%s;transport=tcp>" % at, 3), ("<sip:bob@%s;user=phone>" % at, 4)):
+        assert len(b.register(contact=other).all("contact")) == n, other
+
+
+def test_caller_that_is_gone_costs_nothing(make):
+    # S-TXN-07
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("tcp", "alice")
+    pid = s.sip_pid()
+    a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    a.close()
+    for status in (180, 200, 200):
+        b.reply(got, status, tag="x")
+    s.ua("udp", "alice").ask("OPTIONS", "sip:example.com", 200)
+    assert s.sip_pid() == pid
+
+
+def test_old_caller_without_branches(make):
+    # S-TXN-01 S-TXN-11
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    via = "SIP/2.0/UDP 127.0.0.1:%d" % a.s.port
+    invite = a.request("INVITE", "sip:bob@example.com", callid="old@test", tag="o", via=via, headers=["Contact: " + a.contact])
+    a.send(invite)
+    got = b.expect("INVITE")
+    b.reply(got, 200, tag="x")
+    ok = a.expect(200)
+    a.send(invite)
+    b.silent()
+    route = ["Route: " + r for r in reversed(ok.all("record-route"))]
+    a.send(a.request("ACK", uri_of(ok.get("contact")), to="sip:bob@example.com", callid="old@test", tag="o", to_tag="x", via=via, headers=route))
+    m = a.receive()
+    while m and m.status: # the 200 again, for the repeated INVITE
+        try:
+            m = a.receive(0.3)
+        except Timeout:
+            break
+    b.expect("ACK")
+
+
+def test_session_timer_headers_pass_through(make):
+    # S-TIM-04 S-SEC-07
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    headers = ["Session-Expires: 1800;refresher=uac", "Min-SE: 90", "Supported: timer"]
+    call, got, ok = call_up(a, b, headers=headers)
+    assert got.get("session-expires") == "1800;refresher=uac" and got.get("min-se") == "90" and got.get("record-route")
+
+
+def test_sips_dialog_is_recorded_with_sips(make):
+    # S-FWD-06 S-FWD-05
+    s = make(auth="")
+    b, a = s.ua("tls", "bob"), s.ua("tls", "alice")
+    for ua in (a, b):
+        ua.contact = ua.contact.replace("sip:", "sips:").replace(";transport=tls", "")
+    b.send(b.request("REGISTER", "sips:example.com", to="sips:bob@example.com", headers=["Contact: " + b.contact]))
+    b.expect(200)
+    call = a.invite("sips:bob@example.com")
+    got = b.expect("INVITE")
+    assert got.all("record-route") and all(r.startswith("<sips:") and "transport" not in r for r in got.all("record-route")), got.raw
+    b.reply(got, 200, tag="x")
+    a.ack(call, a.expect(200))
+    b.expect("ACK")
+    a.in_dialog(call, "BYE")
+    b.reply(b.expect("BYE"), 200)
+    a.expect(200)
