@@ -18,7 +18,7 @@ def test_idle_sessions(w):
     n = 10000 if w.all else 2000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < n + 500:
         raise Skip("not enough descriptors for %d sessions" % n)
-    d = w.daemon({"limits.connections_per_address": "20000", "server.workers": "1"})
+    d = w.daemon({"limits.connections_per_address": "20000", "limits.sessions_per_user": "20000", "server.workers": "1"})
     warm = [client.Client(d) for _ in range(100)]
     for c in warm:
         assert c.auth() == 200
