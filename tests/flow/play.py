@@ -173,7 +173,8 @@ class Player:
             if sni == "none":
                 sni = None
         conn = peer.dial(self.loop, self.daemon.address, context, sni, int(opts.get("rcvbuf", 0)),
-                         int(opts.get("sndbuf", 0)), 10 * SLOW, int(template.value(opts.get("from", "0"), self.names)))
+                         int(opts.get("sndbuf", 0)), 10 * SLOW,
+                         peer.LOW_PORT if opts.get("from") == "low" else int(template.value(opts.get("from", "0"), self.names)))
         up = self._wait(lambda: conn.up or conn.is_over(), 10) and conn.up
         if fails:
             if up:

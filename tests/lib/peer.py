@@ -8,6 +8,7 @@ so that reading and writing never block each other."""
 import errno
 import heapq
 import selectors
+import random
 import socket
 import ssl
 import struct
@@ -246,8 +247,12 @@ class Conn:
                 self._broken(e)
 
 
+LOW_PORT = -1
+
+
 def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, timeout=10.0, port=0):
-    """A Conn to address; raises OSError when it cannot be reached."""
+    """A Conn to address; raises OSError when it cannot be reached. port: of our own side; LOW_PORT: one that no kernel
+    gives to anybody by itself, so that it can be had again."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     if rcvbuf:
@@ -258,7 +263,7 @@ def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, time
     try:
         if port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(("127.0.0.1", port))
+            sock.bind(("127.0.0.1", random.randrange(10000, 30000) if port == LOW_PORT else port))
         sock.connect(address)
     except OSError:
         sock.close()
