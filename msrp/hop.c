@@ -372,11 +372,17 @@ void hop_stream_fail(struct stream *s, unsigned status)
 
 /* ---- responses, timeouts, ends ---- */
 
+/* The end of a chunk that its sender gave up, without an octet of its own: no range of it can fail. */
+static bool is_mere_end(const struct txn *t)
+{
+    return t->flag == '#' && t->has_body && t->octets == 0 && t->start > (t->range.present ? t->range.start : 1);
+}
+
 static void fail(struct txn *t, unsigned status, struct sv comment)
 {
     struct sv message_id = sv_make(t->message_id, t->message_id_n);
 
-    if (t->is_send && t->fr != MSRP_FR_NO)
+    if (t->is_send && t->fr != MSRP_FR_NO && !is_mere_end(t))
         report_failure(t->relay, t->route, message_id, &t->range, t->start, t->has_body ? t->octets : UINT64_MAX, status, comment);
 }
 
