@@ -320,6 +320,11 @@ struct conn *hop_stream_dest(const struct stream *s)
     return s->dest && !s->stopped ? s->dest->conn : NULL;
 }
 
+bool hop_stream_has_company(const struct stream *s)
+{
+    return s->node.next != s->node.prev;
+}
+
 static void stream_free(struct stream *s)
 {
     while (!list_is_empty(&s->txns))

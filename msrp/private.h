@@ -273,6 +273,8 @@ void hop_session_ended(struct msrp_conn *dest, const struct session *session);
 /* The connection a stream goes to, NULL when it has ended or the chunk goes no further, of which its
  * sender has been told. */
 struct conn *hop_stream_dest(const struct stream *s);
+/* Are there other chunks on their way to there? It has a next hop. */
+bool hop_stream_has_company(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which is
  * made 481 where the token has ended, too. */
 void hop_down(struct msrp_conn *dest, unsigned status);

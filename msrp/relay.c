@@ -340,6 +340,7 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
             return false;
         m->rx_stream_id = id;
         m->rx_stream_worker = f->route->dest.worker;
+        m->conn->one_read = 1; /* who else sends there is not known here */
     } else {
         struct conn *dest = conn_deref(relay->worker, f->route->dest);
 
@@ -349,7 +350,6 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
             relay_undeliverable(relay, f);
     }
     stats_add(&relay->worker->stats, STAT_msrp_chunks, 1);
-    m->conn->one_read = 1; /* all who send bulk, to here or to another worker, take turns (M-FAIR-02) */
     m->rx = RX_STREAM;
     m->rx_route = route_ref(f->route);
     m->rx_tid_n = (uint8_t)h->tid.n;
@@ -457,7 +457,8 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
     }
     if (must_wait(m))
         return 0;
-    if (m->rx_stream && hop_stream_dest(m->rx_stream))
+    if (m->rx_stream && hop_stream_dest(m->rx_stream)) {
+        m->conn->one_read = hop_stream_has_company(m->rx_stream); /* they take turns (M-FAIR-02) */
         switch (has_room(m, m->rx_route, true)) {
         case FLOW_ROOM:
             break;
@@ -468,6 +469,7 @@ static size_t more_body(struct msrp_conn *m, const char *p, size_t n)
             stats_inc(&m->relay->worker->stats, STAT_msrp_too_slow);
             break;
         }
+    }
     if (b.n) {
         size_t taken = stream_octets(m, p, b.n, b.hyphen_lines);
 
