@@ -4,8 +4,12 @@
 #include "net/conn.h"
 #include "net/tls.h"
 
-/* Offer what was kept to the protocol again, if reading is not paused. */
-void conn_offer_kept(struct conn *c);
+enum { TLS_RECORD_MAX = 16 * 1024 }; /* plaintext of one */
+
+/* It has something to write at the end of the turn. */
+void conn_mark_dirty(struct conn *c);
+/* The socket and all memory but the struct itself. */
+void conn_release(struct conn *c);
 
 /* Deadline for being up (first line, handshake, connect): closes with the reason given. */
 void conn_deadline(struct conn *c, int64_t ms, enum close_reason reason);
@@ -20,6 +24,16 @@ int conn_start_tls_client(struct conn *c, const char *host, enum tlsio_verify ve
 
 /* The protocol is known: tell the observer. */
 void conn_opened(struct conn *c);
+
+/* ---- intake.c ---- */
+
+/* Its socket can be read or written. */
+void conn_ready(struct loop_io *io, uint32_t events);
+void conn_drop_kept(struct conn *c);
+/* Offer what was kept to the protocol again, if reading is not paused. */
+void conn_offer_kept(struct conn *c);
+
+/* ---- dial.c ---- */
 
 /* The socket of a connecting connection is ready. */
 void dial_ready(struct conn *c, uint32_t events);

@@ -5,6 +5,7 @@ libnet_a_SOURCES = \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \
 	net/idle.c net/idle.h \
+	net/intake.c \
 	net/limit.c net/limit.h \
 	net/memory.c net/memory.h \
 	net/pump.c net/pump.h net/pump_proto.h \
