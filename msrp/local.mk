@@ -9,6 +9,7 @@ libmsrp_a_SOURCES = \
 	msrp/peer.c \
 	msrp/policy.c \
 	msrp/private.h \
+	msrp/proto.c \
 	msrp/relay.c msrp/relay.h \
 	msrp/report.c msrp/status_tbl.h \
 	msrp/route.c \

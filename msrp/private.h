@@ -113,7 +113,7 @@ struct outgoing {
     uint64_t started_at;
 };
 
-/* ---- relay.c ---- */
+/* ---- proto.c: a connection ---- */
 
 struct relay {
     struct relay_shared *shared;  /* borrowed */
@@ -207,10 +207,22 @@ extern const struct conn_proto msrp_proto;
 
 struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c);
 
+/* ---- relay.c: what becomes of a frame ---- */
+
 /* Write a response made by us. */
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more_headers);
 /* The path lines of an answer to a request, in b; empty: it cannot be answered. */
 struct sv relay_answer_lines(struct buf *b, const struct msrp_head *h);
+/* Refuse a request, if its sender wants to know (never for a REPORT, M-REP-05). */
+void relay_refuse(struct conn *c, const struct msrp_head *h, unsigned status);
+/* A request by the built-in rules. The bytes taken; 0: it must wait for more of it, or is paused. */
+size_t relay_request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n);
+/* One whose To-Path names us alone (M-FWD-11), or an AUTH to us: true, it is dealt with. */
+bool relay_to_us(struct msrp_conn *m, const struct msrp_head *h);
+/* More of the chunk that streams or of what is skipped. The bytes taken; fewer than all: wait. */
+size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n);
+/* No more of it will come: it cannot be completed, which is said downstream (M-CHK-14). */
+void relay_abort_chunk(struct msrp_conn *m);
 /* A request goes its way: the bytes taken, 0 when it must wait. */
 size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, struct route *route);
 /* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on (M-FWD-02).

@@ -1,6 +1,6 @@
 /* The MSRP relay: one struct relay a worker, one struct relay_shared for all (RFC 4976).
  *
- * The way of a frame: relay.c reads it (frame.h), finds or makes its route
+ * The way of a frame: proto.c reads it (frame.h), finds or makes its route
  * (route.c; peer.c finds or opens the connection to others), and hands it to the next hop (hop.c), which runs on the worker that owns that connection;
  * between workers it crosses over a ring (cross.c). Open transactions are in txn.c, AUTH is in auth.c, failure
  * REPORTs in report.c. Only relay_post_*() may be called from another thread. */
