@@ -24,6 +24,12 @@ static bool is_token_char(char c)
     return is_digit(c) || is_alpha(c) || (c && strchr("-.!%*_+`'~", c));
 }
 
+/* What ends a URI, or must not be in one: blanks, NUL, angle brackets, a quotation mark. */
+static bool is_no_uri_char(char c)
+{
+    return is_blank(c) || c == '\0' || c == '<' || c == '>' || c == '"';
+}
+
 bool sipcheck_token(struct sv s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -67,7 +73,7 @@ bool sipcheck_uri(struct sv uri)
         if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !strchr("+-.", scheme.p[i]))
             return false;
     for (size_t i = 0; i < rest.n; i++)
-        if (rest.p[i] == '\0' || is_blank(rest.p[i]) || strchr("<>\"", rest.p[i]))
+        if (is_no_uri_char(rest.p[i]))
             return false;
     if (!sv_eq_nocase(scheme, SV("sip")) && !sv_eq_nocase(scheme, SV("sips")))
         return rest.n > 0;

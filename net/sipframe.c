@@ -10,19 +10,23 @@ enum { CSEQ_MAX = 0x7fffffff };
 /* The headers that the edge looks at; the rest is the SIP process's business. */
 enum mandatory { H_VIA, H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_MAX_FORWARDS, H_CONTENT_LENGTH, H_CONTACT, H_N, H_OTHER = H_N };
 
+#define NAME(text) { text, sizeof(text) - 1 }
+
 static const struct {
-    const char *name;
+    struct sv name;
     char compact; /* 0: none */
 } headers[H_N] = {
-    [H_VIA] = { "Via", 'v' },
-    [H_FROM] = { "From", 'f' },
-    [H_TO] = { "To", 't' },
-    [H_CALL_ID] = { "Call-ID", 'i' },
-    [H_CSEQ] = { "CSeq", 0 },
-    [H_MAX_FORWARDS] = { "Max-Forwards", 0 },
-    [H_CONTENT_LENGTH] = { "Content-Length", 'l' },
-    [H_CONTACT] = { "Contact", 'm' },
+    [H_VIA] = { NAME("Via"), 'v' },
+    [H_FROM] = { NAME("From"), 'f' },
+    [H_TO] = { NAME("To"), 't' },
+    [H_CALL_ID] = { NAME("Call-ID"), 'i' },
+    [H_CSEQ] = { NAME("CSeq"), 0 },
+    [H_MAX_FORWARDS] = { NAME("Max-Forwards"), 0 },
+    [H_CONTENT_LENGTH] = { NAME("Content-Length"), 'l' },
+    [H_CONTACT] = { NAME("Contact"), 'm' },
 };
+
+#undef NAME
 
 /* One header with its continuation lines, without the last CRLF. */
 struct line {
@@ -33,7 +37,7 @@ struct line {
 static enum mandatory header_id(struct sv name)
 {
     for (int i = 0; i < H_N; i++)
-        if (sv_eq_nocase(name, sv_of(headers[i].name)) ||
+        if (sv_eq_nocase(name, headers[i].name) ||
             (name.n == 1 && headers[i].compact && sv_lower(name.p[0]) == headers[i].compact))
             return (enum mandatory)i;
     return H_OTHER;
@@ -130,11 +134,19 @@ static void check_cseq(struct sv value, const struct start *s, struct sipframe *
 /* A line end that is not CRLF, or a NUL: two parsers could disagree about where the message ends. */
 static bool is_ambiguous(const char *p, size_t n)
 {
+    struct sv rest = sv_make(p, n);
+
     if (memchr(p, '\0', n))
         return true;
-    for (size_t i = 0; i < n; i++)
-        if ((p[i] == '\n' && (i == 0 || p[i - 1] != '\r')) || (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')))
+    while (rest.n) {
+        size_t cr = sv_find(rest, '\r'), lf = sv_find(rest, '\n');
+
+        if (cr == rest.n && lf == rest.n)
+            return false;
+        if (cr == rest.n || lf != cr + 1)
             return true;
+        rest = sv_from(rest, lf + 1);
+    }
     return false;
 }
 

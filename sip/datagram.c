@@ -7,10 +7,12 @@
 
 #include "net/sipframe.h"
 
-enum { DATAGRAM_MAX = 65536 };
+enum { DATAGRAM_MAX = 65536, SOCKETS_MAX = 64 };
 
 static const struct addr *guarded;
 static size_t n_guarded;
+static int known[SOCKETS_MAX]; /* sockets found to be guarded, which live as long as the guard */
+static size_t n_known;
 static datagram_may_fn *may_pass;
 static void *may_pass_arg;
 
@@ -24,6 +26,7 @@ void datagram_guard(const struct addr *locals, size_t n)
 {
     guarded = locals;
     n_guarded = n;
+    n_known = 0;
 }
 
 static bool is_guarded(int fd)
@@ -32,12 +35,18 @@ static bool is_guarded(int fd)
     socklen_t len = sizeof ss;
     struct addr at;
 
+    for (size_t i = 0; i < n_known; i++)
+        if (known[i] == fd)
+            return true;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
         return false;
     addr_from_socket(&at, &ss);
     for (size_t i = 0; i < n_guarded; i++)
-        if (addr_eq(&at, &guarded[i]))
+        if (addr_eq(&at, &guarded[i])) {
+            if (n_known < SOCKETS_MAX)
+                known[n_known++] = fd;
             return true;
+        }
     return false;
 }
 

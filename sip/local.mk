@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libsip.a
 libsip_a_SOURCES = \
+	sip/clock.c sip/clock.h \
 	sip/datagram.c sip/datagram.h \
 	sip/flow.c sip/flow.h \
 	sip/fork.c sip/fork.h \

@@ -11,6 +11,7 @@ enum { MAC_BYTES = 8 };
 
 static void mac(const struct sipd *d, struct sv payload, const char *callid, char out[2 * MAC_BYTES + 1])
 {
+    static const char hex[] = "0123456789abcdef";
     struct buf b = BUF_INIT;
     uint8_t full[32];
 
@@ -19,8 +20,11 @@ static void mac(const struct sipd *d, struct sv payload, const char *callid, cha
     buf_puts(&b, callid);
     crypto_hmac(sv_of(d->secret), buf_sv(&b), full);
     buf_fini(&b);
-    for (int i = 0; i < MAC_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", full[i]);
+    for (int i = 0; i < MAC_BYTES; i++) {
+        out[2 * i] = hex[full[i] >> 4];
+        out[2 * i + 1] = hex[full[i] & 15];
+    }
+    out[2 * MAC_BYTES] = '\0';
 }
 
 static size_t print_udp(const struct mark *m, char *out, size_t size)

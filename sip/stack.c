@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "sip/clock.h"
 #include "sip/datagram.h"
 #include "sip/flow.h"
 #include "sip/method.h"
@@ -273,6 +274,7 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
         return err;
     s->conf = conf;
     su_log_redirect(NULL, on_sofia_log, NULL);
+    clock_whole_milliseconds();
     find_own(s);
     err = TD_OK;
     for (size_t i = 0; i < conf->n_listen && !err; i++)
