@@ -273,7 +273,8 @@ static void on_sip_ready(void *arg)
     struct edge *e = arg;
     struct buf names = BUF_INIT;
     struct buf why = BUF_INIT;
-    const struct rpc_options rpc = { .path = e->conf->server.control, .version = VERSION_TEXT, .backend = &e->backend };
+    const struct conf *conf = e->conf; /* its thread may reload as soon as it runs */
+    const struct rpc_options rpc = { .path = conf->server.control, .version = VERSION_TEXT, .backend = &e->backend };
 
     if (e->is_ready)
         return;
@@ -285,13 +286,13 @@ static void on_sip_ready(void *arg)
         return;
     }
     e->is_ready = true;
-    for (size_t i = 0; i < e->conf->n_listen; i++)
-        for (size_t k = 0; k < e->conf->listen[i].address.n; k++) {
-            buf_printf(&names, " %s", e->conf->listen[i].address.v[k]);
-            for (size_t t = 0; t < e->conf->listen[i].transports.n; t++)
-                buf_printf(&names, "%c%s", t ? ',' : '/', e->conf->listen[i].transports.v[t]);
+    for (size_t i = 0; i < conf->n_listen; i++)
+        for (size_t k = 0; k < conf->listen[i].address.n; k++) {
+            buf_printf(&names, " %s", conf->listen[i].address.v[k]);
+            for (size_t t = 0; t < conf->listen[i].transports.n; t++)
+                buf_printf(&names, "%c%s", t ? ',' : '/', conf->listen[i].transports.v[t]);
         }
-    log_info("edge", 0, "ready%s control=%s workers=%u", names.p ? names.p : "", e->conf->server.control, e->n_workers);
+    log_info("edge", 0, "ready%s control=%s workers=%u", names.p ? names.p : "", conf->server.control, e->n_workers);
     buf_fini(&names);
     buf_fini(&why);
 #ifdef HAVE_SYSTEMD

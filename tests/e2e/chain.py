@@ -15,6 +15,7 @@ import daemon as daemon_mod
 import dns
 import msrp
 import peer
+from ports import free_port
 from world import SLOW
 
 
@@ -104,7 +105,7 @@ class Relay:
             "msrp.require_tls": "yes", "msrp.forward_to": "loopback", "msrp.connect_timeout": "3", "server.workers": "2",
             "tls.certificate": cert, "tls.private_key": key, "dns.servers": "127.0.0.1:%d" % names.dns.port,
             "limits.connections_per_address": "1000"}, start=False)
-        d.port = daemon_mod.free_port()
+        d.port = free_port()
         self.wire = Wire(d.address) if wired else None
         self.port = self.wire.port if wired else d.port
         d.overrides["msrp.use_path_addr"] = "%s:%d" % (self.name, self.port)

@@ -10,8 +10,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
+
+from ports import free_port
 
 # Slower builds (sanitizers, valgrind) multiply every timeout of the tests.
 SLOW = float(os.environ.get("TANDEM_TEST_SLOW", "1"))
@@ -39,26 +40,6 @@ DEFAULTS = {
 
 _BAD = re.compile(rb"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error:|"
                   rb"Assertion .* failed|\*\*\* stack smashing|double free|malloc\(\):|free\(\):")
-
-_port_lock = threading.Lock()
-_ports_given = set()
-
-
-def free_port():
-    """A port free for TCP and UDP on 127.0.0.1, not given twice in this run."""
-    with _port_lock:
-        while True:
-            with socket.socket() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
-                t.bind(("127.0.0.1", 0))
-                port = t.getsockname()[1]
-                try:
-                    u.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                if port not in _ports_given:
-                    _ports_given.add(port)
-                    return port
-
 
 def top():
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """End-to-end tests of the SIP side, against the real server on loopback.
 
-usage: run.py [TANDEMD [PART-OF-A-NAME]]     TANDEMD: else that of the environment, else build/bin/tandemd
-
 A test is a function test_* in one of the files below that takes make(), which starts a server, and fails by
 an exception. The last line printed is `sip: N passed, N failed`.
 """
+import argparse
+import concurrent.futures
 import os
 import shutil
 import sys
@@ -14,7 +14,9 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 import server  # noqa: E402
 import sip_calls  # noqa: E402
@@ -28,11 +30,16 @@ import sip_rules  # noqa: E402
 import sip_sipp  # noqa: E402
 import sip_torture  # noqa: E402
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TOP = os.path.join(HERE, "..", "..")
 FILES = (sip_register, sip_calls, sip_flows, sip_limits, sip_outbound, sip_policy, sip_rules, sip_faults, sip_torture, sip_sipp)
 
 
+# They wait for timers of half a minute and more: begun first.
+LONG = ("responses_that_are_dropped", "nobody_answers")
+
+
 def run(name, test, tandemd, shared):
+    """Whether it passed."""
     made = []
 
     def make(**options):
@@ -51,19 +58,21 @@ def run(name, test, tandemd, shared):
                 fault = "tandemd ended with status %s\n" % status
         except AssertionError as e:
             fault = (fault or "") + str(e)
-    print("%-6s %s (%.1f s)" % ("FAILED" if fault else "ok", name, time.monotonic() - began), flush=True)
-    if fault:
-        print(fault, flush=True)
+    print("%-6s %s (%.1f s)%s" % ("FAILED" if fault else "ok", name, time.monotonic() - began, "\n" + fault if fault else ""), flush=True)
     return not fault
 
 
 def main():
-    tandemd = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TANDEMD", os.path.join(TOP, "build", "bin", "tandemd"))
-    tandemd, only = os.path.abspath(tandemd), sys.argv[2] if len(sys.argv) > 2 else ""
+    ap = argparse.ArgumentParser(description="end-to-end tests of the SIP side")
+    ap.add_argument("tandemd", nargs="?", default=os.environ.get("TANDEMD", os.path.join(TOP, "build", "bin", "tandemd")), help="the program to test")
+    ap.add_argument("only", nargs="?", default="", help="only tests with this part of a name")
+    ap.add_argument("--jobs", type=int, default=4, help="tests at the same time")
+    args = ap.parse_args()
+    tandemd = os.path.abspath(args.tandemd)
     if not os.access(tandemd, os.X_OK):
-        sys.exit("sip: no program %s\n%s" % (tandemd, __doc__))
+        sys.exit("sip: no program %s" % tandemd)
+    tests = {n[5:]: t for m in FILES for n, t in vars(m).items() if n.startswith("test_") and args.only in n}
     shared = tempfile.mkdtemp(prefix="tandem-sip-")
-    results = []
     try:
         server.certificate(shared)
         first = server.Server(tandemd, shared)
@@ -73,10 +82,9 @@ def main():
             shutil.copy(first.database, os.path.join(shared, "t.db"))
         finally:
             first.close()
-        for module in FILES:
-            for name, test in vars(module).items():
-                if name.startswith("test_") and only in name:
-                    results.append(run(name[5:], test, tandemd, shared))
+        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, args.jobs)) as pool:
+            began = [pool.submit(run, n, tests[n], tandemd, shared) for n in sorted(tests, key=lambda n: n not in LONG)]
+            results = [b.result() for b in began]
     finally:
         shutil.rmtree(shared)
     print("sip: %d passed, %d failed" % (results.count(True), results.count(False)))

@@ -5,29 +5,16 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
 import time
 
+from ports import free_port
 from sipua import UA
 
 USERS = ("alice", "bob", "carol")
 START_S = 10
-
-
-def free_port():
-    """A port that is free for both TCP and UDP."""
-    while True:
-        with socket.socket() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
-            t.bind(("127.0.0.1", 0))
-            port = t.getsockname()[1]
-            try:
-                u.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 def certificate(directory):

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import time
 
-from server import free_port
+from ports import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
