@@ -118,6 +118,21 @@ uint64_t loop_now_ms(const struct loop *l)
     return l->now_ms;
 }
 
+int loop_fd(const struct loop *l)
+{
+    return l->epfd;
+}
+
+int loop_wait_ms(const struct loop *l)
+{
+    return wheel_next_ms(&l->wheel, clock_ms());
+}
+
+void loop_tick(struct loop *l)
+{
+    l->now_ms = clock_ms();
+}
+
 struct wheel *loop_wheel(struct loop *l)
 {
     return &l->wheel;

@@ -18,20 +18,7 @@ static bool may_dial(void *arg, const struct addr *a)
 {
     const struct relay_shared *s = arg;
 
-    for (size_t i = 0; i < s->n_forward_cidrs; i++)
-        if (cidr_has(&s->forward_cidrs[i], a))
-            return true;
-    switch (addr_kind(a)) {
-    case ADDR_PUBLIC:
-        return s->forward_public;
-    case ADDR_PRIVATE:
-        return s->forward_private;
-    case ADDR_LOOPBACK:
-        return s->forward_loopback;
-    case ADDR_NEVER:
-        break;
-    }
-    return false;
+    return reach_allows(&s->reach, a);
 }
 
 /* May one more be opened for what comes from there? If not, it pauses until there is one less. */

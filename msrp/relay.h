@@ -8,6 +8,7 @@
 
 #include "common/conf.h"
 #include "msrp/session.h"
+#include "net/reach.h"
 #include "net/worker.h"
 
 struct authn;
@@ -26,9 +27,7 @@ struct relay_shared {
     struct authority *authorities;   /* owned */
     size_t n_authorities;
     struct sv use_path;              /* configured host:port, or empty */
-    struct cidr *forward_cidrs;      /* owned */
-    size_t n_forward_cidrs;
-    bool forward_public, forward_private, forward_loopback;
+    struct reach reach;              /* next hops allowed */
     unsigned hops_ended;             /* atomic: how often a connection to a next hop, dialled or bound, has ended */
     struct relay **relays;           /* owned array; of all workers */
     unsigned n_relays;

@@ -76,32 +76,6 @@ static int read_authorities(struct relay_shared *s, struct buf *fault)
     return TD_OK;
 }
 
-static int read_forward_to(struct relay_shared *s, struct buf *fault)
-{
-    const struct conf_list *l = &relay_conf(s)->msrp.forward_to;
-
-    s->forward_cidrs = calloc(l->n + 1, sizeof *s->forward_cidrs);
-    if (!s->forward_cidrs)
-        return TD_ENOMEM;
-    for (size_t i = 0; i < l->n; i++) {
-        struct sv word = sv_of(l->v[i]);
-
-        if (sv_eq(word, SV("public"))) {
-            s->forward_public = true;
-        } else if (sv_eq(word, SV("private"))) {
-            s->forward_private = true;
-        } else if (sv_eq(word, SV("loopback"))) {
-            s->forward_loopback = true;
-        } else if (cidr_parse(&s->forward_cidrs[s->n_forward_cidrs], word)) {
-            s->n_forward_cidrs++;
-        } else {
-            buf_printf(fault, "msrp.forward_to: '%s' is neither public, private, loopback nor a CIDR", l->v[i]);
-            return TD_EINVAL;
-        }
-    }
-    return TD_OK;
-}
-
 int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigned n_workers, const struct relay_observer *observer,
                      struct buf *fault)
 {
@@ -121,7 +95,7 @@ int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigne
     if (!err)
         err = read_authorities(s, fault);
     if (!err)
-        err = read_forward_to(s, fault);
+        err = reach_init(&s->reach, &conf->msrp.forward_to, fault);
     if (err)
         goto out;
     *out = s;
@@ -152,7 +126,7 @@ void relay_shared_free(struct relay_shared **sp)
     *sp = NULL;
     session_table_free(&s->sessions);
     free(s->authorities);
-    free(s->forward_cidrs);
+    reach_fini(&s->reach);
     free(s->relays);
     free(s);
 }

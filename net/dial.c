@@ -134,14 +134,14 @@ static bool try_address(struct dial *d, const struct addr *a)
     return true;
 }
 
-static void on_resolved(void *arg, const struct addr *addrs, size_t n, const char *why);
+static void on_resolved(void *arg, const struct addr *addrs, size_t n, int err, const char *why);
 
 static void look_up(struct dial *d, const char *host, uint16_t port)
 {
     struct resolve_query *q;
 
     if (!d->conn->worker->resolver) {
-        on_resolved(d, NULL, 0, "no resolver");
+        on_resolved(d, NULL, 0, TD_EUNSUPP, "no resolver");
         return;
     }
     q = resolve_host(d->conn->worker->resolver, host, port, on_resolved, d);
@@ -192,7 +192,7 @@ void dial_ready(struct conn *c, uint32_t events)
     }
 }
 
-static void on_resolved(void *arg, const struct addr *addrs, size_t n, const char *why)
+static void on_resolved(void *arg, const struct addr *addrs, size_t n, int err, const char *why)
 {
     struct dial *d = arg;
 
@@ -206,12 +206,12 @@ static void on_resolved(void *arg, const struct addr *addrs, size_t n, const cha
     try_next(d);
 }
 
-static void on_servers(void *arg, const struct resolve_srv *servers, size_t n, const char *why)
+static void on_servers(void *arg, const struct resolve_srv *servers, size_t n, int err, const char *why)
 {
     struct dial *d = arg;
 
     d->query = NULL;
-    if (n == 0 && !why) {
+    if (n == 0 && !err) {
         look_up(d, d->host, d->to.default_port);
         return;
     }
@@ -233,7 +233,7 @@ static void find_servers(struct dial *d)
     int n = snprintf(name, sizeof name, "%s.%s", d->to.service, d->host);
 
     if (!d->conn->worker->resolver || n >= (int)sizeof name) {
-        on_resolved(d, NULL, 0, n >= (int)sizeof name ? "not a host name" : "no resolver");
+        on_resolved(d, NULL, 0, TD_ENOENT, n >= (int)sizeof name ? "not a host name" : "no resolver");
         return;
     }
     q = resolve_srv(d->conn->worker->resolver, name, on_servers, d);
@@ -285,8 +285,10 @@ int dial(struct conn **out, struct worker *w, const struct dial_target *to, cons
     c->connecting = 1;
     conn_set_proto(c, proto, ctx, user);
     conn_deadline(c, 2 * to->timeout_ms, CLOSE_CONNECT_TIMEOUT);
-    if (addr_from_host(&literal, sv_of(d->host), to->port))
-        on_resolved(d, &literal, 1, NULL);
+    if (to->at)
+        on_resolved(d, to->at, 1, TD_OK, NULL);
+    else if (addr_from_host(&literal, sv_of(d->host), to->port))
+        on_resolved(d, &literal, 1, TD_OK, NULL);
     else if (to->port == 0 && to->service)
         find_servers(d);
     else

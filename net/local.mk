@@ -8,9 +8,11 @@ libnet_a_SOURCES = \
 	net/intake.c \
 	net/limit.c net/limit.h \
 	net/memory.c net/memory.h \
+	net/naptr.c net/naptr.h \
 	net/pump.c net/pump.h net/pump_proto.h \
 	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \
+	net/reach.c net/reach.h \
 	net/resolve.c net/resolve.h \
 	net/sipcheck.c net/sipcheck.h \
 	net/sniff.c net/sniff.h \

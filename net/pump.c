@@ -672,7 +672,7 @@ static void dial_out(struct pump *p, const struct pump_rec *r)
     struct addr literal;
     /* A domain is who its certificate says; addresses are no domains (S-TLS-06). */
     enum tlsio_verify verify = addr_from_host(&literal, sv_of(r->text), 0) ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_SIP;
-    struct dial_target to = { .host = r->text, .port = r->ports[0][0], .timeout_ms = p->limits.dial_ms, .tls = is_tls,
+    struct dial_target to = { .host = r->text, .at = &r->peer, .timeout_ms = p->limits.dial_ms, .tls = is_tls,
                               .verify = verify, .allow = p->limits.may_dial, .allow_arg = p->limits.may_dial_arg };
     struct flow *f = flow_new(p);
 

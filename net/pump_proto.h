@@ -27,7 +27,7 @@ enum pump_type {
     PUMP_READY,     /* kind_port[][]: the internal listeners; 0: none */
     PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */
     PUMP_PONG,
-    PUMP_DIAL,      /* dial_id, kind, ports[0][0], text: open a connection to that port of the host named in text */
+    PUMP_DIAL,      /* dial_id, kind, peer, text: open a connection to peer, with TLS as the host named in text */
     PUMP_KEEP,      /* conn_id, seconds: the client has promised to be heard that often */
     PUMP_FAULT,     /* text: why the SIP process cannot start; it exits after that */
 };

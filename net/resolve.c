@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/hash.h"
+#include "net/naptr.h"
 #include "net/srv.h"
 
 enum {
@@ -27,13 +28,17 @@ struct res_io {
     struct resolver *resolver; /* back */
 };
 
-/* What a name stands for: its addresses, without port, or its SRV records, by priority. */
+enum what { ADDRS, SERVERS, POINTERS };
+
+/* What a name stands for: its addresses, without port, its SRV records, by priority, or its NAPTR records, by order. */
 struct answer {
     size_t n;
-    const char *why; /* static: why there is nothing; NULL for SRV: there is nothing */
+    int err;         /* TD_OK, or why there is nothing; n 0 and TD_OK: there are no such records */
+    const char *why; /* static: the same as text; NULL with TD_OK */
     union {
         struct addr addrs[RESOLVE_ADDRS_MAX];
         struct resolve_srv servers[RESOLVE_SRV_MAX];
+        struct resolve_naptr pointers[RESOLVE_NAPTR_MAX];
     } found;
 };
 
@@ -44,18 +49,23 @@ struct name {
     struct list waiters;  /* of struct resolve_query */
     struct resolver *resolver; /* back */
     uint64_t expires_ms;
-    void *found; /* owned: n of the answer's addresses or servers */
+    void *found; /* owned: n of the answer's addresses or records */
     size_t n;
+    int err;
     const char *why;
     bool pending;
-    bool srv; /* SRV records are asked for */
+    enum what what; /* is asked for */
     char host[];          /* lower case, no final dot */
 };
 
 struct resolve_query {
     struct list node;
-    resolve_done *done;
-    resolve_srv_done *srv_done; /* one of the two */
+    enum what what;
+    union {
+        resolve_done *addrs;
+        resolve_srv_done *servers;
+        resolve_naptr_done *pointers;
+    } done;
     void *arg;
     uint16_t port;
     bool *told; /* set while resolve_host() runs: done was called */
@@ -148,19 +158,19 @@ static void name_drop(struct resolver *r, struct name *n)
     name_free(n);
 }
 
-static struct name *name_find(struct resolver *r, const char *host, bool srv, uint64_t hash)
+static struct name *name_find(struct resolver *r, const char *host, enum what what, uint64_t hash)
 {
     for (struct hash_node *at = hash_first(&r->names, hash); at; at = hash_next(at)) {
         struct name *n = TD_CONTAINER_OF(at, struct name, node);
 
-        if (n->srv == srv && strcmp(n->host, host) == 0)
+        if (n->what == what && strcmp(n->host, host) == 0)
             return n;
     }
     return NULL;
 }
 
 /* NULL: out of memory, or all names in the cache are being looked up. */
-static struct name *name_new(struct resolver *r, const char *host, bool srv, uint64_t hash)
+static struct name *name_new(struct resolver *r, const char *host, enum what what, uint64_t hash)
 {
     size_t size = strlen(host) + 1;
     struct name *n;
@@ -174,7 +184,7 @@ static struct name *name_new(struct resolver *r, const char *host, bool srv, uin
     if (!n)
         return NULL;
     n->resolver = r;
-    n->srv = srv;
+    n->what = what;
     list_init(&n->used);
     list_init(&n->waiters);
     memcpy(n->host, host, size);
@@ -185,13 +195,19 @@ static struct name *name_new(struct resolver *r, const char *host, bool srv, uin
 /* The answer is changed: it gets ports. */
 static void tell(struct answer *a, const struct resolve_query *q)
 {
-    if (q->srv_done) {
-        q->srv_done(q->arg, a->found.servers, a->n, a->n ? NULL : a->why);
-        return;
+    switch (q->what) {
+    case ADDRS:
+        for (size_t i = 0; i < a->n; i++)
+            addr_set_port(&a->found.addrs[i], q->port);
+        q->done.addrs(q->arg, a->found.addrs, a->n, a->n ? TD_OK : a->err, a->n ? NULL : a->why);
+        break;
+    case SERVERS:
+        q->done.servers(q->arg, a->found.servers, a->n, a->n ? TD_OK : a->err, a->n ? NULL : a->why);
+        break;
+    case POINTERS:
+        q->done.pointers(q->arg, a->found.pointers, a->n, a->n ? TD_OK : a->err);
+        break;
     }
-    for (size_t i = 0; i < a->n; i++)
-        addr_set_port(&a->found.addrs[i], q->port);
-    q->done(q->arg, a->found.addrs, a->n, a->n ? NULL : a->why);
 }
 
 static void query_tell(struct resolve_query *q, struct answer *a)
@@ -201,6 +217,16 @@ static void query_tell(struct resolve_query *q, struct answer *a)
         *q->told = true;
     tell(a, q);
     free(q);
+}
+
+static bool is_absent(int status)
+{
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA;
+}
+
+static int why_err(int status)
+{
+    return status == ARES_SUCCESS || is_absent(status) ? TD_ENOENT : status == ARES_ETIMEOUT ? TD_ETIMEOUT : TD_EIO;
 }
 
 static const char *why_text(int status)
@@ -247,7 +273,15 @@ static size_t take_addrs(struct addr out[RESOLVE_ADDRS_MAX], const struct ares_a
 
 static size_t element_size(const struct name *n)
 {
-    return n->srv ? sizeof(struct resolve_srv) : sizeof(struct addr);
+    switch (n->what) {
+    case ADDRS:
+        break;
+    case SERVERS:
+        return sizeof(struct resolve_srv);
+    case POINTERS:
+        return sizeof(struct resolve_naptr);
+    }
+    return sizeof(struct addr);
 }
 
 /* It is known now: remember it for ttl seconds and tell all who wait. */
@@ -260,6 +294,7 @@ static void settle(struct name *n, const struct answer *a, int64_t ttl)
     free(n->found);
     n->n = 0;
     n->found = a->n ? malloc(a->n * element_size(n)) : NULL;
+    n->err = a->err;
     n->why = a->why;
     if (a->n && !n->found)
         ttl = 0; /* out of memory: not remembered */
@@ -277,15 +312,10 @@ static void settle(struct name *n, const struct answer *a, int64_t ttl)
     }
 }
 
-static bool is_absent(int status)
-{
-    return status == ARES_ENOTFOUND || status == ARES_ENODATA;
-}
-
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
 {
     struct name *n = arg;
-    struct answer a = { .why = why_text(status) };
+    struct answer a = { .err = why_err(status), .why = why_text(status) };
     int64_t ttl = is_absent(status) ? RESOLVE_TTL_NEGATIVE_S : FAILED_TTL_S;
 
     n->pending = false;
@@ -302,7 +332,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     settle(n, &a, ttl);
 }
 
-static void on_servers(void *arg, int status, int timeouts, unsigned char *message, int len)
+/* SRV or NAPTR records: that there are none is no failure. */
+static void on_records(void *arg, int status, int timeouts, unsigned char *message, int len)
 {
     struct name *n = arg;
     struct answer a = { .n = 0 };
@@ -312,11 +343,15 @@ static void on_servers(void *arg, int status, int timeouts, unsigned char *messa
     if (n->resolver->closing)
         return;
     if (status == ARES_SUCCESS)
-        status = srv_read(a.found.servers, &a.n, message, len, &ttl);
-    if (a.n == 1 && a.found.servers[0].target[0] == '\0') {
+        status = n->what == SERVERS ? srv_read(a.found.servers, &a.n, message, len, &ttl)
+                                    : naptr_read(a.found.pointers, &a.n, message, len, &ttl);
+    if (n->what == SERVERS && a.n == 1 && a.found.servers[0].target[0] == '\0') {
         a.n = 0;
+        a.err = TD_EUNSUPP;
         a.why = "the service is not offered there";
     } else if (status != ARES_SUCCESS && !is_absent(status)) {
+        a.n = 0;
+        a.err = why_err(status);
         a.why = why_text(status);
         ttl = FAILED_TTL_S;
     }
@@ -364,6 +399,7 @@ static void tell_cached(struct resolver *r, struct name *n, const struct resolve
     struct answer a;
 
     a.n = n->n;
+    a.err = n->err;
     a.why = n->why;
     if (n->n)
         memcpy(&a.found, n->found, n->n * element_size(n));
@@ -378,10 +414,10 @@ static void ask(struct resolver *r, struct name *n)
 
     n->pending = true;
     list_remove(&n->used);
-    if (n->srv)
-        ares_query(r->channel, n->host, ns_c_in, ns_t_srv, on_servers, n);
-    else
+    if (n->what == ADDRS)
         ares_getaddrinfo(r->channel, n->host, NULL, &hints, on_answer, n);
+    else
+        ares_query(r->channel, n->host, ns_c_in, n->what == SERVERS ? ns_t_srv : ns_t_naptr, on_records, n);
     rearm(r);
 }
 
@@ -390,28 +426,30 @@ static struct resolve_query *resolve(struct resolver *r, const char *host, const
 {
     struct answer none = { .n = 0 };
     char text[RESOLVE_HOST_MAX + 1];
-    bool srv = what->srv_done != NULL, told = false;
+    bool told = false;
     struct resolve_query *q;
     struct name *n;
     uint64_t hash;
 
     if (!host_normalise(host, text)) {
+        none.err = TD_ENOENT;
         none.why = "not a host name";
         tell(&none, what);
         return NULL;
     }
     hash = hash_bytes(text, strlen(text));
-    n = name_find(r, text, srv, hash);
+    n = name_find(r, text, what->what, hash);
     if (n && !n->pending && loop_now_ms(r->loop) < n->expires_ms) {
         tell_cached(r, n, what);
         return NULL;
     }
     if (!n)
-        n = name_new(r, text, srv, hash);
+        n = name_new(r, text, what->what, hash);
     q = n ? malloc(sizeof *q) : NULL;
     if (!q) {
         if (n && !n->pending && list_is_empty(&n->used))
             name_drop(r, n);
+        none.err = n ? TD_ENOMEM : TD_ELIMIT;
         none.why = n ? "out of memory" : "too many names are being looked up";
         tell(&none, what);
         return NULL;
@@ -430,11 +468,11 @@ static struct resolve_query *resolve(struct resolver *r, const char *host, const
 
 struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg)
 {
-    struct resolve_query q = { .port = port, .done = done, .arg = arg };
+    struct resolve_query q = { .what = ADDRS, .port = port, .done.addrs = done, .arg = arg };
     struct addr literal;
 
     if (addr_from_host(&literal, sv_of(host), port)) {
-        done(arg, &literal, 1, NULL);
+        done(arg, &literal, 1, TD_OK, NULL);
         return NULL;
     }
     return resolve(r, host, &q);
@@ -442,7 +480,14 @@ struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_
 
 struct resolve_query *resolve_srv(struct resolver *r, const char *name, resolve_srv_done *done, void *arg)
 {
-    struct resolve_query q = { .srv_done = done, .arg = arg };
+    struct resolve_query q = { .what = SERVERS, .done.servers = done, .arg = arg };
+
+    return resolve(r, name, &q);
+}
+
+struct resolve_query *resolve_naptr(struct resolver *r, const char *name, resolve_naptr_done *done, void *arg)
+{
+    struct resolve_query q = { .what = POINTERS, .done.pointers = done, .arg = arg };
 
     return resolve(r, name, &q);
 }

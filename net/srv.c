@@ -28,8 +28,7 @@ static void take(struct resolve_srv out[RESOLVE_SRV_MAX], size_t *n, const struc
     out[at] = s;
 }
 
-/* The least time to live among the answers of a DNS message that c-ares has found good; RFC 1035 s.4.1. */
-static int64_t message_ttl(const unsigned char *p, int n)
+int64_t srv_message_ttl(const unsigned char *p, int n)
 {
     int64_t ttl = UINT32_MAX;
     const unsigned char *at = p + NS_HFIXEDSZ;
@@ -64,7 +63,7 @@ int srv_read(struct resolve_srv out[RESOLVE_SRV_MAX], size_t *n, const unsigned 
     for (const struct ares_srv_reply *at = list; at; at = at->next)
         take(out, n, at);
     if (*n)
-        *ttl = message_ttl(message, len);
+        *ttl = srv_message_ttl(message, len);
     ares_free_data(list);
     return status;
 }

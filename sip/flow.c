@@ -37,7 +37,10 @@ struct flows {
 
 struct flow_dial {
     struct list node;
-    uint32_t id;
+    uint32_t id;         /* the same for those who wait for the same connection */
+    enum pump_kind kind;
+    struct addr at;
+    char *host;          /* owned */
     uint64_t conn_id;    /* the flow has come; 0: not yet */
     flow_dialled *done;
     void *arg;        /* borrowed */
@@ -104,15 +107,26 @@ static struct flow *flow_by_leg(struct flows *fs, const struct addr *leg)
     return NULL;
 }
 
-struct flow *flow_to_peer(struct flows *fs, enum pump_kind kind, const struct addr *peer)
+static bool is_as(const struct flow *f, const char *host)
+{
+    return f->dialled && sv_eq_nocase(sv_of(f->dialled), sv_of(host));
+}
+
+/* host NULL: whoever it is. */
+static struct flow *find_peer(struct flows *fs, enum pump_kind kind, const struct addr *peer, const char *host)
 {
     for (struct hash_node *n = hash_first(&fs->by_peer, addr_hash(peer, kind)); n; n = hash_next(n)) {
         struct flow *f = TD_CONTAINER_OF(n, struct flow, by_peer);
 
-        if (f->kind == kind && addr_eq(&f->peer, peer))
+        if (f->kind == kind && addr_eq(&f->peer, peer) && (!host || is_as(f, host)))
             return f;
     }
     return NULL;
+}
+
+struct flow *flow_to_peer(struct flows *fs, enum pump_kind kind, const struct addr *peer, const char *host)
+{
+    return find_peer(fs, kind, peer, kind == PUMP_TLS || kind == PUMP_WSS ? host : NULL);
 }
 
 struct flow *flow_of_tport(struct flows *fs, const tport_t *tp)
@@ -126,7 +140,7 @@ struct flow *flow_of_tport(struct flows *fs, const tport_t *tp)
         return NULL;
     for (int kind = 0; kind < PUMP_KIND_N; kind++)
         if (strcmp(name->tpn_ident, flow_kind_text((enum pump_kind)kind)) == 0)
-            return flow_to_peer(fs, (enum pump_kind)kind, &peer);
+            return find_peer(fs, (enum pump_kind)kind, &peer, NULL);
     return NULL;
 }
 
@@ -182,6 +196,7 @@ static void flow_free(struct flow *f)
     unlink_flow(f);
     hash_remove(&f->flows->by_id, &f->by_id);
     free(f->identity);
+    free(f->dialled);
     free(f);
 }
 
@@ -227,15 +242,30 @@ static struct flow_dial *dial_by_id(struct flows *fs, uint32_t id)
     return NULL;
 }
 
+static void dial_free(struct flow_dial *d)
+{
+    list_remove(&d->node);
+    free(d->host);
+    free(d);
+}
+
 static void dial_done(struct flows *fs, uint32_t id, struct flow *f)
 {
-    struct flow_dial *d = dial_by_id(fs, id);
+    struct list ready = LIST_INIT(ready);
 
-    if (!d)
-        return;
-    list_remove(&d->node);
-    d->done(d->arg, f);
-    free(d);
+    list_each_safe(node, &fs->dials) {
+        if (list_item(node, struct flow_dial, node)->id == id) {
+            list_remove(node);
+            list_append(&ready, node);
+        }
+    }
+    while (!list_is_empty(&ready)) {
+        struct flow_dial *d = list_item(ready.next, struct flow_dial, node);
+
+        list_remove(&d->node);
+        d->done(d->arg, f);
+        dial_free(d);
+    }
 }
 
 /* Sofia's transport of a new flow exists only after accept() has returned: dials are answered from the loop. */
@@ -261,7 +291,11 @@ static void dial_accepted(struct flows *fs, struct flow *f)
 
     if (!d)
         return;
-    d->conn_id = f->id;
+    if (!f->dialled)
+        f->dialled = strdup(d->host);
+    list_each(node, &fs->dials)
+        if (list_item(node, struct flow_dial, node)->id == f->dial_id)
+            list_item(node, struct flow_dial, node)->conn_id = f->id;
     if (!later(fs->root, on_settled, fs))
         log_error("flow", f->id, "out of memory");
 }
@@ -479,22 +513,43 @@ void flows_ban(struct flows *fs, const struct addr *a, uint8_t why)
     tell(fs, &r);
 }
 
-struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
-                            void *arg)
+/* The id of one for the same connection; 0: there is none. */
+static uint32_t dial_under_way(const struct flows *fs, const struct flow_dial *like)
+{
+    list_each(node, &fs->dials) {
+        const struct flow_dial *d = list_item(node, struct flow_dial, node);
+
+        if (!d->conn_id && d->kind == like->kind && addr_eq(&d->at, &like->at) &&
+            sv_eq_nocase(sv_of(d->host), sv_of(like->host)))
+            return d->id;
+    }
+    return 0;
+}
+
+struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *host, const struct addr *at,
+                            flow_dialled *done, void *arg)
 {
     struct flow_dial *d = calloc(1, sizeof *d);
-    struct pump_rec r = { .type = PUMP_DIAL, .kind = (uint8_t)kind };
+    struct pump_rec r = { .type = PUMP_DIAL, .kind = (uint8_t)kind, .peer = *at };
 
-    if (!d || strlen(host) >= sizeof r.text) {
-        free(d);
+    if (!d)
+        return NULL;
+    list_init(&d->node);
+    d->kind = kind;
+    d->at = *at;
+    d->host = strdup(host);
+    if (!d->host || strlen(host) >= sizeof r.text) {
+        dial_free(d);
         return NULL;
     }
-    d->id = ++fs->next_dial ? fs->next_dial : ++fs->next_dial;
     d->done = done;
     d->arg = arg;
+    d->id = dial_under_way(fs, d);
     list_append(&fs->dials, &d->node);
+    if (d->id)
+        return d;
+    d->id = ++fs->next_dial ? fs->next_dial : ++fs->next_dial;
     r.dial_id = d->id;
-    r.ports[0][0] = port;
     snprintf(r.text, sizeof r.text, "%s", host);
     tell(fs, &r);
     return d;
@@ -502,8 +557,7 @@ struct flow_dial *flow_dial(struct flows *fs, enum pump_kind kind, const char *h
 
 void flow_dial_cancel(struct flow_dial *d)
 {
-    list_remove(&d->node);
-    free(d);
+    dial_free(d);
 }
 
 /* ---- life ---- */
@@ -541,6 +595,7 @@ int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, struct
     }
     fs->fd = control_fd;
     fs->wait_index = -1;
+    fs->next_dial = (uint32_t)getpid() << 12; /* not one of our predecessor's, whose flows come with theirs */
     fs->events = *events;
     list_init(&fs->dials);
     err = hash_init(&fs->by_id, 8);

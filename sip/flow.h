@@ -24,6 +24,7 @@ struct flow {
     uint32_t dial_id;         /* 0: the client connected to us */
     struct addr leg, peer, local;
     char *identity;           /* owned: name in the peer's verified certificate; NULL: none */
+    char *dialled;            /* owned: whom it was dialled as, and is with TLS; NULL: the client connected to us */
     tport_t *tport;           /* counted; NULL: not looked up yet */
 };
 
@@ -56,8 +57,8 @@ void flows_fault(struct flows *f, const char *text);
 /* NULL: no such flow any more. */
 struct flow *flow_by_id(struct flows *f, uint64_t id);
 struct flow *flow_of_tport(struct flows *f, const tport_t *tp);
-/* The open flow to that peer, if any, for reuse. */
-struct flow *flow_to_peer(struct flows *f, enum pump_kind kind, const struct addr *peer);
+/* The open flow to that peer, if any, for reuse; with TLS one that was dialled as this host, and so has proven to be it. */
+struct flow *flow_to_peer(struct flows *f, enum pump_kind kind, const struct addr *peer, const char *host);
 
 /* Sofia's transport of the flow, to send down; borrowed. NULL: the leg is not accepted yet, or shut down. */
 tport_t *flow_tport(struct flow *f);
@@ -71,12 +72,12 @@ void flow_keep(struct flow *f, uint32_t seconds);
 /* Ask the edge to shut a source out; it answers with events.ban. */
 void flows_ban(struct flows *f, const struct addr *a, uint8_t why);
 
-/* Ask the edge to open a connection. done is called once, with NULL when that failed; the handle may be
- * cancelled until then. host is a name or an IP literal. */
+/* Ask the edge to open a connection to an address. done is called once, with NULL when that failed; the handle may be
+ * cancelled until then. With TLS the certificate must be that of host, a domain or an IP literal. */
 struct flow_dial;
 typedef void flow_dialled(void *arg, struct flow *f);
-struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *host, uint16_t port, flow_dialled *done,
-                            void *arg);
+struct flow_dial *flow_dial(struct flows *f, enum pump_kind kind, const char *host, const struct addr *at,
+                            flow_dialled *done, void *arg);
 void flow_dial_cancel(struct flow_dial *d);
 
 /* TLS below it? */

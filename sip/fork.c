@@ -7,6 +7,8 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "db/feed.h"
+#include "sip/answered.h"
+#include "sip/errand.h"
 #include "sip/forward.h"
 #include "sip/later.h"
 
@@ -23,15 +25,19 @@ struct branch {
     struct fork *fork;       /* back */
     const struct target *target; /* in the request's memory */
     nta_outgoing_t *orq;     /* owned; NULL: not sent */
-    struct flow_dial *dial;  /* owned; the connection to send on is being opened */
-    struct next_hop other;   /* when that fails; its texts in copy's memory */
-    bool has_other;
-    msg_t *copy;             /* owned; while dialling */
+    struct hops *hops;       /* owned: where to, and where else should that fail; NULL: nowhere else */
+    struct branch *prior;    /* of this fork: this one is to take its place; NULL: not (any more) */
+    int prior_status;        /* what it had when the search began */
+    msg_t *copy;             /* owned: until it is sent */
+    unsigned breadth;        /* what it may fork into */
     int status;              /* 0: none; as of the last response or failure */
     msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
     uint64_t cancelled_ms;   /* 0: not cancelled */
     char *cancel_reason;     /* owned: for the CANCEL that waits for the first 1xx; NULL: none */
     bool is_gone;            /* the flow it was for has ended */
+    bool is_searching;       /* hops will call */
+    bool superseded;         /* another one has taken its place: how it ends says nothing (any more) */
+    uint64_t sent_ms;        /* 0: not sent */
     bool cancel_due;         /* a CANCEL waits for the first 1xx: S-CAN-05 */
     uint64_t timer_c_ms;     /* when it is over */
 };
@@ -55,38 +61,14 @@ struct fork {
     bool dying;              /* waits to be destroyed */
 };
 
-/* A branch that brought a 2xx to an INVITE: its retransmissions are passed on for a while. */
-struct answered {
-    struct hash_node by_branch;
-    struct list node;
-    uint64_t until_ms, flow_id;
-    char ident[8];           /* UDP: our socket towards the caller */
-};
-
 /* ---- ending ---- */
 
-static void remember_answered(struct branch *b)
+static void remember_answered(const struct branch *b)
 {
-    struct fork *f = b->fork;
-    struct sipd *d = f->d;
-    const char *id = nta_outgoing_branch(b->orq),
-               *ident = f->origin.tport ? tport_ident(tport_parent(f->origin.tport)) : NULL;
-    struct answered *a = id ? calloc(1, sizeof *a) : NULL;
+    const struct request *from = &b->fork->origin;
 
-    if (!a)
-        return; /* a lost retransmission is the callee's to repeat */
-    a->until_ms = sipd_now_ms() + T1X64_MS;
-    a->flow_id = f->origin.flow_id;
-    sv_copy(sv_of(ident ? ident : ""), a->ident, sizeof a->ident);
-    hash_insert(&d->answered, &a->by_branch, hash_bytes(id, strlen(id)));
-    list_append(&d->answered_list, &a->node);
-}
-
-static void answered_free(struct sipd *d, struct answered *a)
-{
-    hash_remove(&d->answered, &a->by_branch);
-    list_remove(&a->node);
-    free(a);
+    answered_add(b->fork->d, nta_outgoing_branch(b->orq), from->flow_id,
+                 from->tport ? tport_ident(tport_parent(from->tport)) : "");
 }
 
 static void branch_free(struct branch *b)
@@ -97,8 +79,7 @@ static void branch_free(struct branch *b)
             remember_answered(b);
         nta_outgoing_destroy(b->orq);
     }
-    if (b->dial)
-        flow_dial_cancel(b->dial);
+    hops_free(&b->hops);
     if (b->copy)
         msg_destroy(b->copy);
     if (b->final)
@@ -149,10 +130,30 @@ static void account(const struct fork *f, int status, const char *phrase, const 
         db_acc(f->d->feed, &row);
 }
 
+/* The stream that the request came on has gone: what is final goes to a new one. nta is told all the same, which ends its
+ * transaction. */
+static bool is_lost(const struct fork *f, int status)
+{
+    return status >= 200 && f->origin.tport && tport_is_secondary(f->origin.tport) &&
+           !tport_is_clear_to_send(f->origin.tport);
+}
+
+static void reply_elsewhere(struct fork *f, int status, const char *phrase, const char *headers)
+{
+    msg_t *m = nta_incoming_create_response(f->irq, status, phrase);
+
+    if (m && headers && *headers)
+        sip_add_tl(m, sip_object(m), SIPTAG_HEADER_STR(headers), TAG_END());
+    if (m)
+        errand_response(f->d, m);
+}
+
 void fork_reply(struct fork *f, int status, const char *phrase, const char *headers)
 {
     if (!f->done) {
         f->done = true;
+        if (is_lost(f, status))
+            reply_elsewhere(f, status, phrase, headers);
         nta_incoming_treply(f->irq, status, phrase, TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
         account(f, status, phrase ? phrase : "", NULL);
     }
@@ -169,6 +170,12 @@ static void pass_up(struct fork *f, msg_t *m)
     if (sip->sip_status->st_status >= 200)
         account(f, sip->sip_status->st_status, sip->sip_status->st_phrase, sip->sip_to ? sip->sip_to->a_tag : NULL);
     sip_via_remove(m, sip);
+    if (is_lost(f, sip->sip_status->st_status)) {
+        msg_t *again = msg_dup(m);
+
+        if (again)
+            errand_response(f->d, again);
+    }
     nta_incoming_mreply(f->irq, m);
 }
 
@@ -200,7 +207,7 @@ static struct branch *best_branch(struct fork *f)
     list_each(node, &f->branches) {
         struct branch *b = list_item(node, struct branch, node);
 
-        if (b->status >= 300 && (!best || rank(b->status) < rank(best->status) ||
+        if (b->status >= 300 && !b->superseded && (!best || rank(b->status) < rank(best->status) ||
                                  (rank(b->status) == rank(best->status) && b->final && !best->final)))
             best = b;
     }
@@ -242,6 +249,8 @@ static void answer_best(struct fork *f)
     if (status == 503)
         status = 500; /* S-RSP-07 */
     /* A 408 to what is no INVITE ends nta's transaction and is not sent: S-TXN-09. Ended without it, nta would say 500. */
+    if (is_lost(f, status) && (f->is_invite || status != 408))
+        reply_elsewhere(f, status, sip_status_phrase(status), NULL);
     nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
     account(f, status, "", NULL);
 }
@@ -252,7 +261,7 @@ static void check_end(struct fork *f)
 {
     if (f->open || f->launching || f->dying)
         return;
-    if (!f->done && !f->no_more && f->next_target < f->origin.n_targets) {
+    if (f->is_invite && !f->done && !f->no_more && f->next_target < f->origin.n_targets) {
         launch_group(f);
         return;
     }
@@ -321,9 +330,9 @@ static void branch_cancel(struct branch *b, const char *reason)
     if (b->status >= 200 || b->cancelled_ms || !b->fork->is_invite)
         return;
     b->cancelled_ms = sipd_now_ms();
-    if (b->dial) {
-        flow_dial_cancel(b->dial);
-        b->dial = NULL;
+    if (b->is_searching) {
+        b->is_searching = false;
+        hops_free(&b->hops);
         branch_over(b, 487);
     } else if (b->orq && b->status >= 100) {
         send_cancel(b, reason);
@@ -373,12 +382,20 @@ static void try_next_flow(struct fork *f, const struct branch *failed)
 
 static const char elsewhere[] = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
+static bool branch_retry(struct branch *b);
+
+/* Is it the address that did not work out, rather than the request? RFC 3263 s.4.3, S-DNS-05. before: what had come. */
+static bool is_failover(int before, int status, bool is_internal)
+{
+    return is_internal ? (status == 503 && before <= 100) || (status == 408 && before == 0) : status == 503;
+}
+
 static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
 {
     struct fork *f = b->fork;
     int status = sip ? sip->sip_status->st_status : nta_outgoing_status(orq);
     msg_t *m = nta_outgoing_getresponse(orq);
-    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via;
+    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via, may_retry;
 
     if (!b->orq)
         b->orq = orq; /* failed at once: nta_outgoing_mcreate() has not returned yet */
@@ -394,13 +411,20 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
         if (b->cancel_due)
             send_cancel(b, b->cancel_reason);
-        if (status > 100 && !f->done && f->is_invite && !is_internal)
+        if (status > 100 && !f->done && f->is_invite && !is_internal && !b->superseded)
             pass_up(f, m);
         else if (m)
             msg_destroy(m);
         return 0;
     }
+    may_retry = is_failover(b->status, status, is_internal);
     branch_over(b, status);
+    if (status >= 300 && (b->superseded || (may_retry && branch_retry(b)))) {
+        if (m)
+            msg_destroy(m);
+        check_end(f);
+        return 0;
+    }
     if (status < 300 && !is_internal) {
         if (f->is_invite || !f->done)
             pass_up(f, m); /* every 2xx to INVITE: S-RSP-03 */
@@ -432,13 +456,14 @@ static void branch_send(struct branch *b, const struct next_hop *hop)
 
     crypto_random_name(key + n, BRANCH_RANDOM);
     snprintf(key + n + BRANCH_RANDOM, sizeof key - n - BRANCH_RANDOM, ".%s", f->origin.loop);
-    b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
+    b->sent_ms = sipd_now_ms();
+    b->timer_c_ms = b->sent_ms + TIMER_C_MS;
     if (!forward_record_route(d, b->copy, sip, &f->in, f->origin.tport, f->origin.flow_id, hop, b->target)) {
         branch_over(b, 500);
         return;
     }
     orq = nta_outgoing_mcreate(d->nta, on_response, b, (const url_string_t *)hop->route, b->copy,
-                               NTATAG_BRANCH_KEY(key), TAG_IF(hop->tport, NTATAG_TPORT(hop->tport)), TAG_END());
+                               NTATAG_BRANCH_KEY(key), NTATAG_TPORT(hop->tport), TAG_END());
     if (!orq) {
         if (b->status < 200)
             branch_over(b, 500);
@@ -448,64 +473,119 @@ static void branch_send(struct branch *b, const struct next_hop *hop)
     b->orq = orq;
 }
 
-static void on_dialled(void *arg, struct flow *flow)
+/* Another address is tried in its place. Should it answer yet: an INVITE there is cancelled, a 2xx goes up. */
+static void branch_give_up(struct branch *b)
 {
-    struct branch *b = arg;
-    struct next_hop hop = { .tport = flow ? flow_tport(flow) : NULL };
-
-    b->dial = NULL;
-    b->fork->launching = true;
-    if (hop.tport)
-        branch_send(b, &hop);
-    else if (b->has_other)
-        branch_send(b, &b->other);
-    else
-        branch_over(b, 503);
-    b->fork->launching = false;
-    check_end(b->fork);
+    b->superseded = true;
+    if (b->status >= 200)
+        return;
+    if (b->fork->is_invite && !b->cancelled_ms) {
+        b->cancelled_ms = sipd_now_ms();
+        b->cancel_due = true;
+    }
+    branch_over(b, 408);
 }
 
-/* breadth: what this branch may fork into. */
-static void branch_launch(struct fork *f, const struct target *t, unsigned breadth)
+/* What stands for a branch that was sent nowhere: S-OUT-05, S-OUT-07, S-DNS-08. */
+static int status_of(const struct branch *b, enum hop_end how)
+{
+    switch (how) {
+    case HOP_FOUND:
+        break;
+    case HOP_GONE:
+        return b->fork->origin.in_dialog ? 430 : 480;
+    case HOP_FORBIDDEN:
+        return 403;
+    case HOP_ABSENT:
+        return b->target->uri ? 480 : 404;
+    case HOP_FAILED:
+        return 503;
+    }
+    return 500;
+}
+
+static void on_hop(void *arg, enum hop_end how, const struct next_hop *hop)
+{
+    struct branch *b = arg;
+    struct fork *f = b->fork;
+    bool was_launching = f->launching;
+
+    b->is_searching = false;
+    f->launching = true;
+    if (f->done || f->no_more) {
+        branch_over(b, 487);
+    } else if (hop && (!b->prior || b->prior->status == b->prior_status)) {
+        if (b->prior)
+            branch_give_up(b->prior);
+        b->prior = NULL;
+        branch_send(b, hop);
+    } else if (b->prior) { /* there is no other address, or the first one has answered: what it says is what counts */
+        b->superseded = true;
+        branch_over(b, 503);
+        try_next_flow(f, b->prior);
+    } else {
+        b->is_gone = how == HOP_GONE;
+        branch_over(b, status_of(b, how));
+        try_next_flow(f, b);
+    }
+    if (b->hops && !hops_has_more(b->hops))
+        hops_free(&b->hops);
+    f->launching = was_launching;
+    check_end(f);
+}
+
+static struct branch *branch_new(struct fork *f, const struct target *t, unsigned breadth)
 {
     struct branch *b = calloc(1, sizeof *b);
-    struct next_hop hop;
 
     if (!b)
-        return;
+        return NULL;
     b->fork = f;
     b->target = t;
+    b->breadth = breadth;
     list_append(&f->branches, &b->node);
     f->open++;
     b->copy = forward_copy(&f->origin, t);
     if (!b->copy || !forward_set_breadth(b->copy, sip_object(b->copy), breadth)) {
         branch_over(b, 500);
-        return;
+        return NULL;
     }
-    switch (hop_find(f->d, b->copy, sip_object(b->copy), t, msg_size(f->origin.msg), &hop)) {
-    case HOP_OK:
-        break;
-    case HOP_GONE:
-        b->is_gone = true;
-        branch_over(b, f->origin.in_dialog ? 430 : 480); /* S-OUT-05, S-OUT-07 */
-        try_next_flow(f, b);
+    return b;
+}
+
+static void branch_launch(struct fork *f, const struct target *t, unsigned breadth)
+{
+    struct branch *b = branch_new(f, t, breadth);
+
+    if (!b)
         return;
-    case HOP_FORBIDDEN:
-        branch_over(b, 403);
-        return;
-    case HOP_FAILED:
+    b->hops = hops_new(f->d, sip_object(b->copy), t, msg_size(f->origin.msg));
+    if (!b->hops) {
         branch_over(b, 500);
         return;
     }
-    if (!hop.must_dial) {
-        branch_send(b, &hop);
-        return;
-    }
-    b->has_other = hop.route != NULL;
-    b->other = hop;
-    b->dial = flow_dial(f->d->flows, hop.dial_kind, hop.dial_host, hop.dial_port, on_dialled, b);
-    if (!b->dial)
-        branch_over(b, 500);
+    b->is_searching = true;
+    hops_next(b->hops, on_hop, b);
+}
+
+/* Try the next address of the same target, on a branch of its own. False: there is none. */
+static bool branch_retry(struct branch *b)
+{
+    struct fork *f = b->fork;
+    struct branch *next;
+
+    if (f->done || f->no_more || b->cancelled_ms || !b->hops || !hops_has_more(b->hops))
+        return false;
+    next = branch_new(f, b->target, b->breadth);
+    if (!next)
+        return false;
+    next->prior = b;
+    next->prior_status = b->status;
+    next->hops = b->hops;
+    b->hops = NULL;
+    next->is_searching = true;
+    hops_next(next->hops, on_hop, next);
+    return true;
 }
 
 /* Targets of this q that are not tried yet. */
@@ -647,50 +727,16 @@ void fork_start(struct fork *f, const struct request *r)
     launch_group(f);
 }
 
-void fork_send_ack(const struct request *r)
-{
-    msg_t *m = forward_copy(r, r->targets);
-    struct next_hop hop;
-
-    if (!m)
-        return;
-    if (hop_find(r->d, m, sip_object(m), r->targets, 0, &hop) != HOP_OK || hop.must_dial) {
-        msg_destroy(m);
-        return;
-    }
-    nta_msg_tsend(r->d->nta, m, (const url_string_t *)hop.route, TAG_IF(hop.tport, NTATAG_TPORT(hop.tport)), TAG_END());
-}
-
-void fork_stray_response(struct sipd *d, msg_t *msg, sip_t *sip)
-{
-    const char *id = sip->sip_via ? sip->sip_via->v_branch : NULL;
-    int status = sip->sip_status->st_status;
-    struct hash_node *n = id ? hash_first(&d->answered, hash_bytes(id, strlen(id))) : NULL;
-    struct answered *a = n ? TD_CONTAINER_OF(n, struct answered, by_branch) : NULL;
-    struct flow *f;
-    tport_t *tp;
-
-    if (!a || status < 200 || status >= 300 || !sip->sip_cseq || sip->sip_cseq->cs_method != sip_method_invite ||
-        !sip->sip_via->v_next) {
-        nta_msg_discard(d->nta, msg); /* S-TXN-06 */
-        return;
-    }
-    drop_errors(msg, sip);
-    f = a->flow_id ? flow_by_id(d->flows, a->flow_id) : NULL;
-    tp = f ? flow_tport(f) : stack_udp(d->stack, a->ident);
-    if (!tp) {
-        nta_msg_discard(d->nta, msg);
-        return;
-    }
-    nta_msg_tsend(d->nta, msg, NULL, NTATAG_TPORT(tp), TAG_END());
-}
-
 /* ---- time ---- */
 
 static void sweep_branch(struct branch *b, uint64_t now)
 {
     if (b->status >= 200)
         return;
+    if (b->orq && b->status == 0 && now - b->sent_ms >= (uint64_t)b->fork->d->conf->sip.failover_time * 1000)
+        branch_retry(b);
+    if (!b->fork->is_invite || b->status >= 200)
+        return; /* nta's Timer F ends it */
     if (b->cancelled_ms && now - b->cancelled_ms >= T1X64_MS) { /* S-RSP-22 */
         branch_over(b, 487);
     } else if (!b->cancelled_ms && now >= b->timer_c_ms && b->timer_c_ms) { /* S-RSP-21 */
@@ -710,7 +756,6 @@ static void sweep_fork(struct fork *f, uint64_t now)
             f->tried = true;
             nta_incoming_treply(f->irq, SIP_100_TRYING, TAG_END());
         }
-        return; /* nta's Timer F ends its branches */
     }
     list_each_safe(node, &f->branches)
         sweep_branch(list_item(node, struct branch, node), now);
@@ -726,19 +771,12 @@ void fork_sweep(struct sipd *d)
 
     list_each_safe(node, &d->forks)
         sweep_fork(list_item(node, struct fork, node), now);
-    while (!list_is_empty(&d->answered_list)) {
-        struct answered *a = list_item(d->answered_list.next, struct answered, node);
-
-        if (a->until_ms > now)
-            break;
-        answered_free(d, a);
-    }
+    answered_sweep(d, now);
 }
 
 void forks_fini(struct sipd *d)
 {
     while (!list_is_empty(&d->forks))
         fork_destroy(list_item(d->forks.next, struct fork, node));
-    while (!list_is_empty(&d->answered_list))
-        answered_free(d, list_item(d->answered_list.next, struct answered, node));
+    answered_fini(d);
 }

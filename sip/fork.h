@@ -19,12 +19,6 @@ void fork_start(struct fork *f, const struct request *r);
 
 bool fork_is_cancelled(const struct fork *f);
 
-/* An ACK of a 2xx, to the one target of r: no transaction. */
-void fork_send_ack(const struct request *r);
-
-/* A 2xx to INVITE that nta knows no transaction for: a retransmission goes on, all else is dropped. Takes msg. */
-void fork_stray_response(struct sipd *d, msg_t *msg, sip_t *sip);
-
 /* Timer C, cancelled branches that stay silent, 100 for slow non-INVITEs, the next group. Twice a second. */
 void fork_sweep(struct sipd *d);
 

@@ -1,4 +1,4 @@
-/* Building what goes out, and finding where it goes. */
+/* Building what goes out. */
 #include "sip/forward.h"
 
 #include <stdio.h>
@@ -9,8 +9,6 @@
 enum {
     FORWARDS_DEFAULT = 70,
     BREADTH_MAX = 60,
-    UDP_SIZE_MAX = 1300, /* RFC 3261 s.18.1.1 */
-    ADDED_MAX = 250,     /* what our Via and Record-Route add */
 };
 
 static const char breadth_name[] = "Max-Breadth";
@@ -120,96 +118,6 @@ bool forward_set_breadth(msg_t *m, sip_t *sip, unsigned breadth)
     }
     snprintf(line, sizeof line, "%s: %u", breadth_name, breadth);
     return sip_add_make(m, sip, sip_unknown_class, line) >= 0;
-}
-
-/* ---- the next hop ---- */
-
-/* A sips request goes over TLS on each hop, the last one too: S-TLS-02. */
-static enum hop_fault hop_by_flow(struct sipd *d, struct flow *f, bool is_sips, struct next_hop *hop)
-{
-    hop->tport = f && (!is_sips || flow_is_secure(f)) ? flow_tport(f) : NULL;
-    return hop->tport ? HOP_OK : HOP_GONE;
-}
-
-static enum hop_fault hop_by_stream(struct sipd *d, const url_t *next, enum pump_kind kind, struct next_hop *hop)
-{
-    struct addr a;
-    uint16_t port = addr_port_of_text(next->url_port, kind == PUMP_TLS ? 5061 : 5060);
-    struct flow *f = NULL;
-
-    if (addr_from_host(&a, sv_of(next->url_host), port)) {
-        if (addr_kind(&a) == ADDR_NEVER)
-            return HOP_FORBIDDEN;
-        f = flow_to_peer(d->flows, kind, &a);
-    }
-    if (f && flow_tport(f))
-        return hop_by_flow(d, f, false, hop);
-    if (kind != PUMP_TCP && kind != PUMP_TLS)
-        return HOP_GONE; /* a WebSocket client cannot be dialled: S-WS-06 */
-    hop->must_dial = true;
-    hop->dial_kind = kind;
-    hop->dial_host = next->url_host;
-    hop->dial_port = port;
-    return HOP_OK;
-}
-
-static enum hop_fault hop_by_url(struct sipd *d, su_home_t *home, const url_t *next, const struct target *t, size_t size, struct next_hop *hop)
-{
-    char transport[16] = "";
-    bool is_sips = next->url_type == url_sips, is_literal;
-    struct addr a;
-
-    if (!next->url_host || !*next->url_host)
-        return HOP_FAILED;
-    if (next->url_params)
-        url_param(next->url_params, "transport", transport, sizeof transport);
-    if (su_casematch(transport, "ws"))
-        return hop_by_stream(d, next, is_sips ? PUMP_WSS : PUMP_WS, hop);
-    if (is_sips || t->must_tls || su_casematch(transport, "tls"))
-        return hop_by_stream(d, next, PUMP_TLS, hop);
-    if (su_casematch(transport, "tcp"))
-        return hop_by_stream(d, next, PUMP_TCP, hop);
-    is_literal = addr_from_host(&a, sv_of(next->url_host), 5060);
-    if (is_literal && addr_kind(&a) == ADDR_NEVER)
-        return HOP_FORBIDDEN;
-    hop->tport = stack_udp_for(d->stack, "", is_literal ? a.sa.sa_family : AF_INET);
-    if (!hop->tport)
-        return hop_by_stream(d, next, PUMP_TCP, hop);
-    hop->route = url_as_string(home, next);
-    if (!hop->route)
-        return HOP_FAILED;
-    if (size + ADDED_MAX > UDP_SIZE_MAX) {
-        struct next_hop by_tcp = { 0 };
-
-        if (hop_by_stream(d, next, PUMP_TCP, &by_tcp) == HOP_OK) {
-            by_tcp.route = by_tcp.must_dial ? hop->route : NULL;
-            by_tcp.tport = by_tcp.must_dial ? hop->tport : by_tcp.tport;
-            *hop = by_tcp;
-        }
-    }
-    return HOP_OK;
-}
-
-enum hop_fault hop_find(struct sipd *d, msg_t *copy, sip_t *sip, const struct target *t, size_t size, struct next_hop *hop)
-{
-    su_home_t *home = msg_home(copy);
-    char at[ADDR_TEXT_MAX];
-    bool is_sips = sip->sip_request->rq_url->url_type == url_sips;
-
-    *hop = (struct next_hop){ 0 };
-    switch (t->hop.kind) {
-    case MARK_FLOW:
-        return hop_by_flow(d, flow_by_id(d->flows, t->hop.conn_id), is_sips, hop);
-    case MARK_UDP:
-        if (is_sips)
-            return HOP_GONE;
-        hop->tport = stack_udp(d->stack, t->hop.ident);
-        hop->route = su_sprintf(home, "sip:%s;transport=udp", addr_text(&t->hop.addr, at));
-        return hop->tport && hop->route ? HOP_OK : HOP_GONE;
-    case MARK_PLAIN:
-        break;
-    }
-    return hop_by_url(d, home, sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url, t, size, hop);
 }
 
 /* ---- Record-Route ---- */

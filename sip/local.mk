@@ -1,11 +1,16 @@
 noinst_LIBRARIES += libsip.a
 libsip_a_SOURCES = \
+	sip/answered.c sip/answered.h \
 	sip/clock.c sip/clock.h \
 	sip/datagram.c sip/datagram.h \
+	sip/dns.c sip/dns.h \
+	sip/errand.c sip/errand.h \
 	sip/flow.c sip/flow.h \
 	sip/fork.c sip/fork.h \
 	sip/forward.c sip/forward.h \
+	sip/hop.c sip/hop.h \
 	sip/later.c sip/later.h \
+	sip/locate.c sip/locate.h \
 	sip/location.c sip/location.h \
 	sip/mark.c sip/mark.h \
 	sip/method.c sip/method.h \

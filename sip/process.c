@@ -21,7 +21,10 @@
 #include "db/db.h"
 #include "db/feed.h"
 #include "net/limit.h"
+#include "sip/answered.h"
 #include "sip/datagram.h"
+#include "sip/dns.h"
+#include "sip/errand.h"
 #include "sip/fork.h"
 #include "sip/location.h"
 #include "sip/request.h"
@@ -47,7 +50,7 @@ static int on_message(struct sipd *d, nta_agent_t *nta, msg_t *msg, sip_t *sip)
     if (sip->sip_request)
         request_start(d, msg, sip);
     else if (sip->sip_status)
-        fork_stray_response(d, msg, sip);
+        answered_response(d, msg, sip);
     else
         nta_msg_discard(nta, msg);
     return 0;
@@ -227,7 +230,11 @@ static int build(struct sipd *d, struct buf *fault)
         return err;
     d->root = stack_root(d->stack);
     d->nta = stack_agent(d->stack);
-    err = watch_mailbox(d);
+    err = reach_init(&d->reach, &d->conf->msrp.forward_to, fault);
+    if (!err)
+        err = dns_new(&d->dns, d->root, d->conf);
+    if (!err)
+        err = watch_mailbox(d);
     if (!err)
         err = make_auth(d);
     if (!err)
@@ -251,8 +258,11 @@ static void take_down(struct sipd *d)
         mailbox_run(d->mailbox);
     if (d->nta)
         forks_fini(d);
+    errands_fini(d);
+    dns_free(&d->dns);
     authn_free(&d->authn);
     flows_free(&d->flows);
+    reach_fini(&d->reach);
     stack_free(&d->stack);
     location_free(&d->location);
     nonces_free(&d->nonces);
@@ -297,6 +307,7 @@ int sip_process_main(const struct conf *conf, int control_fd)
         return EXIT_RESOURCE;
     use_limits(&d);
     list_init(&d.forks);
+    list_init(&d.errands);
     list_init(&d.answered_list);
     err = flows_new(&d.flows, control_fd, &hello, &d.shared, &events);
     if (err) {

@@ -181,7 +181,11 @@ bool request_is_behind_nat(const struct request *r)
     const sip_via_t *v = r->sip->sip_via;
     struct addr said;
 
-    if (r->flow_id || !addr_from_host(&said, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)))
+    if (r->flow_id)
+        return false;
+    if (!reach_allows(&r->d->reach, &r->source))
+        return true; /* we send there as it came from there, not because somebody says so: S-SEC-05 */
+    if (!addr_from_host(&said, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)))
         return false;
     /* RFC 3581: who asks for rport listens where it sends from; another port may be meant */
     return !addr_host_eq(&said, &r->source) || (v->v_rport && addr_port(&said) != addr_port(&r->source));

@@ -5,6 +5,7 @@
 #include "common/hash.h"
 #include "common/list.h"
 #include "common/stats.h"
+#include "net/reach.h"
 #include "sip/flow.h"
 #include "sip/sofia.h"
 #include "sip/stack.h"
@@ -12,6 +13,7 @@
 struct authn;
 struct db;
 struct db_feed;
+struct dns;
 struct limits;
 struct location;
 struct nonces;
@@ -22,6 +24,8 @@ struct sipd {
     su_root_t *root;           /* borrowed from the stack, as is nta */
     nta_agent_t *nta;
     struct flows *flows;
+    struct dns *dns;
+    struct reach reach;        /* where requests may go */
     struct db *db;
     struct mailbox *mailbox;   /* answers of the database */
     struct nonces *nonces;
@@ -30,7 +34,9 @@ struct sipd {
     struct db_feed *feed;      /* accounting */
     size_t n_requests;         /* struct request that live */
     struct list forks;         /* transactions under way */
-    struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in fork.c */
+    struct list errands;       /* messages without one: struct errand in errand.c */
+    size_t n_errands;
+    struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in answered.c */
     struct list answered_list; /* the same, oldest first */
     struct pump_shared *shared; /* mapping: the request in work, for the edge to log should we die of it, and counters */
     struct conf *own_conf;     /* owned: of the last reload; NULL: none */

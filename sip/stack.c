@@ -288,7 +288,7 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
     s->nta = nta_agent_create(
         s->root, (url_string_t *)-1, on_message, d, NTATAG_MCLASS(method_mclass()), NTATAG_UA(0),
         NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
-        NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(1), NTATAG_USE_SRV(1), NTATAG_PRELOAD(PRELOAD),
+        NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0), NTATAG_PRELOAD(PRELOAD),
         NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX),
         NTATAG_TIMER_C(NEVER_MS), NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());
     if (!s->nta)
@@ -342,6 +342,14 @@ void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2])
             ports[s->primaries[i].kind][s->primaries[i].at.sa.sa_family == AF_INET6] = addr_port(&s->primaries[i].at);
 }
 
+bool stack_has(const struct stack *s, enum pump_kind kind, int family)
+{
+    for (size_t i = 0; i < s->n_primaries; i++)
+        if (!s->primaries[i].is_udp && s->primaries[i].kind == kind && s->primaries[i].at.sa.sa_family == family)
+            return true;
+    return false;
+}
+
 bool stack_listener(const struct stack *s, size_t *i, struct addr *out)
 {
     for (; *i < s->n_primaries; ++*i)
@@ -372,19 +380,33 @@ static bool is_our_port(const struct stack *s, const char *port, bool is_sips)
     return false;
 }
 
+static bool is_at(const struct stack *s, const struct local *l, const struct addr *a)
+{
+    if (addr_host_eq(a, &l->at))
+        return true;
+    for (size_t k = 0; l->is_any && k < s->n_own; k++)
+        if (addr_host_eq(a, &s->own[k]))
+            return true;
+    return false;
+}
+
 static bool is_our_host(const struct stack *s, const char *host)
 {
     struct addr a;
 
     if (!addr_from_host(&a, sv_of(host), 0))
         return false;
-    for (size_t i = 0; i < s->n_locals; i++) {
-        if (addr_host_eq(&a, &s->locals[i].at))
+    for (size_t i = 0; i < s->n_locals; i++)
+        if (is_at(s, &s->locals[i], &a))
             return true;
-        for (size_t k = 0; s->locals[i].is_any && k < s->n_own; k++)
-            if (addr_host_eq(&a, &s->own[k]))
-                return true;
-    }
+    return false;
+}
+
+bool stack_owns(const struct stack *s, const struct addr *a)
+{
+    for (size_t i = 0; i < s->n_locals; i++)
+        if (addr_port(&s->locals[i].at) == addr_port(a) && is_at(s, &s->locals[i], a))
+            return true;
     return false;
 }
 

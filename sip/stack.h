@@ -21,12 +21,17 @@ void stack_configure(struct stack *s, const struct conf *conf);
 su_root_t *stack_root(struct stack *s);
 nta_agent_t *stack_agent(struct stack *s);
 
+/* Are there streams of this kind and address family? */
+bool stack_has(const struct stack *s, enum pump_kind kind, int family);
+
 /* The internal listeners' ports, and their addresses one after the other (*i starts at 0; false: no more). */
 void stack_ports(const struct stack *s, uint16_t ports[PUMP_KIND_N][2]);
 bool stack_listener(const struct stack *s, size_t *i, struct addr *out);
 
 /* Is this host (and port) this server: a domain it serves, or one of its addresses with one of its ports? */
 bool stack_is_us(const struct stack *s, const url_t *url);
+/* Does this server listen at that address? */
+bool stack_owns(const struct stack *s, const struct addr *a);
 /* Is the host a domain served here? Without configured domains our addresses are. */
 bool stack_is_domain(const struct stack *s, const url_t *url);
 

@@ -122,16 +122,10 @@ static int worker_start(struct edge *e, unsigned index)
     return open_ports(e, w);
 }
 
-/* A client's Contact or Route must not make us connect to services of this machine, unless that is allowed to all:
- * S-SEC-05. */
+/* S-SEC-05; the SIP process has asked already, for what it sends itself. */
 static bool may_dial_sip(void *arg, const struct addr *a)
 {
-    return addr_kind(a) == ADDR_PUBLIC || addr_kind(a) == ADDR_PRIVATE;
-}
-
-static bool may_dial_sip_here_too(void *arg, const struct addr *a)
-{
-    return addr_kind(a) != ADDR_NEVER;
+    return reach_allows(arg, a);
 }
 
 static int worker_equip(struct edge *e, struct edge_worker *w)
@@ -140,7 +134,8 @@ static int worker_equip(struct edge *e, struct edge_worker *w)
         .idle_ms = SIP_IDLE_MS,
         .message_ms = SIP_MESSAGE_MS,
         .dial_ms = SIP_DIAL_MS,
-        .may_dial = conf_list_has(&e->conf->msrp.forward_to, "loopback") ? may_dial_sip_here_too : may_dial_sip,
+        .may_dial = may_dial_sip,
+        .may_dial_arg = &e->relay_shared->reach,
     };
     const struct authn_opts opts = {
         .db = e->db,

@@ -27,7 +27,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public", **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")

@@ -142,7 +142,7 @@ TEST(address_that_must_not_be_dialled_is_403)
     for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
         start(0);
         CHECK_FATAL(resolver_new(&c->worker->resolver, c->worker->loop, &none) == 0);
-        r.shared->forward_loopback = false;
+        r.shared->reach.has_loopback = false;
         if (i % 2)
             snprintf(r.var['F'], RIG_VAR_MAX, "msrp://localhost:%u/f;tcp", addr_port(&r.at[0]));
         send_hello(columns[i].header);

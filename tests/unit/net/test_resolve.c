@@ -265,7 +265,7 @@ struct result {
     char why[80];
 };
 
-static void on_done(void *arg, const struct addr *addrs, size_t n, const char *why)
+static void on_done(void *arg, const struct addr *addrs, size_t n, int err, const char *why)
 {
     struct result *r = arg;
 
@@ -513,7 +513,7 @@ struct services {
     char why[80];
 };
 
-static void on_services(void *arg, const struct resolve_srv *v, size_t n, const char *why)
+static void on_services(void *arg, const struct resolve_srv *v, size_t n, int err, const char *why)
 {
     struct services *s = arg;
 
@@ -676,9 +676,9 @@ TEST(name_servers_are_addresses_with_an_optional_port)
 static struct result nested, victim;
 static struct resolve_query *victim_query;
 
-static void ask_and_cancel(void *arg, const struct addr *addrs, size_t n, const char *why)
+static void ask_and_cancel(void *arg, const struct addr *addrs, size_t n, int err, const char *why)
 {
-    on_done(arg, addrs, n, why);
+    on_done(arg, addrs, n, err, why);
     resolve_cancel(victim_query);
     resolve_host(res, "six.test", 9, on_done, &nested);
 }
