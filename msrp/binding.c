@@ -108,6 +108,18 @@ void peer_link_key(char *out, size_t size, struct sv host)
     lower(out, size, snprintf(out, size, "relay " SV_FMT, SV_ARG(host)));
 }
 
+struct peer_entry *peer_entry_new(const char *key, struct conn_ref conn)
+{
+    size_t n = strlen(key) + 1;
+    struct peer_entry *e = calloc(1, sizeof *e + n);
+
+    if (!e)
+        return NULL;
+    memcpy(e->key, key, n);
+    e->conn = conn;
+    return e;
+}
+
 static struct peer_entry *peer_locked(struct stripe *st, uint64_t hash, const char *key)
 {
     for (struct hash_node *n = hash_first(&st->peers, hash); n; n = hash_next(n)) {

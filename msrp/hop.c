@@ -295,7 +295,7 @@ static bool stream_goes_on(struct stream *s)
 {
     const struct route *r = s->f.route;
 
-    if (!route_leads_on(r) || (!session_is_active(r->u1) && session_state(r->u1) != SESSION_DETACHED))
+    if (!route_leads_on(r) || (r->u1 && !session_is_active(r->u1) && session_state(r->u1) != SESSION_DETACHED))
         hop_stream_fail(s, route_failure(r));
     return hop_stream_dest(s) != NULL;
 }

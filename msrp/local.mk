@@ -13,7 +13,7 @@ libmsrp_a_SOURCES = \
 	msrp/relay.c msrp/relay.h \
 	msrp/report.c msrp/status_tbl.h \
 	msrp/route.c \
-	msrp/script.c msrp/script.h msrp/script_ksr.c msrp/script_private.h msrp/script_pv.c msrp/script_tbl.h \
+	msrp/script.c msrp/script.h msrp/script_dst.c msrp/script_ksr.c msrp/script_private.h msrp/script_pv.c msrp/script_tbl.h \
 	msrp/session.c msrp/session.h msrp/session_private.h \
 	msrp/shared.c \
 	msrp/token.c \

@@ -2,6 +2,7 @@
  *
  * An endpoint is reached by the connection it has bound (M-CON-07), another relay by one on which both sides have proven their
  * names, whoever opened it (M-CON-14, M-TLS-02). A connection that is being opened queues what is for it (M-CON-16). */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "msrp/private.h"
@@ -34,8 +35,8 @@ static bool may_wait_for(struct conn *origin)
 
 /* origin: whose frame it is; NULL: ours. What fails on our side makes a next hop that is as one that has ended, so the sender gets
  * his 200 and a REPORT 408 (M-COD-01). */
-static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct msrp_uri *next, bool verify, const char *key,
-                          struct conn_ref *dest)
+static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct msrp_uri *next, bool verify, const struct addr *from,
+                          const char *key, struct conn_ref *dest)
 {
     char host[MSRP_URI_MAX + 1];
     struct sv bare = next->host;
@@ -47,6 +48,7 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
         .tls = next->secure,
         .verify = verify ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_NONE,
         .timeout_ms = relay_conf(relay->shared)->msrp.connect_timeout * 1000,
+        .from = from,
         .allow = may_dial,
         .allow_arg = relay->shared,
     };
@@ -65,7 +67,7 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
         bare = sv_make(bare.p + 1, bare.n - 2);
     if (!sv_copy(bare, host, sizeof host))
         return 400;
-    entry = calloc(1, sizeof *entry);
+    entry = peer_entry_new(key, *dest);
     if (!entry)
         return 200;
     if (dial(&c, relay->worker, &target, &msrp_proto, relay, NULL) != 0) {
@@ -89,7 +91,6 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
         m->dialled_for = conn_ref(origin);
         msrp_of(origin)->n_dials++;
     }
-    memcpy(entry->key, key, strlen(key) + 1);
     entry->conn = conn_ref(c);
     /* Somebody else may have been faster; then this one closes for idleness, which costs little and happens rarely. */
     *dest = peer_enter(relay->shared->sessions, entry);
@@ -107,7 +108,7 @@ void peer_dialled(struct msrp_conn *m)
     conn_resume(origin, CONN_PAUSE_ROUTE);
 }
 
-static bool is_there(const struct relay *relay, struct conn_ref ref)
+bool peer_is_there(const struct relay *relay, struct conn_ref ref)
 {
     return ref.id && (ref.worker != relay->worker->index || conn_deref(relay->worker, ref));
 }
@@ -115,7 +116,7 @@ static bool is_there(const struct relay *relay, struct conn_ref ref)
 static bool find(struct relay *relay, const char *key, struct conn_ref *dest)
 {
     *dest = peer_find(relay->shared->sessions, key);
-    return is_there(relay, *dest);
+    return peer_is_there(relay, *dest);
 }
 
 unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session *u, const struct msrp_uri *uri, struct conn_ref *dest)
@@ -124,14 +125,27 @@ unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session 
     char key[PEER_KEY_MAX];
 
     *dest = session_bound(u, uri);
-    if (is_there(relay, *dest))
+    if (peer_is_there(relay, *dest))
         return 200;
     if (uri->port_number == 0)
         return 400; /* M-DNS-02 */
     if (!sv_eq_nocase(uri->transport, SV("tcp")))
         return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
     peer_key(key, sizeof key, uri, verify);
-    return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, key, dest);
+    return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, NULL, key, dest);
+}
+
+unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, struct conn_ref *dest)
+{
+    bool verify = relay_conf(relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
+    char key[PEER_KEY_MAX + ADDR_TEXT_MAX], text[ADDR_TEXT_MAX];
+    size_t n;
+
+    peer_key(key, PEER_KEY_MAX, uri, verify);
+    n = strlen(key);
+    if (from)
+        snprintf(key + n, sizeof key - n, " %s", addr_host_text(from, text));
+    return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, from, key, dest);
 }
 
 unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth, struct conn_ref *dest)
@@ -149,21 +163,21 @@ unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_
     peer_link_key(link, sizeof link, uri->host);
     if (find(relay, key, dest) || find(relay, link, dest))
         return 200;
-    return dial_peer(relay, origin, uri, true, key, dest);
+    return dial_peer(relay, origin, uri, true, NULL, key, dest);
 }
 
 void peer_is_relay(struct relay *relay, struct conn *c, struct sv host)
 {
     struct msrp_conn *m = msrp_of(c);
+    char key[PEER_KEY_MAX];
 
     m->relay_link = true;
     if (m->peer)
         return; /* dialled, or known already */
-    m->peer = calloc(1, sizeof *m->peer);
+    peer_link_key(key, sizeof key, host);
+    m->peer = peer_entry_new(key, conn_ref(c));
     if (!m->peer)
         return; /* another one will be opened */
-    peer_link_key(m->peer->key, sizeof m->peer->key, host);
-    m->peer->conn = conn_ref(c);
     peer_add(relay->shared->sessions, m->peer);
 }
 

@@ -51,9 +51,9 @@ struct route {
     struct conn_ref origin;  /* where the frames come from */
     struct conn_ref dest;    /* where they go */
     unsigned hops_ended;     /* shared->hops_ended when it was made: is a next hop on another worker to be looked for again? */
-    struct session *u1;      /* owned reference: To-Path[0] */
+    struct session *u1;      /* owned reference: To-Path[0]; NULL: a script knows the way, without a session */
     struct session *u2;      /* owned reference: To-Path[1], when both clients are ours; else NULL */
-    bool outward;            /* origin is u1's owner */
+    bool outward;            /* origin is u1's owner, or there is no session */
     bool from_relay;         /* origin is a link of another relay: From-Path names more than one */
     bool via_peer;           /* dest is no client's connection: it may end, and another be found, while the tokens live */
     bool auth;               /* for AUTH alone: a next hop that is no client of ours is a relay (M-AUTH-31) */
@@ -71,6 +71,8 @@ struct route {
     char text[];
 };
 
+/* Is it still good for new frames? */
+bool route_is_good(const struct relay *relay, const struct route *r);
 /* Are its tokens good for new frames? */
 bool route_is_live(const struct route *r);
 /* The session whose owner the next hop is; NULL: it is somebody else. */
@@ -89,6 +91,13 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
  * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). */
 enum { ROUTE_WAITS = 1 };
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
+
+/* A way that a script knows: To-Path and From-Path to be sent, the latter in one part or two; hops_ended as it was before dest was
+ * found. Its one reference is the caller's. NULL: out of memory, or no paths. */
+struct route_paths {
+    struct sv to, from1, from2;
+};
+struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended);
 
 /* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02, M-TLS-07)? */
 bool route_is_relay_link(const struct conn *c, struct sv from_path);
@@ -260,6 +269,10 @@ unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session 
 /* auth: a name without port may be given, to be found by SRV (M-DNS-03). */
 unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth,
                     struct conn_ref *dest);
+/* To that host and port, for a script; from: our end, NULL: any. */
+unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, struct conn_ref *dest);
+/* Is there such a connection, as far as can be seen from this worker? */
+bool peer_is_there(const struct relay *relay, struct conn_ref ref);
 /* A dialled connection is open or has failed. */
 void peer_dialled(struct msrp_conn *m);
 /* A relay has proven to be this host on a connection: it is used for requests to that host (M-CON-14). */
@@ -396,6 +409,8 @@ void relay_auth_cancel(struct msrp_conn *m);
 void relay_auth_strike(struct relay *relay, struct conn_ref who);
 /* Does one of the challenges among these header lines say that it was only the nonce that was too old? */
 bool relay_auth_is_stale(struct sv headers);
+/* Is this one of our listening sockets, or our end of c? any: one that listens on all addresses is all of them. */
+bool relay_listens_on(const struct relay_shared *s, const struct conn *c, const struct addr *a, bool any);
 bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth);
 
 /* ---- script.c ---- */

@@ -227,7 +227,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
 {
     struct msrp_conn *m = msrp_of(c);
     struct relay *relay = m->relay;
-    bool was_hop;
+    bool was_hop = m->orders || m->peer || !list_is_empty(&m->bindings); /* orders: it is known by its address */
 
     loop_timer_stop(relay->worker->loop, &m->timer);
     loop_timer_stop(relay->worker->loop, &m->head_timer);
@@ -237,7 +237,6 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     if (m->rx == RX_STREAM)
         relay_abort_chunk(m);
     token_leave(m, reason);
-    was_hop = m->peer || !list_is_empty(&m->bindings);
     session_unbind_all(&m->bindings, false);
     if (m->peer)
         peer_leave(relay->shared->sessions, m->peer);

@@ -295,7 +295,7 @@ static void answer_ok(struct msrp_conn *m, struct sv tid, const struct route *ro
 
 static void count_in(struct msrp_conn *m, const struct route *route, size_t octets, bool frame)
 {
-    if (route->outward)
+    if (route->outward && route->u1)
         relay_count(m->relay, route->u1, true, frame, octets);
 }
 

@@ -38,7 +38,7 @@ struct relay_shared {
 
 /* One message that has been relayed, or not, for accounting. Views live for the call. */
 struct relay_message {
-    const struct session *session;
+    const struct session *session; /* NULL: a script has passed it on without one */
     struct sv from_uri, to_uri, message_id;
     uint64_t bytes;
     unsigned status;     /* of the next hop; 0: none was asked for */

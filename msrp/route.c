@@ -64,7 +64,7 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 
 bool route_is_live(const struct route *r)
 {
-    return session_is_active(r->u1) && (!r->u2 || session_is_active(r->u2));
+    return (!r->u1 || session_is_active(r->u1)) && (!r->u2 || session_is_active(r->u2));
 }
 
 struct session *route_target(const struct route *r)
@@ -81,11 +81,10 @@ bool route_leads_on(const struct route *r)
 
 unsigned route_failure(const struct route *r)
 {
-    return TD_MAX(session_refusal(r->u1), r->u2 ? session_refusal(r->u2) : 408);
+    return TD_MAX(r->u1 ? session_refusal(r->u1) : 408, r->u2 ? session_refusal(r->u2) : 408);
 }
 
-/* Still good for new frames? */
-static bool is_good(const struct relay *relay, const struct route *r)
+bool route_is_good(const struct relay *relay, const struct route *r)
 {
     if (!route_is_live(r))
         return false;
@@ -293,42 +292,86 @@ static char *add_lines(struct sv *out, char *at, struct sv to, struct sv from1, 
     return at;
 }
 
+/* All lines but the first two. */
+static void add_answers(struct route *r, char *at, const struct msrp_head *h, struct sv from1, struct sv u1, struct sv u2)
+{
+    const struct sv none = { 0 };
+
+    at = add_lines(&r->answer, at, from1, u1, none, none);
+    at = add_lines(&r->full_answer, at, h->from_path, u1, none, none);
+    at = add_lines(&r->end_to_end, at, h->from_path, h->to_path, none, none);
+    add_lines(&r->report, at, h->from_path, u1, u2, none);
+}
+
+/* The last URI of a path. */
+static struct sv last_of(struct sv path)
+{
+    size_t n = path.n;
+
+    while (n && path.p[n - 1] != ' ')
+        n--;
+    return sv_from(path, n);
+}
+
+static struct route *new_route(struct conn *c, const struct msrp_head *h, struct conn_ref dest, unsigned hops_ended, size_t text)
+{
+    struct route *r = calloc(1, sizeof *r + text);
+
+    if (!r)
+        return NULL;
+    r->refs = 1;
+    r->text_n = text;
+    r->origin = conn_ref(c);
+    r->dest = dest;
+    r->hops_ended = hops_ended;
+    r->auth = h->method == MSRP_AUTH;
+    list_init(&r->conn_node);
+    r->raw = sv_make(r->text, h->paths.n);
+    add(r->text, h->paths);
+    return r;
+}
+
+struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended)
+{
+    struct sv to = h->to_path, from = h->from_path, u1, from1;
+    size_t text = 5 * (h->paths.n + 64) + p->to.n + p->from1.n + p->from2.n + 64;
+    struct route *r = msrp_path_next(&to, &u1) && msrp_path_next(&from, &from1) ? new_route(c, h, dest, hops_ended, text) : NULL;
+    struct sv ours = sv_upto(p->from1, sv_find(p->from1, ' '));
+    char *at;
+
+    if (!r)
+        return NULL;
+    r->outward = r->via_peer = true;
+    at = add_lines(&r->out, r->text + r->raw.n, p->to, p->from1, p->from2, sv_make(NULL, 0));
+    add_answers(r, at, h, from1, u1, sv_make(NULL, 0));
+    r->ours = sv_make(r->out.p + 9 + p->to.n + 2 + 11, ours.n);
+    r->to_uri = last_of(sv_make(r->out.p + 9, p->to.n));
+    r->from_uri = last_of(sv_make(r->full_answer.p + 9, h->from_path.n));
+    return r;
+}
+
 static struct route *build(struct making *k)
 {
     const struct msrp_head *h = k->h;
     const struct sv none = { 0 };
     size_t text = 6 * (h->paths.n + 64);
-    struct route *r = calloc(1, sizeof *r + text);
+    struct route *r = new_route(k->c, h, k->dest, k->hops_ended, text);
     size_t skip = k->u2 ? 2 : 1;
     struct sv rest, u1 = k->to[0].text, u2 = k->u2 ? k->to[1].text : none;
     char *at;
 
     if (!r)
         return NULL;
-    r->refs = 1;
-    r->text_n = text;
-    r->origin = conn_ref(k->c);
-    r->dest = k->dest;
-    r->hops_ended = k->hops_ended;
     r->u1 = k->u1;
     r->u2 = k->u2;
     k->u1 = k->u2 = NULL;
     r->outward = k->outward;
     r->from_relay = k->n_from > 1;
     r->via_peer = k->via_peer;
-    r->auth = h->method == MSRP_AUTH;
-    list_init(&r->conn_node);
-
-    at = r->text;
-    r->raw = sv_make(at, h->paths.n);
-    at = add(at, h->paths);
     rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));
-    at = add_lines(&r->out, at, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
+    at = add_lines(&r->out, r->text + r->raw.n, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
     r->ours = sv_make(r->out.p + 9 + rest.n + 2 + 11, u2.n ? u2.n : u1.n);
-    at = add_lines(&r->answer, at, k->from[0].text, u1, none, none);
-    at = add_lines(&r->full_answer, at, h->from_path, u1, none, none);
-    at = add_lines(&r->end_to_end, at, h->from_path, h->to_path, none, none);
-    add_lines(&r->report, at, h->from_path, u1, u2, none);
+    add_answers(r, at, h, k->from[0].text, u1, u2);
     /* the two ends, found in the lines above so that they live as long */
     r->to_uri = sv_make(r->out.p + 9 + rest.n - k->to[k->n_to - 1].text.n, k->to[k->n_to - 1].text.n);
     r->from_uri = sv_make(r->full_answer.p + 9 + h->from_path.n - k->from[k->n_from - 1].text.n, k->from[k->n_from - 1].text.n);
@@ -356,7 +399,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     struct making k;
 
     if (TD_LIKELY(r != NULL)) {
-        if (TD_LIKELY(is_good(relay, r))) {
+        if (TD_LIKELY(route_is_good(relay, r))) {
             m->last_route = r;
             return r;
         }

@@ -64,6 +64,7 @@ void script_forget(struct msrp_conn *m)
         return;
     if (m->orders->fetch)
         db_cred_cancel(m->orders->fetch);
+    dst_leave(m);
     orders_clear(m->orders);
     free(m->orders);
     m->orders = NULL;
@@ -183,30 +184,17 @@ static size_t response(struct msrp_conn *m, const struct frame_event *e)
     return e->h->n;
 }
 
-/* Is this an AUTH to a token that there is not? */
-static bool is_to_nothing(const struct msrp_conn *m, const struct msrp_head *h)
-{
-    struct msrp_uri to;
-    struct session *s;
-    bool exists;
-
-    if (!msrp_uri_parse(&to, h->to_path) || !to.session.n)
-        return false;
-    s = session_find(m->relay->shared->sessions, to.session);
-    exists = s && msrp_uri_eq(&s->uri, &to);
-    session_unref(&s);
-    return !exists;
-}
-
-/* To be judged before any script: without TLS no AUTH (M-AUTH-01), none through another relay that has not proven who it is
- * (M-AUTH-33), and none to a token that there is not, which needs no credentials to be refused. */
+/* To be judged before any script: without TLS no AUTH (M-AUTH-01), none for another relay (M-FWD-02), none through one that has not
+ * proven who it is (M-AUTH-33). */
 static bool is_admitted(const struct msrp_conn *m, const struct msrp_head *h)
 {
+    struct msrp_uri to;
+
     if (h->is_response || h->method != MSRP_AUTH || sv_find(h->to_path, ' ') < h->to_path.n)
         return true;
     if (sv_find(h->from_path, ' ') < h->from_path.n && !route_is_relay_link(m->conn, h->from_path))
         return false;
-    if (is_to_nothing(m, h))
+    if (!msrp_uri_parse(&to, h->to_path) || !relay_is_us(m->relay, m->conn, &to, true))
         return false;
     return m->conn->tls || !relay_conf(m->relay->shared)->msrp.require_tls;
 }
@@ -217,8 +205,11 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
     struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n) };
     enum script_end end;
 
-    if (!m->orders)
+    if (!m->orders) {
         m->orders = calloc(1, sizeof *m->orders);
+        if (m->orders)
+            dst_enter(m);
+    }
     if (!m->orders || !is_admitted(m, h))
         return false;
     *taken = 0;
@@ -234,6 +225,7 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
         return true;
     }
     e.o = m->orders;
+    buf_clear(&e.o->dst);
     end = script_run(relay->script, relay->callback, "msrp:frame-in", SCRIPT_MSRP, &e,
                      loop_now_ms(relay->worker->loop));
     e.o->fetched = false;

@@ -104,12 +104,14 @@ void ksr_relay_flags(struct script_call *c)
     truth(c, true);
 }
 
-/* The way by the rules of the built-in routing: 200, how they would refuse, 0 for another relay. */
+/* The way that set_dst() has said, or the one by the rules of the built-in routing: 200, how they would refuse, 0 for another relay. */
 static unsigned look_up(struct frame_event *e)
 {
     unsigned status = 0;
     struct route *route;
 
+    if (e->o->dst.n)
+        return dst_look_up(e);
     if (e->route)
         return 200;
     e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
@@ -158,16 +160,26 @@ static bool is_to_own_token(struct frame_event *e)
     return own;
 }
 
+/* Is there a session of that URI, with a connection or without? */
+static bool is_token(struct frame_event *e)
+{
+    struct session *s = session_find(e->m->relay->shared->sessions, e->to[0].session);
+    bool exists = s && msrp_uri_eq(&s->uri, &e->to[0]);
+
+    session_unref(&s);
+    return exists;
+}
+
 void ksr_cmap_lookup(struct script_call *c)
 {
     struct frame_event *e = event_of(c);
     unsigned status;
 
+    event_paths(e);
     if (e->h->is_response || e->h->method == MSRP_AUTH) {
-        truth(c, false);
+        script_return(c, !e->h->is_response && e->n_to == 1 && e->to[0].session.n && !is_token(e) ? -4 : -1);
         return;
     }
-    event_paths(e);
     if (e->n_to == 1) {
         e->not_for_us = !relay_is_us(e->m->relay, e->m->conn, &e->to[0], false);
         script_return(c, e->not_for_us ? -1 : is_to_own_token(e) ? 1 : -4);
@@ -364,6 +376,11 @@ void ksr_get_www_authenticate(struct script_call *c)
     script_set_str(&v, buf_sv(&e->challenge));
     if (e->challenge.n && !buf_failed(&e->challenge))
         truth(c, script_assign(c, c->arg[2].s, &v));
+}
+
+void ksr_auth_info(struct script_call *c)
+{
+    script_set_str(&c->result, buf_sv(&event_of(c)->info));
 }
 
 void ksr_has_credentials(struct script_call *c)

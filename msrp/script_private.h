@@ -19,6 +19,12 @@ struct orders {
     bool finish_hop;          /* relay_flags(2) */
     bool decided;             /* the script has ended well: these are to be done */
 
+    /* of the connection, not of a frame (script_dst.c) */
+    struct peer_entry *at, *at_socket; /* owned: found by its peer's address, and our end as well */
+    struct route *sent;       /* owned reference: the last way of a set_dst(), often that of the next frame, too */
+    struct buf sent_for;      /* dst as it was for that */
+    struct buf dst;           /* of the frame in hand: URI, a space, and the socket, if any; empty: not set */
+
     /* credentials of an AUTH, fetched before the script runs */
     struct db_cred cred;
     struct db_cred_req *fetch; /* under way; the connection is paused */
@@ -60,6 +66,12 @@ static inline struct frame_event *event_of(const struct script_call *c)
 {
     return c->subject;
 }
+
+/* The connection is known by its addresses from now on, until the other. */
+void dst_enter(struct msrp_conn *m);
+void dst_leave(struct msrp_conn *m);
+/* The way to what set_dst() has said, as e->route: 200, or how to refuse. */
+unsigned dst_look_up(struct frame_event *e);
 
 /* Parse both paths, once. */
 void event_paths(struct frame_event *e);

@@ -179,8 +179,11 @@ struct peer_entry {
     struct hash_node node;
     struct conn_ref conn;
     bool in_table;
-    char key[PEER_KEY_MAX];
+    char key[];
 };
+
+/* NULL: out of memory. Freed with free(), when it is in the table no more. */
+struct peer_entry *peer_entry_new(const char *key, struct conn_ref conn);
 
 /* verified: the certificate of an msrps peer is checked when it is dialled. Such a connection is one of its own, as a relay must
  * not be reached by one that was opened to an endpoint of unknown identity (M-TLS-02). */

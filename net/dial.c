@@ -20,6 +20,7 @@ struct dial {
     struct conn *conn;          /* back */
     char *host;                 /* owned */
     struct dial_target to;
+    struct addr from;           /* with to.from */
     struct resolve_query *query; /* while resolving */
     struct resolve_srv *servers; /* owned: in the order to be tried; NULL: host is the server */
     size_t n_servers, server_at; /* server_at: the next to try */
@@ -103,6 +104,20 @@ static bool wait_for_room(struct dial *d)
     return true;
 }
 
+/* The port is picked when it connects. An address that is none of this machine's does not count. */
+static void bind_to(int fd, const struct addr *from, const struct addr *to)
+{
+    struct addr any_port = *from;
+    int one = 1;
+
+    if (from->sa.sa_family != to->sa.sa_family)
+        return;
+    addr_set_port(&any_port, 0);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(fd, &any_port.sa, addr_len(&any_port)) < 0)
+        log_debug("net", 0, "cannot connect from a given address: %s", strerror(errno));
+}
+
 static bool try_address(struct dial *d, const struct addr *a)
 {
     struct conn *c = d->conn;
@@ -120,6 +135,8 @@ static bool try_address(struct dial *d, const struct addr *a)
         failed(d, CLOSE_CONNECT_FAILED, strerror(errno));
         return false;
     }
+    if (d->to.from)
+        bind_to(fd, d->to.from, a);
     if (connect(fd, &a->sa, addr_len(a)) < 0 && errno != EINPROGRESS) {
         failed(d, CLOSE_CONNECT_FAILED, strerror(errno));
         close(fd);
@@ -279,6 +296,10 @@ int dial(struct conn **out, struct worker *w, const struct dial_target *to, cons
     d->conn = c;
     d->to = *to;
     d->to.host = d->host;
+    if (to->from) {
+        d->from = *to->from;
+        d->to.from = &d->from;
+    }
     d->why = CLOSE_CONNECT_FAILED;
     wheel_timer_init(&d->timer, on_timer);
     c->dial = d;

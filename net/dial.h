@@ -18,6 +18,7 @@ struct dial_target {
     uint16_t default_port;
     bool tls;
     enum tlsio_verify verify; /* what the certificate must show of host */
+    const struct addr *from; /* our end, of which the address counts where it is one of this machine and of the right family; copied; NULL: any */
     int64_t timeout_ms; /* for each address, TLS included; twice that in all */
     /* May this resolved address be connected to? NULL: any. */
     bool (*allow)(void *arg, const struct addr *a);

@@ -100,10 +100,11 @@ static void session_ended(struct worker *w, const struct session *s, enum sessio
 
 static void message(struct worker *w, const struct relay_message *m)
 {
+    const struct session *s = m->session;
     struct db_acc_msrp row = {
-        .session_id = m->session->uri.session,
-        .username = m->session->username,
-        .domain = m->session->domain,
+        .session_id = s ? s->uri.session : SV(""),
+        .username = s ? s->username : SV(""),
+        .domain = s ? s->domain : SV(""),
         .from_uri = m->from_uri,
         .to_uri = m->to_uri,
         .message_id = m->message_id,

@@ -15,6 +15,9 @@ local PHRASES = {
 
 -- An AUTH for this server.
 local function auth()
+    if KSR.msrp.cmap_lookup() == -4 then
+        return KSR.msrp.reply(481, "Session-does-not-exist") -- it names a session that there is not: no credentials needed
+    end
     local rc = KSR.auth_db.www_authenticate(REALM, "subscriber")
     if rc > 0 then
         KSR.msrp.cmap_save()

@@ -88,6 +88,7 @@ static bool use(const char *code)
 #define SEND "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0001$\n"
 #define AUTH "MSRP a0001 AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n" \
              "Authorization: Digest username=\"ali\\\"ce\", realm=\"tandem.example\", nonce=\"n\", response=\"r\"\n-------a0001$\n"
+#define AUTH_NOTHING "MSRP a0001 AUTH\nTo-Path: %N\nFrom-Path: %C\n-------a0001$\n"
 #define RESPONSE "MSRP r0001 200 All good\nTo-Path: %U %C\nFrom-Path: msrp://far.invalid:9/1;tcp msrp://far.invalid:9/2;tcp\n-------r0001$\n"
 
 static bool has_case(const char *what)
@@ -127,7 +128,7 @@ TEST(every_case_runs_through)
         int64_t runs, errors;
 
         CHECK_FATAL(use_with("KSR.pv.sets('$var(u)', 'MSRPS://joe:pw@[2001:db8::1]:99/a/b;tcp;x=y;z')", cases[i].code));
-        say(c, cases[i].frame == 'S' ? SEND : cases[i].frame == 'A' ? AUTH : RESPONSE);
+        say(c, cases[i].frame == 'S' ? SEND : cases[i].frame == 'A' ? AUTH : cases[i].frame == 'N' ? AUTH_NOTHING : RESPONSE);
         rig_turn(&r);
         runs = rig_stat(&r, STAT_script_runs);
         errors = rig_stat(&r, STAT_script_errors);
@@ -418,6 +419,130 @@ TEST(the_session_decides_what_cmap_lookup_finds)
     stop();
 }
 
+/* KSR.msrp.set_dst: by the connection that there is, found by its addresses, without any session; the answer goes back by it. */
+TEST(a_script_sends_to_an_address_by_the_connection_that_is_there)
+{
+    struct peer *c = start("script.htable=t=>size=4"), *d = rig_peer(&r);
+
+    CHECK_FATAL(use("local id = KSR.pv.get('$msrp(sessid)')\n"
+                    "if id == 'here' then KSR.pv.sets('$sht(t=>addr)', KSR.pv.get('$msrp(srcaddr)')) KSR.pv.sets('$sht(t=>sock)', KSR.pv.get('$msrp(srcsock)')) return KSR.msrp.reply(200, 'OK') end\n"
+                    "if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end\n"
+                    "KSR.msrp.relay_flags(1) assert(KSR.msrp.set_dst(KSR.pv.get('$sht(t=>addr)'), id == 'any' and 'tcp:192.0.2.1:9' or KSR.pv.get('$sht(t=>sock)')) == 1)\n"
+                    "KSR.msrp.reply(KSR.msrp.relay() == 1 and 200 or 481, 'x')"));
+    say(d, "MSRP d0001 SEND\nTo-Path: msrp://%E/here;tcp\nFrom-Path: msrp://d.invalid:1/d;tcp\nMessage-ID: m-0000\n-------d0001$\n");
+    EXPECT(d, "MSRP d0001 200 OK\nTo-Path: msrp://d.invalid:1/d;tcp\nFrom-Path: msrp://%E/here;tcp\n-------d0001$\n");
+    for (int i = 0; i < 3; i++) {
+        say(c, "MSRP s0001 SEND\nTo-Path: msrp://%E/no;tcp msrp://d.invalid:1/d;tcp\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0001$\n");
+        EXPECT(c, "MSRP s0001 200 x\nTo-Path: %C\nFrom-Path: msrp://%E/no;tcp\n-------s0001$\n");
+        EXPECT(d, "MSRP %1 SEND\nTo-Path: msrp://d.invalid:1/d;tcp\nFrom-Path: msrp://%E/no;tcp %C\n" HEADERS "\nhello\n-------%1$\n");
+        say(d, "MSRP %1 415 No\nTo-Path: msrp://%E/no;tcp\nFrom-Path: msrp://d.invalid:1/d;tcp\n-------%1$\n");
+        EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: msrp://%E/no;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 415 No\n-------%2$\n");
+        r.var['1'][0] = r.var['2'][0] = '\0';
+    }
+    /* an unknown socket is none */
+    say(c, "MSRP s0002 SEND\nTo-Path: msrp://%E/any;tcp msrp://d.invalid:1/d;tcp\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0002$\n");
+    EXPECT(c, "MSRP s0002 200 x\nTo-Path: %C\nFrom-Path: msrp://%E/any;tcp\n-------s0002$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: msrp://d.invalid:1/d;tcp\nFrom-Path: msrp://%E/any;tcp %C\n" HEADERS "\nhello\n-------%1$\n");
+    /* and what has gone is not there */
+    peer_close(d);
+    rig_turn(&r);
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: msrp://%E/any;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream transaction timed out\n-------%2$\n");
+    say(c, "MSRP s0003 SEND\nTo-Path: msrp://%E/any;tcp msrp://d.invalid:1/d;tcp\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0003$\n");
+    EXPECT(c, "MSRP s0003 481 x\nTo-Path: %C\nFrom-Path: msrp://%E/any;tcp\n-------s0003$\n");
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* KSR.msrp.set_dst: a connection that is opened leaves from the address of the socket; what waits for it is one connection's queue (M-CON-16). */
+TEST(a_script_opens_a_connection_from_the_socket_it_names)
+{
+    struct peer *c = start("listen.main.address=0.0.0.0:5070"), *f;
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+
+    CHECK_FATAL(use("local f = KSR.pv.get('$msrp(nexthop)') KSR.msrp.set_dst(f, 'tcp:127.0.0.3:5070') assert(KSR.msrp.relay() == 1)"));
+    say(c, SEND SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL && getpeername(f->fd, (struct sockaddr *)&from, &len) == 0);
+    CHECK_INT(ntohl(from.sin_addr.s_addr), 0x7f000003);
+    EXPECT(f, FORWARDED);
+    r.var['1'][0] = '\0';
+    EXPECT(f, FORWARDED);
+    CHECK(rig_accept(&r) == NULL);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* M-SEC-02: an address that must not be dialled is not dialled for a script either, be it given by number or found by its name. */
+TEST(a_script_opens_no_door)
+{
+    struct peer *c = start("msrp.forward_to=public");
+
+    CHECK_FATAL(use("KSR.msrp.set_dst(KSR.pv.get('$msrp(nexthop)')) assert(KSR.msrp.relay() == -1) assert(KSR.msrp.forward(KSR.pv.get('$msrp(nexthop)')) == -1)\n"
+                    "KSR.msrp.reply(403, 'No')"));
+    say(c, SEND);
+    EXPECT(c, "MSRP s0001 403 No\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    CHECK(rig_accept(&r) == NULL);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* M-SEC-05: connections opened at a time for one peer are as few with a script. */
+TEST(a_script_opens_no_more_connections_than_the_built_in_routing)
+{
+    int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill[4];
+    struct addr at;
+    socklen_t len = sizeof at;
+    char code[256];
+    struct peer *c;
+    struct heard h;
+
+    CHECK_FATAL(full >= 0 && addr_from_host(&at, SV("0.0.0.0"), 0));
+    CHECK_FATAL(bind(full, &at.sa, addr_len(&at)) == 0 && listen(full, 0) == 0 && getsockname(full, &at.sa, &len) == 0);
+    for (size_t i = 0; i < TD_ARRAY_LEN(fill); i++) { /* it takes no more */
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        CHECK(connect(fill[i], &at.sa, addr_len(&at)) != 1);
+    }
+    c = start(NULL);
+    snprintf(code, sizeof code, "n = (n or 1) + 1 KSR.msrp.set_dst('msrp://127.0.0.' .. n .. ':%u') if KSR.msrp.relay() > 0 then KSR.msrp.reply(200, n) end",
+             addr_port(&at));
+    CHECK_FATAL(use(code));
+    for (int i = 0; i < 12; i++)
+        say(c, SEND);
+    for (int i = 0; i < 8; i++)
+        CHECK_FATAL(hear(c, &h));
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_conn_open), 9);
+    stop();
+    for (size_t i = 0; i < TD_ARRAY_LEN(fill); i++)
+        close(fill[i]);
+    close(full);
+}
+
+/* KSR.msrp.forward: paths as the script says, the one-argument form with a From-Path that is one. */
+TEST(a_script_forwards_with_other_paths)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("assert(KSR.msrp.forward(KSR.pv.get('$msrp(nexthop)')) == 1)"));
+    say(c, SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %F\n" HEADERS "\nhello\n-------%1$\n");
+    r.var['1'][0] = '\0';
+    CHECK_FATAL(use("KSR.msrp.set_dst(KSR.pv.get('$msrp(nexthop)'))\n"
+                    "assert(KSR.msrp.forward('msrp://far.invalid:9/1;tcp ' .. KSR.pv.get('$msrp(nexthop)'), 'msrp://x.invalid:7/y;tcp msrp://z.invalid:7/z;tcp') == 1)"));
+    say(c, SEND);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: msrp://far.invalid:9/1;tcp %F\nFrom-Path: msrp://x.invalid:7/y;tcp msrp://z.invalid:7/z;tcp\n" HEADERS "\nhello\n-------%1$\n");
+    r.var['1'][0] = '\0';
+    CHECK_FATAL(use("KSR.msrp.set_dst(KSR.pv.get('$msrp(nexthop)')) assert(KSR.msrp.forward() == 1)"));
+    say(c, SEND);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HEADERS "\nhello\n-------%1$\n");
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
 SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through),
       TEST_ROW(what_a_script_does_not_order_is_not_done), TEST_ROW(a_script_that_fails_leaves_the_frame_to_the_built_in_routing),
       TEST_ROW(a_script_may_leave_a_frame_to_the_built_in_routing),
@@ -429,4 +554,6 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated),
       TEST_ROW(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to),
       TEST_ROW(the_script_runs_when_the_credentials_are_there), TEST_ROW(without_the_sip_view_the_frame_is_still_seen),
-      TEST_ROW(the_session_decides_what_cmap_lookup_finds));
+      TEST_ROW(the_session_decides_what_cmap_lookup_finds), TEST_ROW(a_script_sends_to_an_address_by_the_connection_that_is_there),
+      TEST_ROW(a_script_opens_a_connection_from_the_socket_it_names), TEST_ROW(a_script_opens_no_door),
+      TEST_ROW(a_script_opens_no_more_connections_than_the_built_in_routing), TEST_ROW(a_script_forwards_with_other_paths));

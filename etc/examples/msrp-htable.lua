@@ -1,0 +1,179 @@
+-- The first example of the guide to Kamailio's module msrp, "Event Route (using htable for connection tracking)", in Lua: sessions are entries of
+-- a hash table, and messages go to the addresses in it. A session lives as long as its connection; msrp-cmap.lua uses those of the relay, which
+-- can be resumed.
+--
+--   [msrp]
+--   event_callback = ksr_msrp_event
+--   [script]
+--   file   = /etc/tandem/msrp-htable.lua
+--   htable = msrp=>size=12;autoexpire=3605
+
+local REALM = "" -- that of the configuration
+local MIN_EXPIRES, MAX_EXPIRES = 60, 3600
+local PHRASES = { [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [481] = "Session-does-not-exist" }
+
+local function entry(id, key)
+    return KSR.htable.sht_get("msrp", id .. "::" .. key)
+end
+
+local function is_owner(id)
+    return entry(id, "srcaddr") == KSR.pv.get("$msrp(srcaddr)") and entry(id, "srcsock") == KSR.pv.get("$msrp(srcsock)")
+end
+
+-- Seconds, without Expires the most; nothing: it was refused.
+local function lifetime()
+    local text = KSR.hdr.get("Expires") or tostring(MAX_EXPIRES)
+    local expires = text:match("^%d+$") and tonumber(text)
+    if not expires then
+        KSR.msrp.reply(400, "Bad Request")
+    elseif expires < MIN_EXPIRES then
+        KSR.msrp.reply(423, "Interval-Out-of-Bounds", "Min-Expires: " .. MIN_EXPIRES .. "\r\n")
+    elseif expires > MAX_EXPIRES then
+        KSR.msrp.reply(423, "Interval-Out-of-Bounds", "Max-Expires: " .. MAX_EXPIRES .. "\r\n")
+    else
+        return math.tointeger(expires)
+    end
+end
+
+-- Enter who has authenticated. The session-id has 124 bits that cannot be guessed.
+local function save()
+    local expires = lifetime()
+    if not expires then
+        return
+    end
+    local uri = KSR.pv.get("$msrp(crthop)")
+    local id = KSR.pv.get("$msrp(sessid)") -- to be renewed
+    if not id then
+        id = ("%08x%08x%08x%08x"):format(KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"))
+        uri = uri:gsub(";", "/" .. id .. ";", 1)
+    end
+    for key, name in pairs { srcaddr = "$msrp(srcaddr)", srcsock = "$msrp(srcsock)", client = "$msrp(prevhop)" } do
+        if KSR.htable.sht_setxs("msrp", id .. "::" .. key, KSR.pv.get(name), expires) < 0 then
+            return KSR.msrp.reply(403, "Forbidden") -- the table is full
+        end
+    end
+    KSR.msrp.reply(200, "OK", "Use-Path: " .. uri .. "\r\nExpires: " .. expires .. "\r\n" .. KSR.auth.auth_info())
+end
+
+-- An AUTH for this server.
+local function auth()
+    local id = KSR.pv.get("$msrp(sessid)")
+    if id and not is_owner(id) then
+        return KSR.msrp.reply(481, "Session-does-not-exist")
+    end
+    local rc = KSR.auth_db.www_authenticate(REALM, "subscriber")
+    if rc > 0 then
+        save()
+    elseif rc == -1 then
+        KSR.msrp.reply(400, "Bad Request")
+    elseif rc == -3 then
+        KSR.msrp.reply(403, "Forbidden")
+    elseif rc == -6 then
+        KSR.msrp.reply(408, "Authentication Timeout")
+    elseif KSR.auth.auth_get_www_authenticate(REALM, 1, "$var(wauth)") > 0 then
+        KSR.msrp.reply(401, "Unauthorized", KSR.pv.gete("$var(wauth)"))
+    end
+end
+
+-- Is the next hop this server, too, by the name that the sender has for it?
+local function is_us()
+    local function part(name)
+        return KSR.pv.get("$(msrp(nexthop){msrpuri." .. name .. "})") == KSR.pv.get("$(msrp(crthop){msrpuri." .. name .. "})")
+    end
+    return part("host") and part("port") and part("scheme")
+end
+
+-- To-Path, from its index-th URI on.
+local function path_from(index)
+    local path = KSR.hdr.get("To-Path")
+    for _ = 1, index do
+        path = path:match(" (.*)$") or ""
+    end
+    return path
+end
+
+-- To the client of that session, whose URI must come next and be the last.
+local function to_client(id, path)
+    local client = entry(id, "client")
+    if not client then
+        return 481
+    elseif path ~= client then
+        return 403
+    end
+    KSR.msrp.relay_flags(1)
+    KSR.msrp.set_dst(entry(id, "srcaddr"), entry(id, "srcsock"))
+    return 200
+end
+
+-- From somebody else, who is to be found by the connection that this comes from.
+local function inward(id)
+    local rc = KSR.pv.get("$msrp(prevhops)") == 1 and to_client(id, path_from(1)) or 403
+    if rc == 200 then
+        KSR.pv.sets("$sht(msrp=>" .. id .. "::addr::$msrp(prevhop))", KSR.pv.get("$msrp(srcaddr)"))
+        KSR.pv.sets("$sht(msrp=>" .. id .. "::sock::$msrp(prevhop))", KSR.pv.get("$msrp(srcsock)"))
+        rc = KSR.msrp.relay() > 0 and 200 or 481
+    end
+    return rc
+end
+
+-- From the client of this session to one of another.
+local function across(id)
+    local rc = to_client(KSR.pv.gete("$(msrp(nexthop){msrpuri.session})"), path_from(2))
+    if rc == 200 then
+        local from = KSR.pv.get("$msrp(nexthop)") .. " " .. KSR.pv.get("$msrp(crthop)") .. " " .. KSR.hdr.get("From-Path")
+        rc = KSR.msrp.forward(path_from(2), from) > 0 and 200 or 481
+    end
+    return rc
+end
+
+-- From the client of this session to somebody outside: by the connection that they have made, or a new one.
+local function outward(id)
+    local next = KSR.pv.get("$msrp(nexthop)")
+    local addr, sock = entry(id, "addr::" .. next), entry(id, "sock::" .. next)
+    KSR.msrp.relay_flags(1)
+    if addr and KSR.msrp.set_dst(addr, sock) > 0 and KSR.msrp.relay() > 0 then
+        return 200
+    end
+    KSR.msrp.relay_flags(0)
+    if KSR.msrp.set_dst(next) < 0 then
+        return 400
+    end
+    return KSR.msrp.relay() > 0 and 200 or 403
+end
+
+-- Send a request on: 200, or the status to refuse with.
+local function pass(id)
+    if not entry(id, "client") then
+        return 481
+    elseif not is_owner(id) or KSR.pv.get("$msrp(prevhop)") ~= entry(id, "client") then
+        return inward(id)
+    elseif is_us() then
+        return across(id)
+    end
+    return outward(id)
+end
+
+function ksr_msrp_event(evname)
+    KSR.msrp.reply_flags(1)
+    if KSR.msrp.is_reply() > 0 then
+        KSR.msrp.relay()
+        return 1
+    end
+
+    local method = KSR.pv.get("$msrp(method)")
+    if KSR.pv.get("$msrp(nexthops)") > 0 then
+        local rc = pass(KSR.pv.gete("$msrp(sessid)"))
+        if rc ~= 200 or method == "SEND" then
+            KSR.msrp.reply(rc, PHRASES[rc]) -- not to a REPORT; other methods are answered by the other end
+        end
+    elseif method == "AUTH" then
+        auth()
+    elseif method == "SEND" then
+        -- without a body it keeps the connection open
+        local rc = not KSR.pv.get("$msrp(body)") and is_owner(KSR.pv.gete("$msrp(sessid)")) and 200 or 481
+        KSR.msrp.reply(rc, PHRASES[rc])
+    else
+        KSR.msrp.reply(501, "Request-method-not-understood")
+    end
+    return 1
+end
