@@ -11,6 +11,13 @@
 
 #define TEST(name) static void name(void)
 
+/* How often to do what is to be done n times for the mere number of it: less where a sanitizer looks at every access. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_VOLUME(n) ((n) / 20)
+#else
+#define TEST_VOLUME(n) (n)
+#endif
+
 struct test {
     const char *name;
     void (*run)(void);
