@@ -53,8 +53,10 @@ enum verdict step_auth_ask(struct request *r)
     bool is_local = stack_is_domain(r->d->stack, from);
 
     r->auth_status = 200;
-    if (method == sip_method_ack || r->in_dialog)
+    if (r->in_dialog)
         return STEP_NEXT;
+    if (method == sip_method_ack) /* never challenged: what shows no mark of ours goes nowhere else */
+        return r->for_us ? STEP_NEXT : STEP_DONE;
     if (is_local && conf_list_has(&r->d->conf->sip.authenticate, "request")) {
         r->must_match_from = true;
         return auth_ask(r, from->url_host, true);

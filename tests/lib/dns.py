@@ -1,10 +1,12 @@
 """A name server for tests: answers what the scenario says and remembers every query.
 
-Lives on one UDP socket on 127.0.0.1 in the loop of its scenario. Unknown names
+Lives on one UDP socket on 127.0.0.1 in the loop of its scenario, or in a thread of its own (Threaded). Unknown names
 get NXDOMAIN, known names without the asked type an empty answer."""
 
+import select
 import socket
 import struct
+import threading
 
 TYPES = {1: "A", 28: "AAAA", 33: "SRV", 35: "NAPTR", 12: "PTR"}
 
@@ -31,6 +33,7 @@ class Dns:
         self.records = {}      # (name, type) -> [rdata]
         self.silent = set()    # names whose queries are never answered
         self.delay_ms = {}     # name -> milliseconds before the answer
+        self.rcode = {}        # name -> response code in place of an answer (2: SERVFAIL)
         self.queries = []      # (name, type), in order of arrival
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
@@ -46,6 +49,7 @@ class Dns:
         self.records.clear()
         self.silent.clear()
         self.delay_ms.clear()
+        self.rcode.clear()
         self.queries.clear()
 
     def add(self, name, rtype, *values):
@@ -57,6 +61,10 @@ class Dns:
         elif rtype == "SRV":
             prio, weight, port, target = values
             data = [struct.pack("!HHH", int(prio), int(weight), int(port)) + _wire(target)]
+        elif rtype == "NAPTR":
+            order, preference, flags, service, target = values
+            texts = b"".join(bytes([len(t)]) + t.encode() for t in (flags, service, ""))
+            data = [struct.pack("!HH", int(order), int(preference)) + texts + _wire(target)]
         else:
             raise ValueError("unknown record type " + rtype)
         self.records.setdefault((name, rtype), []).extend(data)
@@ -90,7 +98,9 @@ class Dns:
             return
         found = self.records.get((name, rtype), [])
         known = any(n == name for n, _ in self.records)
-        rcode = 0 if known else 3
+        rcode = self.rcode.get(name, 0 if known else 3)
+        if name in self.rcode:
+            found = []
         out = struct.pack("!HHHHHH", ident, 0x8580 | rcode, 1, len(found), 0, 0) + question
         for data in found:
             out += b"\xc0\x0c" + struct.pack("!HHIH", qtype, 1, 60, len(data)) + data
@@ -99,3 +109,33 @@ class Dns:
             self.loop.after(delay / 1000.0, lambda: self.sock.sendto(out, peer))
         else:
             self.sock.sendto(out, peer)
+
+
+class _Thread:
+    """The loop of one name server that has a thread to itself."""
+
+    def __init__(self):
+        self.stopping = False
+
+    def watch(self, sock, ready):
+        self.thread = threading.Thread(target=self.run, args=(sock, ready), daemon=True)
+        self.thread.start()
+
+    def unwatch(self, _sock):
+        self.stopping = True
+        self.thread.join()
+
+    def after(self, seconds, call):
+        threading.Timer(seconds, call).start()
+
+    def run(self, sock, ready):
+        while not self.stopping:
+            if select.select([sock], [], [], 0.05)[0]:
+                ready()
+
+
+class Threaded(Dns):
+    """For runners without a loop."""
+
+    def __init__(self):
+        super().__init__(_Thread())

@@ -27,7 +27,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -40,6 +40,11 @@ class Server:
                  "transports = udp tcp tls", "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
                  "private_key = %s/key.pem" % self.dir, "[msrp]", "forward_to = " + forward_to, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
         lines += ["%s = %s" % kv for kv in options.items()]
+        if dns:
+            lines += ["[dns]", "servers = 127.0.0.1:%d" % dns.port]
+        if ca_file:
+            lines.insert(lines.index("[tls]") + 1, "ca_file = " + ca_file)
+        self.env = dict(os.environ, **env) if env else None
         self.conf = os.path.join(self.dir, "t.ini")
         with open(self.conf, "w") as f:
             f.write("\n".join(lines) + "\n")
@@ -49,7 +54,7 @@ class Server:
     def start(self):
         log = open(self.log, "ab")
         mark = log.tell()
-        self.process = subprocess.Popen([self.tandemd, "-c", self.conf], stdout=log, stderr=log)
+        self.process = subprocess.Popen([self.tandemd, "-c", self.conf], stdout=log, stderr=log, env=self.env)
         log.close()
         self.wait_for(r"SIP process (\d+) is up", mark)
 
