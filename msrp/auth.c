@@ -45,7 +45,7 @@ void relay_auth_strike(struct relay *relay, struct conn_ref who)
 
     if (who.worker != relay->worker->index)
         cross_auth_failed(relay, who);
-    else if (c && ++msrp_of(c)->auth_failures >= relay_conf(relay->shared)->auth.max_failures)
+    else if (c && !msrp_of(c)->relay_link && ++msrp_of(c)->auth_failures >= relay_conf(relay->shared)->auth.max_failures)
         conn_finish(c, CLOSE_AUTH_FAILURES);
 }
 

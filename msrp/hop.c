@@ -461,18 +461,23 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
         return;
     }
     if (!t->is_send) {
+        bool is_strike = t->credentials && h->status == 401 && !t->route->from_relay && !relay_auth_is_stale(h->headers);
+        struct conn_ref origin = t->route->origin;
+        struct relay *relay = t->relay;
+
         pass_back(t, h);
-        if (t->credentials && h->status == 401 && !t->route->from_relay && !relay_auth_is_stale(h->headers))
-            relay_auth_strike(t->relay, t->route->origin);
-    } else {
-        if (h->status == 413)
-            stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
-        if (t->open) /* refused before its end: the piece ends here, so that we know how much of it there was */
-            hop_interrupt(from);
-        if (!good)
-            fail(t, h->status, h->comment);
-        account(t, h->status);
+        txn_free(&t);
+        if (is_strike)
+            relay_auth_strike(relay, origin); /* that may be the end of from, which need not be somebody else */
+        return;
     }
+    if (h->status == 413)
+        stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
+    if (t->open) /* refused before its end: the piece ends here, so that we know how much of it there was */
+        hop_interrupt(from);
+    if (!good)
+        fail(t, h->status, h->comment);
+    account(t, h->status);
     txn_free(&t);
 }
 

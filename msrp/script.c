@@ -202,6 +202,7 @@ static bool is_admitted(const struct msrp_conn *m, const struct msrp_head *h)
 bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken)
 {
     struct relay *relay = m->relay;
+    struct conn *c = m->conn;
     struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n) };
     enum script_end end;
 
@@ -237,7 +238,8 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
         return false;
     } else if (h->is_response) {
         *taken = response(m, &e);
-        orders_clear(e.o);
+        if (!c->ended) /* else m is gone, too */
+            orders_clear(e.o);
     } else if (e.not_for_us && !e.relayed && !e.replied && !e.acted) {
         orders_clear(e.o);
         *taken = relay_not_for_us(m, h) ? n : h->n;

@@ -118,6 +118,58 @@ TEST(failed_auths_do_not_end_a_relays_link)
     rig_stop(&r);
 }
 
+/* p sends an AUTH with credentials over its token %T to the relay that it is itself, and refuses it. */
+static void refuse_itself(struct peer *p, const char *outer, const char *client)
+{
+    char text[600];
+
+    snprintf(text, sizeof text, "MSRP o001auth AUTH\nTo-Path: %%T %s\nFrom-Path: %s\nAuthorization: Digest x\n-------o001auth$\n",
+             outer, client);
+    say(p, text);
+    snprintf(text, sizeof text, "MSRP %%9 AUTH\nTo-Path: %s\nFrom-Path: %%T %s\nAuthorization: Digest x\n-------%%9$\n", outer, client);
+    r.var['9'][0] = '\0';
+    EXPECT(p, text);
+    snprintf(text, sizeof text, "MSRP %%9 401 No\nTo-Path: %%T %s\nFrom-Path: %s\n-------%%9$\n", client, outer);
+    say(p, text);
+    snprintf(text, sizeof text, "MSRP o001auth 401 No\nTo-Path: %s\nFrom-Path: %%T %s\n-------o001auth$\n", client, outer);
+    EXPECT(p, text);
+}
+
+/* M-AUTH-17: the link of a relay is not closed for that, be it that a client of ours is the relay. */
+TEST(relay_that_is_its_own_client_keeps_its_link)
+{
+    start();
+    auth_for(b, "%D");
+    say(b, "MSRP b001send SEND\nTo-Path: %T %D\nFrom-Path: %B %X\nFailure-Report: no\n" HELLO "-------b001send$\n");
+    EXPECT(b, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %T %B %X\nFailure-Report: no\n" HELLO "-------%1$\n");
+    for (int i = 0; i < 20; i++)
+        refuse_itself(b, "%B", "%D");
+    EXPECT_NOTHING(b);
+    rig_stop(&r);
+}
+
+/* M-AUTH-17: the connection that ends for it may be the one on which the refusal came. */
+TEST(refusal_may_end_the_connection_that_it_came_on)
+{
+    struct peer *c, *g;
+
+    start();
+    listen_as_localhost('G');
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrps://alice-pc.invalid:49152/a1;tcp");
+    c = rig_peer_tls(&r, nobody);
+    say_auth(c, 'C', 'U');
+    say(c, "MSRP c001send SEND\nTo-Path: %U %G %D\nFrom-Path: %C\nFailure-Report: no\n" HELLO "-------c001send$\n");
+    g = rig_accept_tls(&r, relay_b);
+    CHECK_FATAL(g != NULL);
+    EXPECT(g, "MSRP %1 SEND\nTo-Path: %G %D\nFrom-Path: %U %C\nFailure-Report: no\n" HELLO "-------%1$\n");
+    auth_for(g, "%X");
+    for (int i = 0; i < r.conf->auth.max_failures; i++)
+        refuse_itself(g, "%G", "%X");
+    EXPECT_END(g);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    rig_stop(&r);
+}
+
 /* M-FWD-05, M-FWD-06, M-FWD-08, M-FWD-20, M-REP-01, M-TOK-06: SEND, REPORT and others, both ways through three relays */
 TEST(token_of_a_relay_is_used_in_both_directions)
 {
@@ -405,7 +457,8 @@ TEST(traffic_of_a_relays_token_is_counted)
 }
 
 SUITE(inner_suite, TEST_ROW(use_path_names_the_inner_relays_first), TEST_ROW(auth_of_a_relay_without_proof_is_refused),
-      TEST_ROW(failed_auths_do_not_end_a_relays_link), TEST_ROW(token_of_a_relay_is_used_in_both_directions),
+      TEST_ROW(failed_auths_do_not_end_a_relays_link),
+      TEST_ROW(relay_that_is_its_own_client_keeps_its_link), TEST_ROW(refusal_may_end_the_connection_that_it_came_on), TEST_ROW(token_of_a_relay_is_used_in_both_directions),
       TEST_ROW(token_of_a_relay_is_not_for_others), TEST_ROW(token_of_a_relay_outlives_its_link),
       TEST_ROW(relay_is_dialled_when_it_has_no_link), TEST_ROW(report_to_an_endpoint_that_is_gone_is_dropped),
       TEST_ROW(link_that_a_relay_has_opened_is_used_whatever_the_port), TEST_ROW(endpoint_with_a_certificate_is_an_endpoint),
