@@ -210,7 +210,8 @@ struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const st
     return s;
 }
 
-static void piece_open(struct stream *s)
+/* is_watched: its sender is told of its failure, or it is not begun. False: out of memory, or too many have no answer yet. */
+static bool piece_open(struct stream *s, bool is_watched)
 {
     struct conn *c = s->dest->conn;
     char range_buf[48];
@@ -219,7 +220,9 @@ static void piece_open(struct stream *s)
     size_t head = 5 + TID_LEN + 1 + 4 + 2 + s->f.route->out.n + 16 + sizeof range_buf + s->f.headers.n + 2;
 
     hop_interrupt(s->dest);
-    s->txn = is_answered(&s->f) ? txn_new(s->relay, s->dest, &s->f) : NULL;
+    s->txn = is_watched ? txn_new(s->relay, s->dest, &s->f) : NULL;
+    if (is_watched && !s->txn)
+        return false;
     if (s->txn) {
         list_append(&s->txns, &s->txn->stream_node);
         s->txn->start = s->start + s->octets;
@@ -237,6 +240,7 @@ static void piece_open(struct stream *s)
     s->open = true;
     s->piece_from = s->octets;
     s->dest->tx_stream = s;
+    return true;
 }
 
 static void piece_close(struct stream *s, char flag)
@@ -270,10 +274,18 @@ static void piece_write(struct stream *s, const char *p, size_t n)
     count_out(s->relay, s->f.route, s->dest->conn, n, false);
 }
 
+/* False: the chunk has failed, and its sender been told. */
+static bool piece_begin(struct stream *s)
+{
+    if (!s->open && !piece_open(s, is_answered(&s->f)))
+        hop_stream_fail(s, 408);
+    return s->open;
+}
+
 static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen_lines)
 {
-    if (!s->open)
-        piece_open(s);
+    if (s->stopped || !piece_begin(s))
+        return;
     while (hyphen_lines) { /* our identifier must not end the body early (M-FRM-18) */
         size_t at = msrp_body_clash(p, n, sv_make(s->tid, TID_LEN), s->octets == s->piece_from);
 
@@ -281,7 +293,8 @@ static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen
             break;
         piece_write(s, p, at);
         piece_close(s, '+');
-        piece_open(s);
+        if (!piece_begin(s))
+            return;
         p += at;
         n -= at;
     }
@@ -306,6 +319,8 @@ void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_line
         return;
     if (!s->open && s->pending.n + n < CHUNK_MIN) {
         buf_add(&s->pending, p, n);
+        if (buf_failed(&s->pending))
+            hop_stream_fail(s, 408);
         return;
     }
     if (s->pending.n) { /* it may hold a line that clashes: be careful with both */
@@ -341,8 +356,8 @@ void hop_stream_end(struct stream *s, char flag, unsigned refused)
     if (hop_stream_dest(s)) {
         if (!s->open)
             write_checked(s, s->pending.p, s->pending.n, true);
-        if (!s->open)
-            piece_open(s);
+    }
+    if (hop_stream_dest(s)) {
         if (refused || (flag != '+' && s->f.fr == MSRP_FR_NO))
             relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, refused, s->f.started_at);
         piece_close(s, flag);
@@ -362,7 +377,7 @@ void hop_stream_fail(struct stream *s, unsigned status)
     if (!s->dest || s->stopped)
         return;
     if (!s->open && s->octets) /* its last piece said that there is more */
-        piece_open(s);
+        piece_open(s, false);
     if (s->open) {
         from = s->piece_from;
         txn_free(&s->txn); /* whatever the answer to this piece is, the sender knows already */

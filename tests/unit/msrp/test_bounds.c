@@ -93,6 +93,56 @@ TEST(foreign_endpoints_of_a_token_are_bounded)
     rig_stop(&r);
 }
 
+/* The connection of the client with this token. */
+static struct conn *owner_of(char token)
+{
+    struct msrp_uri u;
+    struct session *s;
+    struct conn *c;
+
+    CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var[(int)token])));
+    s = session_find(r.shared->sessions, u.session);
+    CHECK_FATAL(s != NULL);
+    c = conn_deref(&r.workers[s->owner.worker], s->owner);
+    session_unref(&s);
+    return c;
+}
+
+/* M-FR-01, M-FR-02: no piece of a chunk goes out of whose failure its sender could not be told. */
+TEST(piece_without_room_for_its_transaction_is_a_408_report)
+{
+    static const char body[3000] = { 'x' };
+    struct peer *c, *d, *f;
+    unsigned *n_txns;
+
+    rig_start(&r, NULL);
+    c = client('C', 'U');
+    d = client('D', 'V');
+    f = rig_peer(&r);
+    snprintf(r.var['F'], RIG_VAR_MAX, "msrp://f.invalid:9/f;tcp");
+    n_txns = &((struct msrp_conn *)owner_of('V')->user)->n_txns;
+    *n_txns += TXNS_PER_CONN;
+    say(c, "MSRP c001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/6000\nContent-Type: a/b\n\n");
+    say_bytes(c, body, sizeof body);
+    EXPECT(c, "MSRP %1 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-0/6000\nStatus: 000 408 Downstream "
+              "transaction timed out\n-------%1$\n");
+    say_bytes(c, body, sizeof body);
+    say(c, "\n-------c001send$\n");
+    EXPECT(c, "MSRP c001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c001send$\n");
+    EXPECT_NOTHING(d);
+
+    *n_txns -= TXNS_PER_CONN; /* and when that happens between two pieces */
+    say(c, "MSRP c002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nByte-Range: 1-*/6000\nContent-Type: a/b\n\n");
+    say_bytes(c, body, sizeof body);
+    *n_txns += TXNS_PER_CONN;
+    say(f, "MSRP f001rept REPORT\nTo-Path: %V %D\nFrom-Path: %F\nMessage-ID: m-0003\nByte-Range: 1-1/1\nStatus: 000 200\n-------f001rept$\n");
+    say_bytes(c, body, sizeof body);
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0002\nByte-Range: 3001-3000/6000\nStatus: 000 408 "
+              "Downstream transaction timed out\n-------%2$\n");
+    *n_txns -= TXNS_PER_CONN;
+    rig_stop(&r);
+}
+
 /* With a leak checker this proves more than it says. */
 TEST(chunk_that_is_open_when_the_relay_stops_is_forgotten)
 {
@@ -505,4 +555,5 @@ SUITE(bounds_suite, TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffe
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
       TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
       TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
+      TEST_ROW(piece_without_room_for_its_transaction_is_a_408_report),
       TEST_ROW(chunk_that_is_open_when_the_relay_stops_is_forgotten));
