@@ -501,16 +501,13 @@ static void finish_step(struct conn *c)
         timer_start(c, TIMER_FINISH, LINGER_MS);
 }
 
-void conn_flush(struct conn *c)
+/* Write as much as the kernel takes; it says when it takes more. */
+static void push(struct conn *c)
 {
     bool all = true;
-    uint64_t pos;
 
-    list_remove(&c->dirty_node);
-    if (c->doomed || c->io.fd < 0)
+    if (c->doomed || c->io.fd < 0 || c->io.want & LOOP_WRITE)
         return;
-    if (c->io.want & LOOP_WRITE)
-        return; /* the kernel will say when */
     if (c->tls) {
         do {
             if (can_encrypt(c))
@@ -520,7 +517,20 @@ void conn_flush(struct conn *c)
     } else if (!c->connecting) {
         all = write_some(c, &c->out);
     }
-    if (c->doomed)
+    if (!all && !c->doomed) {
+        loop_want(c->worker->loop, &c->io, c->io.want | LOOP_WRITE);
+        if (c->timer_use == TIMER_NONE)
+            watch_stall(c);
+    }
+}
+
+void conn_flush(struct conn *c)
+{
+    uint64_t pos;
+
+    list_remove(&c->dirty_node);
+    push(c);
+    if (c->doomed || c->io.fd < 0)
         return;
     /* Records are longer than what they hold, so under TLS this is never too much; a busy connection is never empty. */
     pos = c->bytes_out - c->out.n;
@@ -531,11 +541,6 @@ void conn_flush(struct conn *c)
         idle_touch(c);
         if (!c->ended && c->proto->sent)
             c->proto->sent(c);
-    }
-    if (!all) {
-        loop_want(c->worker->loop, &c->io, c->io.want | LOOP_WRITE);
-        if (c->timer_use == TIMER_NONE)
-            watch_stall(c);
     }
     if (c->above && conn_queued(c) <= c->tx_high / 2) {
         c->above = 0;
@@ -551,7 +556,8 @@ bool conn_has_queued(struct conn *c, size_t limit)
     if (conn_queued(c) < limit)
         return false;
     if (!(c->io.want & LOOP_WRITE) && !c->connecting) {
-        conn_flush(c);
+        push(c);
+        conn_mark_dirty(c); /* its protocol, which asks, hears of it at the end of the turn */
         if (conn_queued(c) < limit)
             return false;
     }

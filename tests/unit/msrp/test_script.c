@@ -313,6 +313,33 @@ TEST(flags_close_the_connection_behind_an_answer_or_a_message)
     stop();
 }
 
+/* What is asked about a next hop must not end it: all that comes in one read reaches a connection that ends with it. */
+TEST(next_hop_that_is_to_end_takes_all_that_was_read_at_once)
+{
+    enum { N = 40, BODY = 1000 };
+    struct peer *c = start("msrp.buffer=16k"), *f;
+    struct buf b = BUF_INIT;
+    struct heard h;
+
+    say(c, SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    EXPECT(c, "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    CHECK_FATAL(use("KSR.msrp.relay_flags(2) assert(KSR.msrp.relay() == 1)"));
+    for (int i = 0; i < N; i++)
+        buf_printf(&b, "MSRP n%03d SEND\r\nTo-Path: %s %s\r\nFrom-Path: %s\r\nMessage-ID: m-%03d\r\nFailure-Report: no\r\n"
+                   "Content-Type: a/b\r\n\r\n%0*d\r\n-------n%03d$\r\n", i, r.var['U'], r.var['F'], r.var['C'], i, BODY, i, i);
+    say_bytes(c, b.p, b.n);
+    for (int i = 0; i < N; i++)
+        CHECK_FATAL(hear(f, &h) && h.body.n == BODY);
+    EXPECT_END(f);
+    EXPECT_NOTHING(c);
+    buf_fini(&b);
+    stop();
+}
+
 TEST(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated)
 {
     struct peer *c = start(NULL);
@@ -551,6 +578,7 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(a_chunk_in_pieces_is_answered_when_its_last_octet_is_there),
       TEST_ROW(a_refusal_goes_out_at_once_and_the_rest_of_the_chunk_goes_nowhere),
       TEST_ROW(what_the_sender_does_not_want_to_hear_is_not_sent), TEST_ROW(flags_close_the_connection_behind_an_answer_or_a_message),
+      TEST_ROW(next_hop_that_is_to_end_takes_all_that_was_read_at_once),
       TEST_ROW(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated),
       TEST_ROW(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to),
       TEST_ROW(the_script_runs_when_the_credentials_are_there), TEST_ROW(without_the_sip_view_the_frame_is_still_seen),
