@@ -12,6 +12,7 @@
 enum {
     DIALS_PER_CONN = 8,   /* connections being opened at a time for the frames of one (M-SEC-05) */
     DIALS_PER_LINK = 128, /* ... of a relay, with many clients behind it */
+    PORT_DISCARD = 9,     /* of an endpoint that will connect itself (RFC 6135 s.4.2) */
     AUTH_PORT = 2855,     /* of a relay that is named without one and has no SRV records (RFC 4976 s.8) */
 };
 
@@ -19,6 +20,11 @@ static bool may_dial(void *arg, const struct addr *a)
 {
     const struct relay_shared *s = arg;
 
+    if (addr_port(a) == PORT_DISCARD)
+        return false;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (addr_is_served(a, &s->listeners[i]))
+            return false;
     return reach_allows(&s->reach, a);
 }
 
@@ -57,7 +63,7 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
     struct conn *c;
 
     *dest = (struct conn_ref){ .worker = relay->worker->index };
-    if (relay->stopped)
+    if (relay->stopped || next->port_number == PORT_DISCARD) /* M-ACM-03: it has not come yet */
         return 200;
     if (origin && msrp_of(origin)->no_dial)
         return 408;

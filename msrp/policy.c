@@ -44,3 +44,14 @@ unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h)
         return 413;
     return 200;
 }
+
+unsigned policy_of_frame(const struct conf *conf, const struct recent *stopped, const struct msrp_head *h, size_t n)
+{
+    unsigned status = policy_of_head(conf, h);
+
+    if (status != 200 || h->method != MSRP_SEND)
+        return status;
+    if (stopped->n && recent_has(stopped, message_hash(h->message_id)))
+        return 413;
+    return policy_allows_octet(conf, (h->range.present ? h->range.start - 1 : 0) + n) ? 200 : 413;
+}

@@ -88,9 +88,11 @@ void route_unref(struct route **r);
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
 
 /* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us;
- * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). */
+ * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). What our own policy will
+ * refuse gets a route that leads nowhere: nothing is opened for it.
+ * body  of it, as much as there is, and what comes behind it */
 enum { ROUTE_WAITS = 1 };
-struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status);
+struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status);
 
 /* A way that a script knows: To-Path and From-Path to be sent, the latter in one part or two; hops_ended as it was before dest was
  * found. Its one reference is the caller's. NULL: out of memory, or no paths. */
@@ -353,6 +355,8 @@ const char *status_phrase(unsigned status);
 
 /* By its head: 200 or how to refuse it (M-FWD-15, M-FWD-31). */
 unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h);
+/* The same when n octets of its body are there; stopped: messages that were stopped before. */
+unsigned policy_of_frame(const struct conf *conf, const struct recent *stopped, const struct msrp_head *h, size_t n);
 /* May a message have an octet at this position, 1 being the first? */
 bool policy_allows_octet(const struct conf *conf, uint64_t pos);
 

@@ -42,6 +42,11 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         relay_skip_body(m, h);
         return h->n;
     }
+    if (h->method != MSRP_SEND && !h->has_body && h->flag != '$') { /* M-FRM-19 */
+        stats_inc(&w->stats, STAT_msrp_requests);
+        relay_refuse(m->conn, h, 400);
+        return h->n;
+    }
     if (h->method != MSRP_SEND && h->has_body) { /* never interrupted: whole and small, or not at all (M-FRM-19) */
         struct msrp_body b = msrp_body_scan(p + h->n, n - h->n, h->tid, true);
 

@@ -508,21 +508,13 @@ bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h)
 size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, struct route *route)
 {
     struct relay *relay = m->relay;
-    struct conn *c = m->conn;
     struct msrp_body b = { .ended = true };
     struct outgoing f;
     unsigned status;
     enum flow_room room;
     bool gone;
 
-    if (h->method != MSRP_SEND && h->flag != '$' && !h->has_body) { /* M-FRM-19 */
-        relay_refuse(c, h, 400);
-        return h->n;
-    }
-    status = policy_of_head(relay_conf(relay->shared), h);
-    if (status == 200 && h->method == MSRP_SEND && route->stopped.n &&
-        recent_has(&route->stopped, message_hash(h->message_id)))
-        status = 413;
+    status = policy_of_frame(relay_conf(relay->shared), &route->stopped, h, 0);
     if (status != 200) {
         refuse_message(m, h, route, status);
         return h->n;
@@ -569,7 +561,7 @@ size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, s
 size_t relay_request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
     unsigned status = 0;
-    struct route *route = route_of(m->relay, m->conn, h, &status);
+    struct route *route = route_of(m->relay, m->conn, h, sv_make(p + h->n, n - h->n), &status);
 
     if (route)
         return relay_go(m, h, p, n, route);

@@ -28,6 +28,8 @@ struct relay_shared {
     size_t n_authorities;
     struct sv use_path;              /* configured host:port, or empty */
     struct reach reach;              /* next hops allowed */
+    struct addr *listeners;          /* owned: of our own sockets, which are no next hops */
+    size_t n_listeners;
     unsigned hops_ended;             /* atomic: how often a connection to a next hop, dialled or bound, has ended */
     struct relay **relays;           /* owned array; of all workers */
     unsigned n_relays;
@@ -55,6 +57,9 @@ struct relay_observer {
 
 int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigned n_workers, const struct relay_observer *observer,
                      struct buf *fault);
+/* We listen at this address, too, besides those of the configuration: it is nobody's next hop, by whatever name (M-SEC-02). Before the
+ * workers run. */
+int relay_listens(struct relay_shared *s, const struct addr *at);
 /* After all relays are freed. */
 void relay_shared_free(struct relay_shared **s);
 

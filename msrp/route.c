@@ -123,8 +123,10 @@ struct making {
     size_t n_to, n_from;
     struct session *u1, *u2; /* owned references until the route is made */
     bool outward, via_peer;
+    bool refused; /* by our own policy, later */
     unsigned hops_ended; /* as it was before anything was looked up */
     struct conn_ref dest;
+    struct recent stopped, failed; /* of the route before, which is good no more */
 };
 
 /* The connection on which a relay has proven to be the host of this URI (M-TLS-02, M-TLS-07). */
@@ -165,6 +167,10 @@ static struct conn_ref nowhere(const struct making *k)
 static unsigned to_owner(struct making *k, const struct session *s)
 {
     if (s->by_relay) {
+        if (k->refused) {
+            k->dest = nowhere(k);
+            return 200;
+        }
         k->via_peer = true;
         return peer_relay(k->relay, k->c, &s->client, false, &k->dest);
     }
@@ -183,6 +189,10 @@ static unsigned outward(struct making *k)
     if (k->u1->by_relay)
         peer_is_relay(k->relay, k->c, k->u1->client.host);
     if (!relay_is_us(k->relay, k->c, next, auth)) {
+        if (k->refused) {
+            k->dest = nowhere(k);
+            return 200;
+        }
         k->via_peer = true;
         return auth || k->n_to > 2 ? peer_relay(k->relay, k->c, next, auth, &k->dest)
                                    : peer_endpoint(k->relay, k->c, k->u1, next, &k->dest);
@@ -368,6 +378,8 @@ static struct route *build(struct making *k)
     r->outward = k->outward;
     r->from_relay = k->n_from > 1;
     r->via_peer = k->via_peer;
+    r->stopped = k->stopped;
+    r->failed = k->failed;
     rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));
     at = add_lines(&r->out, r->text + r->raw.n, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
     r->ours = sv_make(r->out.p + 9 + rest.n + 2 + 11, u2.n ? u2.n : u1.n);
@@ -381,31 +393,47 @@ static struct route *build(struct making *k)
 static void remember(struct relay *relay, struct conn *c, struct route *r)
 {
     struct msrp_conn *m = msrp_of(c);
+    uint64_t last;
 
     while (m->n_routes >= ROUTES_PER_CONN || (m->n_routes && m->route_bytes + r->text_n > ROUTE_BYTES_PER_CONN))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
-    m->shared = m->n_routes && (m->shared || list_item(m->routes.prev, struct route, conn_node)->dest.id != r->dest.id);
+    last = m->n_routes ? list_item(m->routes.prev, struct route, conn_node)->dest.id : 0;
+    m->shared = m->n_routes && (m->shared || (last && r->dest.id && last != r->dest.id));
     m->n_routes++;
     m->route_bytes += r->text_n;
     relay->worker->held += (int64_t)(sizeof *r + r->text_n);
-    list_append(&m->routes, &r->conn_node);
+    if (r->dest.id)
+        list_append(&m->routes, &r->conn_node);
+    else
+        list_prepend(&m->routes, &r->conn_node); /* it leads nowhere: the first to go, and no next hop to compare with */
     hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.p, r->raw.n) ^ c->id);
 }
 
-struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, unsigned *status)
+/* Is it going to be refused by our own policy? The octets are counted where that can make the difference. */
+static bool is_refused(const struct making *k, struct sv body)
+{
+    const struct conf *conf = relay_conf(k->relay->shared);
+    size_t n = k->h->has_body && conf->msrp.max_message ? msrp_body_scan(body.p, body.n, k->h->tid, true).n : 0;
+
+    return policy_of_frame(conf, &k->stopped, k->h, n) != 200;
+}
+
+struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status)
 {
     struct msrp_conn *m = msrp_of(c);
     struct route *r = cached(relay, c, h->paths, h->method == MSRP_AUTH);
     struct making k;
 
-    if (TD_LIKELY(r != NULL)) {
-        if (TD_LIKELY(route_is_good(relay, r))) {
-            m->last_route = r;
-            return r;
-        }
-        route_drop(relay, m, r);
+    if (TD_LIKELY(r && route_is_good(relay, r))) {
+        m->last_route = r;
+        return r;
     }
     memset(&k, 0, sizeof k);
+    if (r) { /* the way is another one from now on, the messages are the same */
+        k.stopped = r->stopped;
+        k.failed = r->failed;
+        route_drop(relay, m, r);
+    }
     k.relay = relay;
     k.hops_ended = __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
     k.c = c;
@@ -416,6 +444,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     if (k.n_to < 2 || k.n_from == 0) {
         *status = 400;
     } else {
+        k.refused = is_refused(&k, body);
         *status = judge(&k);
         if (*status == 200) {
             r = build(&k);

@@ -115,7 +115,7 @@ static unsigned look_up(struct frame_event *e)
     if (e->route)
         return 200;
     e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
-    route = route_of(e->m->relay, e->m->conn, e->h, &status);
+    route = route_of(e->m->relay, e->m->conn, e->h, sv_from(e->bytes, e->h->n), &status);
     e->m->no_dial = false;
     if (!route) {
         e->waits |= status == ROUTE_WAITS;

@@ -91,6 +91,30 @@ static int read_authorities(struct relay_shared *s, struct buf *fault)
     return TD_OK;
 }
 
+int relay_listens(struct relay_shared *s, const struct addr *at)
+{
+    struct addr *grown = realloc(s->listeners, (s->n_listeners + 1) * sizeof *grown);
+
+    if (!grown)
+        return TD_ENOMEM;
+    s->listeners = grown;
+    grown[s->n_listeners++] = *at;
+    return TD_OK;
+}
+
+static int read_listeners(struct relay_shared *s)
+{
+    const struct conf *conf = relay_conf(s);
+    struct addr at;
+    int err = TD_OK;
+
+    for (size_t i = 0; !err && i < conf->n_listen; i++)
+        for (size_t k = 0; !err && k < conf->listen[i].address.n; k++)
+            if (addr_from_text(&at, sv_of(conf->listen[i].address.v[k])))
+                err = relay_listens(s, &at);
+    return err;
+}
+
 int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigned n_workers, const struct relay_observer *observer,
                      struct buf *fault)
 {
@@ -111,6 +135,8 @@ int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigne
         err = read_authorities(s, fault);
     if (!err)
         err = reach_init(&s->reach, &conf->msrp.forward_to, fault);
+    if (!err)
+        err = read_listeners(s);
     if (err)
         goto out;
     *out = s;
@@ -142,6 +168,7 @@ void relay_shared_free(struct relay_shared **sp)
     session_table_free(&s->sessions);
     free(s->authorities);
     reach_fini(&s->reach);
+    free(s->listeners);
     free(s->relays);
     free(s);
 }

@@ -2,6 +2,7 @@
 #include "net/addr.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 
 socklen_t addr_len(const struct addr *a)
@@ -159,6 +160,34 @@ enum addr_kind addr_kind(const struct addr *a)
     if ((ip6[0] & 0xfe) == 0xfc)
         return ADDR_PRIVATE;
     return ADDR_PUBLIC;
+}
+
+bool addr_is_local(const struct addr *a)
+{
+    struct ifaddrs *all = NULL;
+    bool found = addr_kind(a) == ADDR_LOOPBACK;
+
+    if (found || getifaddrs(&all) != 0)
+        return found;
+    for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+        struct addr mine = { 0 };
+
+        if (i->ifa_addr && i->ifa_addr->sa_family == a->sa.sa_family) {
+            memcpy(&mine, i->ifa_addr, addr_len(a));
+            found = addr_host_eq(&mine, a);
+        }
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+bool addr_is_served(const struct addr *to, const struct addr *at)
+{
+    bool any = at->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&at->in6.sin6_addr) : at->in.sin_addr.s_addr == htonl(INADDR_ANY);
+
+    if (addr_port(to) != addr_port(at) || to->sa.sa_family != at->sa.sa_family)
+        return false;
+    return any ? addr_is_local(to) : addr_host_eq(to, at);
 }
 
 bool cidr_parse(struct cidr *c, struct sv text)

@@ -1,7 +1,7 @@
 /* Socket addresses: parsing, printing, comparing, and what kind of place they are.
  *
  * IPv4-mapped IPv6 addresses are turned into IPv4 when they come from a
- * socket, so that one peer has one text. Pure functions. */
+ * socket, so that one peer has one text. Pure functions but for addr_is_local(). */
 #pragma once
 
 #include <netinet/in.h>
@@ -45,6 +45,11 @@ bool addr_is_any(const struct addr *a);                        /* 0.0.0.0 or :: 
 
 enum addr_kind { ADDR_PUBLIC, ADDR_PRIVATE, ADDR_LOOPBACK, ADDR_NEVER /* unspecified, multicast, link-local, broadcast */ };
 enum addr_kind addr_kind(const struct addr *a);
+
+/* Does this address belong to this machine? Asks the system. */
+bool addr_is_local(const struct addr *a);
+/* A connection to `to` would reach a socket that listens at `at`, which may be a wildcard address. */
+bool addr_is_served(const struct addr *to, const struct addr *at);
 
 /* A CIDR block such as 10.0.0.0/8 or 2001:db8::/32. */
 struct cidr {

@@ -62,6 +62,7 @@ class Player:
 
     def play(self, scenario):
         self.dns.reset()
+        self.names["port"] = self.daemon.port
         self.dns.add(SERVER, "A", "127.0.0.1")
         self._steps(scenario.steps)
         self._quiet()

@@ -118,6 +118,7 @@ void rig_start(struct rig *r, const char *option)
         CHECK_FATAL(relay_new(&r->relays[i], r->shared, &r->workers[i], (struct authn *)(void *)r) == 0);
         CHECK_FATAL(addr_from_host(&r->at[i], SV("127.0.0.1"), 0));
         CHECK_FATAL(listener_new(&r->listeners[i], &r->workers[i], &r->at[i], PORT_TCP | PORT_TLS, PORT_MSRP) == 0);
+        CHECK_FATAL(relay_listens(r->shared, &r->at[i]) == 0);
     }
     buf_fini(&faults);
     snprintf(r->var['E'], RIG_VAR_MAX, "edge.tandem.example:5061");

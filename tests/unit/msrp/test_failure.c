@@ -154,6 +154,29 @@ TEST(address_that_must_not_be_dialled_is_403)
     }
 }
 
+/* M-SEC-02: our own sockets are nobody's next hop, by address or by a name, though loopback is allowed. */
+TEST(own_listener_is_never_dialled)
+{
+    const struct conf_list none = { 0 };
+
+    for (size_t i = 0; i < 4; i++) {
+        unsigned port;
+        int64_t open;
+
+        start(0);
+        port = addr_port(&r.at[i / 2 % RIG_WORKERS]);
+        CHECK_FATAL(resolver_new(&c->worker->resolver, c->worker->loop, &none) == 0);
+        open = rig_stat(&r, STAT_conn_open);
+        snprintf(r.var['F'], RIG_VAR_MAX, "msrp://%s:%u/f;tcp", i % 2 ? "localhost" : "127.0.0.1", port);
+        send_hello("");
+        EXPECT(c, "MSRP b001send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        rig_wait(&r, 5);
+        EXPECT_NOTHING(c);
+        CHECK_INT(rig_stat(&r, STAT_conn_open), open);
+        rig_stop(&r);
+    }
+}
+
 /* M-SEC-02: a name that takes its time to resolve is judged after the chunk was accepted. */
 TEST(name_found_to_be_forbidden_later_is_a_403_report)
 {
@@ -578,7 +601,7 @@ TEST(transactions_with_a_silent_sink_are_forgotten_after_30_seconds)
 
 SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next_hops_200_is_consumed),
       TEST_ROW(rejected_chunk_is_an_error_response_unless_nobody_wants_to_know),
-      TEST_ROW(next_hop_that_cannot_be_connected_is_408), TEST_ROW(address_that_must_not_be_dialled_is_403),
+      TEST_ROW(next_hop_that_cannot_be_connected_is_408), TEST_ROW(address_that_must_not_be_dialled_is_403), TEST_ROW(own_listener_is_never_dialled),
       TEST_ROW(name_found_to_be_forbidden_later_is_a_403_report), TEST_ROW(report_never_overtakes_the_response),
       TEST_ROW(next_hop_lost_before_its_answer_is_408_at_once), TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_408),
       TEST_ROW(error_response_of_the_next_hop_becomes_a_report), TEST_ROW(silent_next_hop_is_408_after_30_seconds),

@@ -467,6 +467,43 @@ TEST(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by)
     rig_stop(&r);
 }
 
+/* M-ACM-03: port 9 says that the endpoint will connect itself. It is not dialled, whoever it is and whatever for; until it has come it
+ * is 408, and the one connection it then makes is no reason to take its sender for a shared one. */
+TEST(port_9_is_never_dialled)
+{
+    struct peer *c = start(NULL), *x;
+    int64_t open = rig_stat(&r, STAT_conn_open);
+
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrp://127.0.0.1:9/f;tcp");
+    snprintf(r.var['H'], RIG_VAR_MAX, "msrps://127.0.0.1:9/h;tcp");
+    for (int i = 0; i < 2; i++) {
+        r.var['2'][0] = '\0';
+        say(c, i ? "MSRP g000send SEND\nTo-Path: %U %H %F\nFrom-Path: %C\n" HELLO "-------g000send$\n"
+                 : "MSRP g000send SEND\nTo-Path: %U %G\nFrom-Path: %C\n" HELLO "-------g000send$\n");
+        EXPECT(c, "MSRP g000send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------g000send$\n");
+        EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream "
+                  "transaction timed out\n-------%2$\n");
+    }
+    say(c, "MSRP g001rprt REPORT\nTo-Path: %U %G\nFrom-Path: %C\nMessage-ID: m-0001\nStatus: 000 200 OK\n-------g001rprt$\n");
+    say(c, "MSRP g001frob FROB\nTo-Path: %U %G\nFrom-Path: %C\n-------g001frob$\n");
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_conn_open), open);
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 4);
+    x = rig_peer(&r);
+    say(x, "MSRP g002send SEND\nTo-Path: %U %C\nFrom-Path: %G\nMessage-ID: m-0001\n-------g002send$\n");
+    EXPECT(x, "MSRP g002send 200 OK\nTo-Path: %G\nFrom-Path: %U\n-------g002send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %G\nMessage-ID: m-0001\n-------%1$\n");
+    say(c, "MSRP g003send SEND\nTo-Path: %U %G\nFrom-Path: %C\n" HELLO "-------g003send$\n");
+    EXPECT(c, "MSRP g003send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------g003send$\n");
+    EXPECT(x, "MSRP %3 SEND\nTo-Path: %G\nFrom-Path: %U %C\n" HELLO "-------%3$\n");
+    list_each(node, &c->worker->conns) {
+        const struct msrp_conn *m = msrp_of(list_item(node, struct conn, all_node));
+
+        CHECK(!m || !m->shared);
+    }
+    rig_stop(&r);
+}
+
 /* M-CON-09 */
 TEST(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives)
 {
@@ -689,6 +726,7 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(lost_framing_is_400_where_it_can_be_said_and_then_the_end),
       TEST_ROW(sip_on_an_msrp_connection_is_lost_framing), TEST_ROW(body_of_a_report_has_at_most_10240_octets),
       TEST_ROW(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by),
+      TEST_ROW(port_9_is_never_dialled),
       TEST_ROW(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives),
       TEST_ROW(foreign_endpoint_that_comes_back_by_another_connection_is_found_there),
       TEST_ROW(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it),

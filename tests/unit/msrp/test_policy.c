@@ -321,7 +321,75 @@ TEST(policy_comes_after_the_question_who_may_forward)
     rig_stop(&r);
 }
 
-SUITE(policy_suite, TEST_ROW(message_announced_too_large_is_413_before_its_body_has_come),
+/* M-FWD-15, M-FWD-31, M-FRM-19, M-FWD-01: what is refused has opened no connection. */
+TEST(refused_request_has_dialled_nobody)
+{
+    static const char *const frames[] = {
+        "SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-001\nByte-Range: 1-*/11\nContent-Type: a/b\n\nx\n-------dial0001$\n",
+        "SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-002\nByte-Range: 11-*/*\nContent-Type: a/b\n\nx\n-------dial0001$\n",
+        "SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-003\nContent-Type: a/b\n\neleven byte\n-------dial0001+\n",
+        "SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-003\nContent-Type: a/b\n\nx\n-------dial0001+\n",
+        "SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-004\nContent-Type: b/b\n\nx\n-------dial0001+\n",
+        "FROB\nTo-Path: %U %F\nFrom-Path: %C\n-------dial0001$\n",
+        "NICK\nTo-Path: %U %F\nFrom-Path: %C\n-------dial0001+\n",
+    };
+    static const unsigned statuses[] = { 413, 413, 413, 413, 415, 501, 400 };
+    int64_t open;
+
+    start("msrp.max_message=10");
+    {
+        static char a_b[] = "a/*", nick[] = "NICK";
+        static char *types[] = { a_b }, *methods[] = { nick };
+        struct conf_list was_types = r.conf->msrp.accept_types, was_methods = r.conf->msrp.methods;
+
+        r.conf->msrp.accept_types = (struct conf_list){ .v = types, .n = 1 };
+        r.conf->msrp.methods = (struct conf_list){ .v = methods, .n = 1 };
+        rig_listen(&r, 'F', 0);
+        open = rig_stat(&r, STAT_conn_open);
+        for (size_t i = 0; i < TD_ARRAY_LEN(frames); i++) {
+            char text[400];
+
+            snprintf(text, sizeof text, "MSRP dial0001 %s", frames[i]);
+            say(c, text);
+            expect_status("dial0001", statuses[i]);
+            CHECK_INT(rig_stat(&r, STAT_conn_open), open);
+        }
+        EXPECT_NOTHING(c);
+        say(c, "MSRP dial0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-005\nContent-Type: a/b\n\nten bytes.\n-------dial0002$\n");
+        expect_status("dial0002", 200);
+        CHECK_INT(rig_stat(&r, STAT_conn_open), open + 1);
+        r.conf->msrp.accept_types = was_types;
+        r.conf->msrp.methods = was_methods;
+    }
+    rig_stop(&r);
+}
+
+/* M-FWD-16: what was stopped stays stopped when its next hop has gone and come again. */
+TEST(stopped_message_stays_so_over_another_connection)
+{
+    struct peer *f;
+
+    start(NULL);
+    rig_listen(&r, 'F', 0);
+    say(c, "MSRP stop0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-001\nByte-Range: 1-1/2\nContent-Type: "
+           "a/b\n\nx\n-------stop0001+\n");
+    expect_status("stop0001", 200);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nMessage-ID: m-001\nByte-Range: 1-1/2\nContent-Type: "
+              "a/b\n\nx\n-------%1+\n");
+    say(f, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-001\nByte-Range: 1-1/2\nStatus: 000 413 Stop\n-------%2$\n");
+    peer_close(f);
+    say(c, "MSRP stop0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-001\nByte-Range: 2-2/2\nContent-Type: "
+           "a/b\n\ny\n-------stop0002$\n");
+    expect_status("stop0002", 413);
+    CHECK(rig_accept(&r) == NULL);
+    rig_stop(&r);
+}
+
+SUITE(policy_suite, TEST_ROW(refused_request_has_dialled_nobody), TEST_ROW(stopped_message_stays_so_over_another_connection),
+      TEST_ROW(message_announced_too_large_is_413_before_its_body_has_come),
       TEST_ROW(message_that_turns_out_too_large_is_413), TEST_ROW(message_that_was_too_large_stays_refused),
       TEST_ROW(chunk_that_grows_too_large_is_ended_downstream_and_its_sender_told_once),
       TEST_ROW(failures_of_the_pieces_of_a_refused_chunk_are_not_reported),

@@ -2,6 +2,7 @@
 #include "net/addr.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 
 #include "tests/unit/harness.h"
@@ -199,7 +200,38 @@ TEST(a_port_as_text_is_a_number_up_to_65535_or_none)
     CHECK_INT(addr_port_of_text("5060x", 5060), 0);
 }
 
-SUITE(addr_suite, TEST_ROW(a_port_as_text_is_a_number_up_to_65535_or_none),
+/* M-SEC-02: a wildcard address is every address of this machine, and no other's. */
+TEST(a_listener_is_recognised_by_each_of_its_addresses)
+{
+    static const struct {
+        const char *to, *at;
+        bool served;
+    } rows[] = { { "127.0.0.1:5060", "127.0.0.1:5060", true },  { "127.0.0.1:5061", "127.0.0.1:5060", false },
+                 { "127.0.0.2:5060", "127.0.0.1:5060", false }, { "127.9.9.9:5060", "0.0.0.0:5060", true },
+                 { "192.0.2.1:5060", "0.0.0.0:5060", false },   { "127.0.0.1:5061", "0.0.0.0:5060", false },
+                 { "[::1]:5060", "[::]:5060", true },           { "[2001:db8::1]:5060", "[::]:5060", false },
+                 { "[::1]:5060", "0.0.0.0:5060", false },       { "127.0.0.1:5060", "[::]:5060", false } };
+    struct ifaddrs *all;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct addr to, at;
+
+        CHECK_FATAL(addr_from_text(&to, sv_of(rows[i].to)) && addr_from_text(&at, sv_of(rows[i].at)));
+        CHECK_INT(addr_is_served(&to, &at), rows[i].served);
+    }
+    CHECK_FATAL(getifaddrs(&all) == 0);
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+        struct addr mine = { 0 };
+
+        if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memcpy(&mine, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof mine.in : sizeof mine.in6);
+        CHECK(addr_is_local(&mine));
+    }
+    freeifaddrs(all);
+}
+
+SUITE(addr_suite, TEST_ROW(a_listener_is_recognised_by_each_of_its_addresses), TEST_ROW(a_port_as_text_is_a_number_up_to_65535_or_none),
       TEST_ROW(text_with_port_is_parsed_and_printed), TEST_ROW(what_is_no_address_with_port_is_refused),
       TEST_ROW(a_host_is_an_ip_literal_with_brackets_optional_around_ipv6),
       TEST_ROW(a_socket_address_that_maps_ipv4_becomes_ipv4), TEST_ROW(addresses_are_compared_with_and_without_port),
