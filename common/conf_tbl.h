@@ -107,6 +107,7 @@ CONF_END(limits)
 
 CONF_BEGIN(accounting, "Records of calls and messages.")
 CONF(accounting, enabled, BOOL, "yes", 0, 0, "", RESTART, "Write one row for each call and each relayed message.")
+CONF(accounting, keep, INT, "0", 0, 36500, "days", LIVE, "How long rows of acc and acc_msrp are kept, and rows of connections and sessions that have ended; 0 means for ever.")
 CONF_END(accounting)
 
 CONF_BEGIN(admin, "The dashboard.")

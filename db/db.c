@@ -217,6 +217,11 @@ void db_stop(struct db *db)
     writer_stop(&db->writer);
 }
 
+void db_keep(struct db *db, int64_t seconds)
+{
+    __atomic_store_n(&db->keep_s, seconds, __ATOMIC_RELAXED);
+}
+
 void db_stats_add(struct db *db, struct stats *into)
 {
     pthread_mutex_lock(&db->feeds_lock);

@@ -24,6 +24,10 @@ void db_close(struct db **db); /* db_stop() included */
 int db_start(struct db *db);
 void db_stop(struct db *db);
 
+/* Rows of accounting, and of sessions and connections that have ended, that are older than that are removed, little by little, by the writer thread;
+ * 0: never, as at the start. Any thread; of several processes with the file one does it. */
+void db_keep(struct db *db, int64_t seconds);
+
 /* into += the counters of the database threads and of all feeds. Any thread. */
 void db_stats_add(struct db *db, struct stats *into);
 

@@ -20,6 +20,7 @@ struct db {
     struct reader *reader; /* owned; NULL: not started */
     struct cred_cache *creds; /* owned */
     unsigned pending_creds;   /* atomic: lookups under way */
+    int64_t keep_s;           /* atomic: of old rows; 0: for ever */
     struct stats late;        /* counters of writers that are gone */
 
     pthread_mutex_t feeds_lock;

@@ -7,6 +7,7 @@ libdb_a_SOURCES = \
 	db/list.c db/list.h \
 	db/location.c db/location.h db/location_private.h \
 	db/migrate.c db/migrate.h \
+	db/prune.c db/prune.h \
 	db/record.c db/record.h \
 	db/startup.c db/startup.h \
 	db/subscriber.c db/subscriber.h \

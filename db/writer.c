@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/err.h"
@@ -20,6 +21,7 @@
 #include "db/db_private.h"
 #include "db/feed_private.h"
 #include "db/location_private.h"
+#include "db/prune.h"
 #include "db/record.h"
 
 enum step { STEP_BEGIN, STEP_COMMIT, STEP_ROLLBACK, STEP_SAVE, STEP_UNSAVE, STEP_RELEASE, STEP_N };
@@ -39,6 +41,9 @@ struct writer {
     struct list sets;  /* struct db_loc_set */
     struct buf batch; /* length (4 bytes) and record, again and again */
     size_t batch_rows;
+
+    struct prune prune;
+    uint64_t prune_at; /* its next step */
 
     bool failing;
     bool stopping;
@@ -327,6 +332,33 @@ static void write_feeds(struct writer *w)
     }
 }
 
+/* ---- old rows */
+
+/* One short transaction at a time, and only while nobody waits for another one. */
+static void prune(struct writer *w)
+{
+    int64_t keep_s = __atomic_load_n(&w->db->keep_s, __ATOMIC_RELAXED);
+    uint64_t now = db_now_ms();
+    bool more = false;
+    int rc;
+
+    if (w->failing || now < w->prune_at)
+        return;
+    if (keep_s) {
+        rc = writer_begin(w, false);
+        if (rc == SQLITE_OK)
+            rc = prune_step(&w->prune, w->h, (int64_t)time(NULL) - keep_s, &more);
+        if (rc == SQLITE_OK)
+            rc = writer_step(w, STEP_COMMIT);
+        if (rc != SQLITE_OK) {
+            log_warn("db", 0, "old rows could not be removed: %s", sqlite3_errmsg(w->h));
+            writer_step(w, STEP_ROLLBACK);
+            more = false;
+        }
+    }
+    w->prune_at = now + (more ? WRITER_PRUNE_PAUSE_MS : WRITER_PRUNE_MS);
+}
+
 /* ---- the thread */
 
 static int wait_ms(const struct writer *w)
@@ -335,8 +367,8 @@ static int wait_ms(const struct writer *w)
 
     if (w->stopping || !list_is_empty(&w->sets))
         return 0;
-    if (at == 0)
-        return -1;
+    if (!w->failing)
+        at = at ? TD_MIN(at, w->prune_at) : w->prune_at;
     return at > now ? (int)(at - now) : 0;
 }
 
@@ -371,6 +403,8 @@ static void *writer_main(void *arg)
         write_sets(w);
         if (w->failing ? db_now_ms() >= w->retry_at : w->due_at && db_now_ms() >= w->due_at)
             write_feeds(w);
+        else
+            prune(w);
         log_lost(w);
     }
     mailbox_run(w->mailbox);
@@ -426,6 +460,7 @@ int writer_start(struct writer **out, struct db *db)
         return TD_ENOMEM;
     w->db = db;
     list_init(&w->sets);
+    w->prune_at = db_now_ms() + WRITER_PRUNE_FIRST_MS;
     w->wake_fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* 1: rows put before we were there */
     err = w->wake_fd < 0 ? td_err_from_errno(errno) : mailbox_new(&w->mailbox);
     if (!err)

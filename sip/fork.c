@@ -6,7 +6,7 @@
 
 #include "common/crypto.h"
 #include "common/log.h"
-#include "db/feed.h"
+#include "sip/account.h"
 #include "sip/answered.h"
 #include "sip/errand.h"
 #include "sip/forward.h"
@@ -116,20 +116,6 @@ static void release(struct fork *f)
         log_error("sip", 0, "out of memory: a transaction cannot be ended"); /* forks_fini() takes it */
 }
 
-static void account(const struct fork *f, int status, const char *phrase, const char *to_tag)
-{
-    const sip_t *sip = f->origin.sip;
-    struct db_acc row = {
-        .method = sv_of(sip->sip_request->rq_method_name), .from_tag = sv_of(sip->sip_from->a_tag),
-        .to_tag = sv_of(to_tag ? to_tag : sip->sip_to->a_tag), .callid = sv_of(sip->sip_call_id->i_id),
-        .sip_code = status, .sip_reason = sv_of(phrase), .time = sipd_time(),
-    };
-    sip_method_t method = sip->sip_request->rq_method;
-
-    if (f->d->feed && (method == sip_method_invite || method == sip_method_bye))
-        db_acc(f->d->feed, &row);
-}
-
 /* The stream that the request came on has gone: what is final goes to a new one. nta is told all the same, which ends its
  * transaction. */
 static bool is_lost(const struct fork *f, int status)
@@ -155,10 +141,21 @@ void fork_reply(struct fork *f, int status, const char *phrase, const char *head
         if (is_lost(f, status))
             reply_elsewhere(f, status, phrase, headers);
         nta_incoming_treply(f->irq, status, phrase, TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
-        account(f, status, phrase ? phrase : "", NULL);
     }
     if (f->open == 0)
         release(f);
+}
+
+static void account_response(const struct fork *f, msg_t *m)
+{
+    const sip_t *sip = sip_object(m);
+
+    account(f->d, f->origin.sip, sip->sip_status->st_status, sip->sip_status->st_phrase, sip->sip_to ? sip->sip_to->a_tag : NULL);
+}
+
+const char *fork_tag(const struct fork *f)
+{
+    return nta_incoming_gettag(f->irq);
 }
 
 /* Send a response from below on its way up; takes m. */
@@ -167,8 +164,6 @@ static void pass_up(struct fork *f, msg_t *m)
     sip_t *sip = sip_object(m);
 
     drop_errors(m, sip);
-    if (sip->sip_status->st_status >= 200)
-        account(f, sip->sip_status->st_status, sip->sip_status->st_phrase, sip->sip_to ? sip->sip_to->a_tag : NULL);
     sip_via_remove(m, sip);
     if (is_lost(f, sip->sip_status->st_status)) {
         msg_t *again = msg_dup(m);
@@ -242,6 +237,7 @@ static void answer_best(struct fork *f)
     if (best && best->final && status != 503) {
         if (status == 401 || status == 407)
             add_challenges(f, best);
+        account_response(f, best->final);
         pass_up(f, best->final);
         best->final = NULL;
         return;
@@ -252,7 +248,7 @@ static void answer_best(struct fork *f)
     if (is_lost(f, status) && (f->is_invite || status != 408))
         reply_elsewhere(f, status, sip_status_phrase(status), NULL);
     nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
-    account(f, status, "", NULL);
+    account(f->d, f->origin.sip, status, NULL, fork_tag(f));
 }
 
 static void launch_group(struct fork *f);
@@ -395,7 +391,7 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
     struct fork *f = b->fork;
     int status = sip ? sip->sip_status->st_status : nta_outgoing_status(orq);
     msg_t *m = nta_outgoing_getresponse(orq);
-    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via, may_retry;
+    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via, may_retry, was_answered;
 
     if (!b->orq)
         b->orq = orq; /* failed at once: nta_outgoing_mcreate() has not returned yet */
@@ -418,6 +414,7 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
         return 0;
     }
     may_retry = is_failover(b->status, status, is_internal);
+    was_answered = b->status >= 200 && b->status < 300; /* it comes again */
     branch_over(b, status);
     if (status >= 300 && (b->superseded || (may_retry && branch_retry(b)))) {
         if (m)
@@ -426,6 +423,8 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
         return 0;
     }
     if (status < 300 && !is_internal) {
+        if (!was_answered && (f->is_invite || !f->done))
+            account_response(f, m);
         if (f->is_invite || !f->done)
             pass_up(f, m); /* every 2xx to INVITE: S-RSP-03 */
         else
@@ -703,6 +702,12 @@ static struct mark mark_of_source(const struct request *r)
     return m;
 }
 
+static void refuse(struct fork *f, int status, const char *phrase)
+{
+    fork_reply(f, status, phrase, NULL);
+    account(f->d, f->origin.sip, status, phrase, fork_tag(f));
+}
+
 void fork_start(struct fork *f, const struct request *r)
 {
     msg_t *msg = f->origin.msg;
@@ -716,12 +721,12 @@ void fork_start(struct fork *f, const struct request *r)
     f->in = mark_of_source(r);
     f->started = true;
     if (f->cancelled) {
-        fork_reply(f, SIP_487_REQUEST_CANCELLED, NULL);
+        refuse(f, SIP_487_REQUEST_CANCELLED);
         return;
     }
     f->breadth = forward_breadth(r->sip);
     if (f->breadth == 0) {
-        fork_reply(f, 440, "Max-Breadth Exceeded", NULL);
+        refuse(f, 440, "Max-Breadth Exceeded");
         return;
     }
     launch_group(f);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libsip.a
 libsip_a_SOURCES = \
+	sip/account.c sip/account.h \
 	sip/answered.c sip/answered.h \
 	sip/clock.c sip/clock.h \
 	sip/datagram.c sip/datagram.h \

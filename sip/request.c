@@ -7,6 +7,7 @@
 #include "auth/authn.h"
 #include "common/log.h"
 #include "db/cred.h"
+#include "sip/account.h"
 #include "sip/fork.h"
 
 static enum verdict (*const steps[])(struct request *r) = {
@@ -126,6 +127,8 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
         return STEP_DONE; /* never answered: S-TXN-10 */
     if (r->fork) {
         fork_reply(r->fork, status, phrase, headers);
+        if (r->is_admitted)
+            account(r->d, r->sip, status, phrase, fork_tag(r->fork)); /* it is there until the loop's next turn */
         return STEP_DONE;
     }
     to = sip_to_dup(msg_home(r->msg), r->sip->sip_to);
@@ -134,6 +137,8 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
     own_tag(r->sip, tag);
     if (!to->a_tag && status > 100)
         sip_to_tag(msg_home(r->msg), to, tag);
+    if (r->is_admitted)
+        account_stateless(r->d, r->sip, status, phrase, to->a_tag);
     nta_msg_treply(r->d->nta, msg_ref_create(r->msg), status, phrase, NTATAG_TPORT(r->tport), SIPTAG_TO(to),
                    TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
     return STEP_DONE;

@@ -49,6 +49,7 @@ struct request {
     int auth_status;        /* 0: not asked, 200: good, else the answer to give */
     const char *auth_phrase, *auth_headers, *auth_user;
     bool must_match_from;
+    bool is_admitted;       /* policy has let it in: what becomes of it is accounted */
 
     struct registration *registration; /* registrar.c's */
 

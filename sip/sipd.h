@@ -42,6 +42,7 @@ struct sipd {
     struct conf *own_conf;     /* owned: of the last reload; NULL: none */
     struct limits *limits;     /* sources of datagrams, and who is shut out, as the edge says */
     char secret[65];           /* of this server run: for the marks in Record-Route */
+    uint64_t accounted[1024];  /* requests counted without a transaction: account.c's */
     int64_t swept_at;
     int64_t denied_at;         /* the second in which denied_n requests were denied */
     unsigned denied_n;

@@ -62,7 +62,7 @@ enum verdict step_auth_ask(struct request *r)
         return auth_ask(r, from->url_host, true);
     }
     if (!r->for_us)
-        return request_reply(r, 403, "Relaying Denied", NULL);
+        return request_deny(r, 403, "Relaying Denied", NULL);
     return STEP_NEXT;
 }
 
@@ -74,6 +74,7 @@ enum verdict step_auth_judge(struct request *r)
         return auth_refuse(r);
     if (r->must_match_from && (!uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ||
                                !sv_eq(user, sv_of(r->auth_user))))
-        return request_reply(r, 403, "From Is Not Yours", NULL);
+        return request_deny(r, 403, "From Is Not Yours", NULL);
+    r->is_admitted = true;
     return STEP_NEXT;
 }

@@ -43,6 +43,11 @@ static void raise_descriptor_limit(const struct conf *conf)
                  (unsigned long)lim.rlim_cur, (long long)conf->limits.connections);
 }
 
+int64_t edge_keep_s(const struct conf *conf)
+{
+    return conf->accounting.keep * 86400;
+}
+
 uint64_t edge_memory_limit(const struct conf *conf)
 {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -446,6 +451,7 @@ static int build(struct edge *e)
     }
     if (!err) {
         restore_sessions(e);
+        db_keep(e->db, edge_keep_s(e->conf));
         err = db_start(e->db);
     }
     if (!err)

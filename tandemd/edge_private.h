@@ -74,6 +74,8 @@ struct edge {
 
 /* limits.memory, or what it stands for. */
 uint64_t edge_memory_limit(const struct conf *conf);
+/* [accounting] keep, in seconds. */
+int64_t edge_keep_s(const struct conf *conf);
 
 /* ---- reload.c ---- */
 

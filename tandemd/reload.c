@@ -72,6 +72,7 @@ static void apply(struct edge *e, struct conf *conf, struct buf *faults)
     if (scripts_reload(e, conf, faults) != 0)
         log_error("edge", 0, "script not reloaded, the old one stays: %s", faults->p ? faults->p : "");
     db_cred_flush(e->db);
+    db_keep(e->db, edge_keep_s(conf));
     relay_configure(e->relay_shared, conf);
     reconfigure_sip(e, conf);
     for (unsigned i = 0; i < e->n_workers; i++) {

@@ -366,14 +366,76 @@ def test_calls_are_accounted(make):
     b = s.registered("udp", "bob")
     a = s.ua("udp", "alice")
     call, got, ok = call_up(a, b)
+    b.reply(got, 200, "OK", tag="callee")  # comes again, and is passed on again
+    a.ack(call, a.expect(200))
+    b.expect("ACK")
     hang_up(a, b, call)
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        rows = s.rows("SELECT method, sip_code FROM acc WHERE callid = ?", call["callid"])
-        if len(rows) == 2:
-            break
+    assert accounted(s, 2, call) == [("BYE", "200", "Whatever", "callee"), ("INVITE", "200", "OK", "callee")]
+
+
+def accounted(s, n, call=None):
+    """All rows, or those of a call, when there are n of them."""
+    sql = "SELECT method, sip_code, sip_reason, to_tag FROM acc WHERE callid = coalesce(?, callid) ORDER BY method, sip_code, sip_reason"
+    end = time.monotonic() + 5
+    while True:
+        rows = s.rows(sql, call and call["callid"])
+        if len(rows) >= n or time.monotonic() > end:
+            return rows
         time.sleep(0.05)
-    assert sorted(rows) == [("BYE", "200"), ("INVITE", "200")], rows
+
+
+def test_calls_that_were_not_answered_are_accounted(make):
+    # one row each, with the final code and reason: busy, declined everywhere, cancelled, no phone, no user, no answer of a next hop
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    for status, reason in ((486, "Busy Here"), (603, "Decline")):
+        call = a.invite("sip:bob@example.com")
+        b.reply(b.expect("INVITE"), status, reason, tag="x")
+        a.ack(call, a.expect(status))
+        b.expect("ACK")
+        assert accounted(s, 1, call) == [("INVITE", str(status), reason, "x")]
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, "Ringing", tag="y")
+    a.expect(180)
+    a.cancel(call)
+    a.expect(200)
+    b.reply(b.expect("CANCEL"), 200)
+    b.reply(got, 487, "Request Terminated", tag="y")
+    a.ack(call, a.expect(487))
+    b.expect("ACK")
+    assert accounted(s, 1, call) == [("INVITE", "487", "Request Terminated", "y")]
+    for uri, status, reason in (("sip:carol@example.com", 480, "Temporarily Unavailable"), ("sip:nobody@example.com", 404, "Not Found")):
+        invite = a.request("INVITE", uri, callid="gone-%d@test" % status, branch="z9hG4bK-gone-%d" % status, headers=["Contact: " + a.contact])
+        for _ in range(3):  # the answer was lost: it is one call all the same
+            a.send(invite)
+            tag = a.expect(status).tag("to")
+        call = {"callid": "gone-%d@test" % status}
+        rows = accounted(s, 1, call)
+        assert rows == [("INVITE", str(status), reason, tag)], (rows, tag)
+    a.ask("MESSAGE", "sip:carol@example.com", 480)
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 202, "Accepted", tag="z")
+    a.expect(202)
+    rows = accounted(s, 7)
+    assert [r[:3] for r in rows[5:]] == [("MESSAGE", "202", "Accepted"), ("MESSAGE", "480", "Temporarily Unavailable")], rows
+    assert len(rows) == 7, rows
+
+
+def test_what_policy_refuses_is_not_accounted(make):
+    # a stranger cannot fill the table, and a challenge is no call
+    s = make()
+    b = s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    x = s.ua("udp", "eve", domain="elsewhere.invalid")
+    x.ask("MESSAGE", "sip:someone@other.invalid", 403)
+    x.ask("MESSAGE", "sip:bob@example.com", 483, max_forwards=0)
+    call = a.invite("sip:bob@example.com", auth=True)
+    b.reply(b.expect("INVITE"), 486, "Busy Here", tag="x")
+    a.ack(call, a.expect(486))
+    b.expect("ACK")
+    assert accounted(s, 1) == [("INVITE", "486", "Busy Here", "x")]
 
 
 def test_caller_on_ipv4_and_callee_on_ipv6(make):

@@ -1,0 +1,50 @@
+/* Rows of table acc. */
+#include "sip/account.h"
+
+#include "db/feed.h"
+
+static bool is_counted(const sip_t *request)
+{
+    switch (request->sip_request->rq_method) {
+    case sip_method_invite:
+        return !request->sip_to->a_tag; /* a change of a call that is up is no other call */
+    case sip_method_bye:
+    case sip_method_message:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void account(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag)
+{
+    struct db_acc row = {
+        .method = sv_of(request->sip_request->rq_method_name), .from_tag = sv_of(request->sip_from->a_tag),
+        .to_tag = sv_of(to_tag ? to_tag : request->sip_to->a_tag), .callid = sv_of(request->sip_call_id->i_id),
+        .sip_code = status, .sip_reason = sv_of(phrase && *phrase ? phrase : sip_status_phrase(status)), .time = sipd_time(),
+    };
+
+    if (d->feed && is_counted(request))
+        db_acc(d->feed, &row);
+}
+
+/* A table of hashes, each in its place: one that is driven out of it costs a row too many at worst. */
+static bool is_repeated(struct sipd *d, const sip_t *request)
+{
+    const char *branch = request->sip_via->v_branch, *callid = request->sip_call_id->i_id;
+    uint64_t hash = hash_bytes(callid, strlen(callid)) ^ request->sip_cseq->cs_seq, *place;
+
+    if (branch)
+        hash ^= hash_bytes(branch, strlen(branch)) << 1;
+    place = &d->accounted[hash % TD_ARRAY_LEN(d->accounted)];
+    if (*place == hash)
+        return true;
+    *place = hash;
+    return false;
+}
+
+void account_stateless(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag)
+{
+    if (d->feed && is_counted(request) && !is_repeated(d, request))
+        account(d, request, status, phrase, to_tag);
+}
