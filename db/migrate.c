@@ -82,6 +82,7 @@ static const struct table base[] = {
               { "bytes", COUNT }, { "status", COUNT }, { "started", TIME }, { "finished", TIME }),
       /* No index over session_id: its random keys cost a third of the rows that can be written in a second. */
       "", "CREATE INDEX IF NOT EXISTS acc_msrp_started_idx ON acc_msrp (started);" },
+    { "secret", 0, COLUMNS({ "name", "TEXT PRIMARY KEY NOT NULL" }, { "value", "TEXT NOT NULL" }), "", "" },
 };
 
 static int table_exists(sqlite3 *h, const char *name, bool *yes)
@@ -181,6 +182,7 @@ static const struct {
 } migrations[] = {
     { 1, "tables of Kamailio 5.6, MSRP sessions, connections, accounting", make_base },
     { 2, "how often an MSRP session was resumed", make_base },
+    { 3, "secrets of the server", make_base },
 };
 
 static int schema_number(sqlite3 *h, int *number)

@@ -1,6 +1,7 @@
 /* What a starting process takes over from the last one. */
 #include "db/startup.h"
 
+#include "common/crypto.h"
 #include "common/err.h"
 #include "db/db_private.h"
 
@@ -21,6 +22,28 @@ int db_conn_close_stale(struct db *db, int64_t now)
 int db_loc_drop_streams(struct db *db)
 {
     return db_err(db_exec(db->main, "DELETE FROM location WHERE connection_id > 0"));
+}
+
+int db_secret(struct db *db, const char *name, char out[DB_SECRET_LEN + 1])
+{
+    sqlite3_stmt *put = db_prepare(db->main, "INSERT OR IGNORE INTO secret (name, value) VALUES (?1, ?2)");
+    sqlite3_stmt *get = db_prepare(db->main, "SELECT value FROM secret WHERE name = ?1");
+    int rc = put && get ? SQLITE_OK : sqlite3_errcode(db->main);
+
+    crypto_random_name(out, DB_SECRET_LEN);
+    if (rc == SQLITE_OK) {
+        db_bind_sv(put, 1, sv_of(name));
+        db_bind_sv(put, 2, sv_of(out));
+        db_bind_sv(get, 1, sv_of(name));
+        rc = sqlite3_step(put);
+    }
+    if (rc == SQLITE_DONE)
+        rc = sqlite3_step(get);
+    if (rc == SQLITE_ROW)
+        rc = sv_copy(db_column_sv(get, 0), out, DB_SECRET_LEN + 1) ? SQLITE_OK : SQLITE_TOOBIG;
+    sqlite3_finalize(put);
+    sqlite3_finalize(get);
+    return db_err(rc);
 }
 
 int db_conn_max_id(struct db *db, uint64_t *max)

@@ -6,6 +6,10 @@
 /* Rows of `connection` that are still open belong to a process that is gone: close them as of now. */
 int db_conn_close_stale(struct db *db, int64_t now);
 
+/* The secret of that name: of the file, made when it is first asked for. */
+enum { DB_SECRET_LEN = 32 };
+int db_secret(struct db *db, const char *name, char out[DB_SECRET_LEN + 1]);
+
 /* The largest conn_id in use; 0 when there is none. */
 int db_conn_max_id(struct db *db, uint64_t *max);
 

@@ -13,7 +13,7 @@ enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
 
 enum pump_type {
     /* edge to SIP process */
-    /* first record; text: the secret; carries (SCM_RIGHTS) a memfd with a struct pump_shared */
+    /* first record; text: the secret for marks, and PUMP_RUN_LEN characters that name this run of the edge; carries (SCM_RIGHTS) a memfd with a struct pump_shared */
     PUMP_HELLO = 1,
     /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
     PUMP_ANNOUNCE,
@@ -32,7 +32,7 @@ enum pump_type {
     PUMP_FAULT,     /* text: why the SIP process cannot start; it exits after that */
 };
 
-enum { PUMP_TEXT_MAX = 256, PUMP_BOX_SIZE = 4096 };
+enum { PUMP_RUN_LEN = 8, PUMP_TEXT_MAX = 256, PUMP_BOX_SIZE = 4096 };
 
 /* Memory of both: it outlives a SIP process. */
 struct pump_shared {

@@ -694,6 +694,8 @@ static struct mark mark_of_source(const struct request *r)
 {
     struct mark m = { .kind = MARK_PLAIN };
 
+    if (r->flow_id)
+        return (struct mark){ .kind = MARK_FLOW, .conn_id = r->flow_id, .device = locate_device(r) };
     if (!request_is_behind_nat(r))
         return m;
     m.kind = MARK_UDP;

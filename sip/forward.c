@@ -155,7 +155,8 @@ static int side_kind(const struct side *s)
 static void print_side(struct sipd *d, const struct side *s, bool is_sips, const char *callid, struct buf *out)
 {
     char at[ADDR_TEXT_MAX], mark[MARK_TEXT_MAX];
-    struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0 };
+    struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0,
+                              .device = s->mark->kind == MARK_FLOW ? s->mark->device : 0 };
     bool is_tls = s->flow && flow_is_secure(s->flow);
 
     mark_print(d, s->flow ? &flow_mark : s->mark, callid, mark);

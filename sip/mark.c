@@ -45,7 +45,7 @@ void mark_print(const struct sipd *d, const struct mark *m, const char *callid, 
     size_t n = 0;
 
     if (m->kind == MARK_FLOW)
-        n = (size_t)snprintf(out, MARK_TEXT_MAX, "f%" PRIx64, m->conn_id);
+        n = (size_t)snprintf(out, MARK_TEXT_MAX, "f%" PRIx64 "-%s-%" PRIx64, m->conn_id, d->run, m->device);
     else if (m->kind == MARK_UDP)
         n = print_udp(m, out, MARK_TEXT_MAX - sizeof code - 1);
     else
@@ -91,6 +91,38 @@ static bool parse_udp(struct sv s, struct mark *m)
     return sv_copy(sv_from(rest, port.n + 1), m->ident, sizeof m->ident);
 }
 
+uint64_t mark_device(const struct sipd *d, struct sv user, struct sv domain, const char *instance, const char *contact)
+{
+    struct buf b = BUF_INIT;
+    uint8_t full[32];
+    uint64_t device = 0;
+
+    buf_add_sv(&b, user);
+    buf_putc(&b, '\0');
+    buf_add_sv(&b, domain);
+    buf_putc(&b, '\0');
+    buf_putc(&b, *instance ? 'i' : 'c');
+    buf_puts(&b, *instance ? instance : contact);
+    crypto_hmac(sv_of(d->secret), buf_sv(&b), full);
+    buf_fini(&b);
+    for (int i = 0; i < 8; i++)
+        device = device << 8 | full[i];
+    return device ? device : 1;
+}
+
+static bool parse_flow(const struct sipd *d, struct sv s, struct mark *m)
+{
+    size_t first = sv_find(s, '-');
+    struct sv rest = sv_from(s, first + 1), run = sv_upto(rest, sv_find(rest, '-'));
+
+    if (first == s.n || run.n == rest.n)
+        return false;
+    m->kind = MARK_FLOW;
+    m->conn_id = sv_eq(run, sv_of(d->run)) ? strtoull(s.p, NULL, 16) : 0;
+    m->device = strtoull(rest.p + run.n + 1, NULL, 16);
+    return true;
+}
+
 bool mark_parse(const struct sipd *d, const char *text, const char *callid, struct mark *m)
 {
     struct sv s = sv_of(text), payload = sv_upto(s, sv_find(s, '.'));
@@ -104,9 +136,7 @@ bool mark_parse(const struct sipd *d, const char *text, const char *callid, stru
         return false;
     switch (payload.p[0]) {
     case 'f':
-        m->kind = MARK_FLOW;
-        m->conn_id = strtoull(payload.p + 1, NULL, 16);
-        return true;
+        return parse_flow(d, sv_from(payload, 1), m);
     case 'u':
         m->kind = MARK_UDP;
         return parse_udp(sv_from(payload, 1), m);

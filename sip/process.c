@@ -295,6 +295,7 @@ int sip_process_main(const struct conf *conf, int control_fd)
     struct buf fault = BUF_INIT;
     const struct flows_events events = { .conf = on_conf, .ban = on_ban, .arg = &d };
     struct pump_rec hello;
+    struct sv said;
     int err, status;
 
     signal(SIGPIPE, SIG_IGN);
@@ -314,7 +315,12 @@ int sip_process_main(const struct conf *conf, int control_fd)
         log_error("sip", 0, "no edge on descriptor %d: %s", control_fd, td_err_text(err));
         return EXIT_RESOURCE;
     }
-    sv_copy(sv_of(hello.text), d.secret, sizeof d.secret);
+    said = sv_of(hello.text);
+    if (said.n <= PUMP_RUN_LEN || !sv_copy(sv_upto(said, said.n - PUMP_RUN_LEN), d.secret, sizeof d.secret)) {
+        log_error("sip", 0, "the edge has sent no secret");
+        return EXIT_RESOURCE;
+    }
+    sv_copy(sv_from(said, said.n - PUMP_RUN_LEN), d.run, sizeof d.run);
     err = build(&d, &fault);
     if (err) {
         const char *why = fault.n ? fault.p : td_err_text(err);

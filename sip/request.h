@@ -95,6 +95,9 @@ enum verdict step_locate(struct request *r);
 enum verdict step_locate_judge(struct request *r);
 enum verdict step_forward(struct request *r);
 
+/* step_locate.c: the device of the sender that is registered on the flow that the request came on; 0: none. */
+uint64_t locate_device(const struct request *r);
+
 /* step_auth.c, for the registrar, too: ask whether the request is from a user of the domain; r->auth_* and then
  * request_run(). STEP_NEXT: answered at once. */
 enum verdict auth_ask(struct request *r, const char *domain, bool is_proxy);

@@ -41,7 +41,8 @@ struct sipd {
     struct pump_shared *shared; /* mapping: the request in work, for the edge to log should we die of it, and counters */
     struct conf *own_conf;     /* owned: of the last reload; NULL: none */
     struct limits *limits;     /* sources of datagrams, and who is shut out, as the edge says */
-    char secret[65];           /* of this server run: for the marks in Record-Route */
+    char secret[65];           /* of the database: for the marks, which outlive the server */
+    char run[PUMP_RUN_LEN + 1]; /* of this run of the server: connection ids mean something in it */
     uint64_t accounted[1024];  /* requests counted without a transaction: account.c's */
     int64_t swept_at;
     int64_t denied_at;         /* the second in which denied_n requests were denied */

@@ -12,8 +12,59 @@ static bool parse_received(const char *text, struct addr *a)
     return strncmp(text, "sip:", 4) == 0 && addr_from_text(a, sv_of(text + 4));
 }
 
+static uint64_t device_of(const struct request *r, const struct aor *a, const struct binding *b)
+{
+    return mark_device(r->d, sv_of(a->user), sv_of(a->domain), b->instance, b->contact);
+}
+
+uint64_t locate_device(const struct request *r)
+{
+    struct sv user, domain;
+    struct aor *a = uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ? location_find(r->d->location, user, domain) : NULL;
+
+    if (a)
+        list_each(node, &a->bindings) {
+            const struct binding *b = list_item(node, struct binding, node);
+
+            if (b->conn_id == r->flow_id)
+                return device_of(r, a, b);
+        }
+    return 0;
+}
+
+static bool is_open(const struct request *r, uint64_t conn_id)
+{
+    struct flow *f = conn_id ? flow_by_id(r->d->flows, conn_id) : NULL;
+
+    return f && flow_tport(f);
+}
+
+/* The flow of the dialog has ended. The device that was on it may have connected again, and registered; and one that never was registered
+ * may be where it says. */
+static void find_again(struct request *r)
+{
+    struct sv user, domain;
+    struct aor *a;
+
+    if (!r->in_dialog || r->hop.kind != MARK_FLOW || is_open(r, r->hop.conn_id))
+        return;
+    if (!r->hop.device) {
+        r->hop.kind = MARK_PLAIN;
+        return;
+    }
+    a = uri_aor(msg_home(r->msg), r->sip->sip_to->a_url, &user, &domain) ? location_find(r->d->location, user, domain) : NULL;
+    if (!a)
+        return;
+    list_each(node, &a->bindings) {
+        const struct binding *b = list_item(node, struct binding, node);
+
+        if (is_open(r, b->conn_id) && device_of(r, a, b) == r->hop.device)
+            r->hop.conn_id = b->conn_id; /* the newest is the last */
+    }
+}
+
 /* False: the binding cannot be reached now. */
-static bool to_target(struct request *r, const struct binding *b, struct target *t)
+static bool to_target(struct request *r, const struct aor *a, const struct binding *b, struct target *t)
 {
     su_home_t *home = msg_home(r->msg);
     bool is_sips = su_casenmatch(b->contact, "sips:", 5);
@@ -41,6 +92,7 @@ static bool to_target(struct request *r, const struct binding *b, struct target 
         }
         t->hop.kind = MARK_FLOW;
         t->hop.conn_id = b->conn_id;
+        t->hop.device = device_of(r, a, b);
     } else if (is_sips) {
         return t->uri && t->instance; /* to be dialled */
     } else if (*b->received && parse_received(b->received, &t->hop.addr)) {
@@ -84,7 +136,7 @@ static void collect(struct request *r, const struct aor *a)
             break;
         if (b->expires && b->expires <= now)
             continue;
-        if (to_target(r, b, &t))
+        if (to_target(r, a, b, &t))
             insert(r, &t);
     }
 }
@@ -118,6 +170,7 @@ enum verdict step_locate(struct request *r)
     struct aor *a;
     int got;
 
+    find_again(r);
     if (!r->for_us || r->hop.kind != MARK_PLAIN) /* S-RT-05; in a dialog the mark has said it */
         return one_target(r);
     if (!uri_aor(msg_home(r->msg), r->sip->sip_request->rq_url, &user, &domain))

@@ -346,6 +346,8 @@ static int open_database(struct edge *e)
         return err;
     db_conn_close_stale(e->db, (int64_t)time(NULL));
     err = db_loc_drop_streams(e->db);
+    if (!err)
+        err = db_secret(e->db, "mark", e->mark_secret);
     return err ? err : db_conn_max_id(e->db, &e->next_conn_id);
 }
 
@@ -464,7 +466,7 @@ static int build(struct edge *e)
     if (!err) {
         backend_init(e);
         if (serves_sip(conf))
-            err = sipproc_start(&e->sipproc, e->loop, conf, e->pumps, n, &e->stats, &events);
+            err = sipproc_start(&e->sipproc, e->loop, conf, e->mark_secret, e->pumps, n, &e->stats, &events);
         else
             on_sip_ready(e);
     }

@@ -9,6 +9,7 @@
 #include "db/db.h"
 #include "db/feed.h"
 #include "db/list.h"
+#include "db/startup.h"
 #include "msrp/relay.h"
 #include "net/limit.h"
 #include "net/listener.h"
@@ -63,6 +64,7 @@ struct edge {
     struct rpc_backend backend;
     struct edge_worker *workers;
     unsigned n_workers;
+    char mark_secret[DB_SECRET_LEN + 1]; /* key of the SIP process's marks */
     uint64_t next_conn_id;
     size_t n_restored;              /* sessions of the last process */
     bool stopping, is_ready;

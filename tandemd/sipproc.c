@@ -46,7 +46,7 @@ struct sipproc {
     bool fault_told;
     bool conf_due, bans_due;      /* it has not been told yet, as the socket was full */
     uint64_t started_ms, heard_ms, backoff_ms;
-    char secret[33];              /* for the marks in Record-Route: dialogs outlive a SIP process */
+    char secrets[PUMP_TEXT_MAX];  /* for the marks, and what names this run of the server */
     struct pump_shared *shared;   /* owned mapping */
     int box_fd;                   /* owned: its file */
 };
@@ -320,7 +320,7 @@ static int send_hello(struct sipproc *p, int fd)
 {
     struct pump_rec r = { .type = PUMP_HELLO };
 
-    memcpy(r.text, p->secret, sizeof p->secret);
+    memcpy(r.text, p->secrets, sizeof p->secrets);
     return send_file(fd, &r, p->box_fd, 0);
 }
 
@@ -423,7 +423,7 @@ static void sipproc_free(struct sipproc *p)
     free(p);
 }
 
-int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps,
+int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, const char *secret, struct pump *const *pumps,
                   size_t n_pumps, struct stats *stats, const struct sipproc_events *events)
 {
     struct sipproc *p = calloc(1, sizeof *p);
@@ -441,7 +441,8 @@ int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf,
     p->box_fd = -1;
     p->control.fd = -1;
     wheel_timer_init(&p->timer, on_timer);
-    crypto_random_name(p->secret, sizeof p->secret - 1);
+    snprintf(p->secrets, sizeof p->secrets, "%s", secret);
+    crypto_random_name(p->secrets + strlen(p->secrets), PUMP_RUN_LEN);
     conf_dump(conf, &dump);
     p->dump = dump.p;
     p->dump_n = dump.n;

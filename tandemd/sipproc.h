@@ -27,7 +27,7 @@ struct sipproc_events {
 };
 
 /* pumps: one a worker, borrowed until sipproc_stop(). stats: the control thread's own block (STAT_sip_restarts). */
-int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, struct pump *const *pumps,
+int sipproc_start(struct sipproc **out, struct loop *l, const struct conf *conf, const char *secret, struct pump *const *pumps,
                   size_t n_pumps, struct stats *stats, const struct sipproc_events *events);
 
 /* End it: it is asked to, waited for up to a second, then killed. The workers' loops may be stopped already. */

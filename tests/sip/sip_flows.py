@@ -138,6 +138,65 @@ def test_dialog_goes_on_after_the_sip_process_was_replaced(make):
     hang_up(a, b, call)
 
 
+def hang_up_from_there(a, b, got, tag):
+    b.back(got, "BYE", tag)
+    a.reply(a.expect("BYE"), 200)
+    b.expect(200)
+
+
+def test_call_outlives_the_sip_process_over_udp_in_both_directions(make):
+    # the key of the marks is not the SIP process's; here the callee is behind NAT, as its Contact is not where it sends from
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    b.contact = "<sip:bob@192.0.2.7:5060>"
+    b.register()
+    a = s.ua("udp", "alice")
+    for turn in range(2):
+        call, got, ok = call_up(a, b)
+        s.kill_sip()
+        hang_up(a, b, call) if turn else hang_up_from_there(a, b, got, "callee")
+
+
+def test_call_outlives_a_restart_of_the_whole_server(make):
+    # S-SEC-06 S-SEC-08: the key of the marks is in the database
+    s = make(auth="")
+    b = s.ua("udp", "bob")
+    b.contact = "<sip:bob@192.0.2.7:5060>"
+    b.register()
+    a = s.ua("udp", "alice")
+    for turn in range(2):
+        call, got, ok = call_up(a, b)
+        s.process.kill()
+        s.process.wait()
+        s.start()
+        hang_up(a, b, call) if turn else hang_up_from_there(a, b, got, "callee")
+
+
+def test_device_on_a_new_connection_has_its_call_again(make):
+    # S-OUT-08: whether the server has gone meanwhile, or the connection alone; known by its instance, and nobody else is
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    device = ';+sip.instance="<urn:uuid:7>";reg-id=1'
+    outbound = ["Supported: path, outbound"]
+    for restart in (False, True):
+        old = s.ua("tcp", "bob")
+        old.register(contact=old.contact + device, headers=outbound)
+        call, got, ok = call_up(a, old)
+        if restart:
+            s.stop()
+            s.start()
+        else:
+            mark = s.mark()
+            old.close()
+            s.wait_for("closed", mark)
+        s.registered("tcp", "bob")  # another device of his
+        a.in_dialog(call, "INFO")
+        a.expect(430)
+        new = s.ua("tcp", "bob")
+        new.register(contact=new.contact + device, headers=outbound)
+        hang_up(a, new, call)
+
+
 def test_half_a_message_is_not_lost_over_a_restart(make):
     s = make(auth="")
     a = s.ua("tcp", "alice")

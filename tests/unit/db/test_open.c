@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 #include "db/subscriber.h"
+#include "db/startup.h"
 #include "tests/unit/db/dbtest.h"
 
 static int open_close(struct buf *why)
@@ -60,7 +61,7 @@ TEST(a_new_file_has_every_promised_table_and_column)
               "id session_id username domain from_uri to_uri message_id bytes status started finished");
     /* A second opening changes nothing. */
     CHECK_INT(open_close(&why), 0);
-    CHECK_STR(look("PRAGMA user_version"), "2");
+    CHECK_STR(look("PRAGMA user_version"), "3");
     scratch_end();
     buf_fini(&why);
 }
@@ -109,7 +110,7 @@ TEST(a_file_of_the_first_version_is_brought_up_to_date)
     change("ALTER TABLE msrp_session DROP COLUMN resumed;"
            "INSERT INTO msrp_session (session_id, username) VALUES ('tok1', 'alice'); PRAGMA user_version = 1");
     CHECK_INT(open_close(&why), 0);
-    CHECK_STR(look("PRAGMA user_version"), "2");
+    CHECK_STR(look("PRAGMA user_version"), "3");
     CHECK_STR(look("SELECT session_id || ' ' || username || ' ' || resumed FROM msrp_session"), "tok1 alice 0");
     scratch_end();
     buf_fini(&why);
@@ -186,7 +187,28 @@ TEST(a_directory_that_cannot_be_made_is_named)
     buf_fini(&why);
 }
 
-SUITE(open_suite, TEST_ROW(a_missing_file_is_made_with_its_directory_and_mode_0640),
+TEST(a_secret_is_made_once_and_stays_with_the_file)
+{
+    char first[DB_SECRET_LEN + 1], again[DB_SECRET_LEN + 1], other[DB_SECRET_LEN + 1];
+    struct buf why = BUF_INIT;
+    struct db *db;
+
+    scratch_begin();
+    CHECK_FATAL(db_open(&db, scratch_file(), &why) == TD_OK);
+    CHECK_INT(db_secret(db, "mark", first), TD_OK);
+    CHECK_INT(db_secret(db, "other", other), TD_OK);
+    db_close(&db);
+    CHECK_FATAL(db_open(&db, scratch_file(), &why) == TD_OK);
+    CHECK_INT(db_secret(db, "mark", again), TD_OK);
+    CHECK_INT(strlen(first), DB_SECRET_LEN);
+    CHECK_STR(again, first);
+    CHECK(strcmp(first, other) != 0);
+    db_close(&db);
+    scratch_end();
+    buf_fini(&why);
+}
+
+SUITE(open_suite, TEST_ROW(a_secret_is_made_once_and_stays_with_the_file), TEST_ROW(a_missing_file_is_made_with_its_directory_and_mode_0640),
       TEST_ROW(a_new_file_has_every_promised_table_and_column),
       TEST_ROW(tables_that_kamailio_made_are_adopted_with_their_rows),
       TEST_ROW(a_file_of_the_first_version_is_brought_up_to_date),
