@@ -25,6 +25,7 @@
 #include "tandemd/versions.h"
 
 enum { DRAIN_POLL_MS = 50, LAST_FLUSH_MS = 1000, SIP_IDLE_MS = 600000, SIP_MESSAGE_MS = 30000, SIP_DIAL_MS = 10000 };
+_Static_assert(SIP_IDLE_MS >= 64 * 500, "RFC 3261 s.18: a connection is kept for 64*T1 after its last use");
 
 static void raise_descriptor_limit(const struct conf *conf)
 {

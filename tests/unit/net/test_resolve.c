@@ -13,7 +13,7 @@
 #include "common/err.h"
 #include "tests/unit/harness.h"
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33, NOERROR = 0, SERVFAIL = 2, NXDOMAIN = 3, SILENT = -1 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33, TYPE_NAPTR = 35, NOERROR = 0, SERVFAIL = 2, NXDOMAIN = 3, SILENT = -1 };
 
 /* What the server knows. "many.test" is made up as 18 addresses; a name that is not here does not exist. */
 static const struct zone_row {
@@ -39,6 +39,8 @@ static const struct zone_row {
     { "_x._tcp.many.test", NOERROR, 60, NULL, NULL, NULL },
     { "_x._tcp.none.test", NOERROR, 60, NULL, NULL, NULL },
     { "_x._tcp.broken.test", SERVFAIL, 0, NULL, NULL, NULL },
+    { "pointers.test", NOERROR, 60, NULL, NULL, NULL },
+    { "manypointers.test", NOERROR, 60, NULL, NULL, NULL },
 };
 
 /* "_x._tcp.many.test" is made up as 18 records, of falling priority. */
@@ -129,6 +131,44 @@ static unsigned put_services(struct buf *b, const struct zone_row *row, const ch
     return n;
 }
 
+static const struct naptr_row {
+    unsigned order, preference;
+    const char *flags, *service, *regexp, *replacement;
+} pointers[] = {
+    { 20, 1, "s", "SIP+D2U", "", "udp.test" },  { 10, 2, "S", "SIP+D2T", "", "tcp.test" },
+    { 10, 1, "s", "SIPS+D2T", "", "tls.test" }, { 1, 1, "u", "E2U+sip", "!^.*$!sip:x@y!", "" },
+    { 1, 1, "s", "SIP+D2U", "!a!b!", "x.test" }, { 1, 1, "a", "SIP+D2U", "", "x.test" },
+    { 1, 1, "s", "a-service-with-a-name-that-nobody-would-ever-give-to-one", "", "x.test" },
+};
+
+static void put_text(struct buf *b, const char *s)
+{
+    buf_putc(b, (char)strlen(s));
+    buf_puts(b, s);
+}
+
+/* "manypointers.test" is made up as 12 records of falling order. */
+static unsigned put_pointers(struct buf *b, const struct zone_row *row, const char *name)
+{
+    bool many = strcmp(name, "manypointers.test") == 0;
+    unsigned n = many ? 12 : strcmp(name, "pointers.test") == 0 ? TD_ARRAY_LEN(pointers) : 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct naptr_row *p = &pointers[many ? 0 : i];
+        struct buf data = BUF_INIT;
+
+        put16(&data, many ? n - i : p->order);
+        put16(&data, p->preference);
+        put_text(&data, p->flags);
+        put_text(&data, p->service);
+        put_text(&data, p->regexp);
+        put_name(&data, p->replacement);
+        put_record(b, NULL, TYPE_NAPTR, row->ttl, data.p, data.n);
+        buf_fini(&data);
+    }
+    return n;
+}
+
 static const struct zone_row *find_row(const char *name)
 {
     for (size_t i = 0; i < TD_ARRAY_LEN(zone); i++)
@@ -153,7 +193,7 @@ static void answer(const unsigned char *q, size_t n, const struct sockaddr_in *f
         return;
     type = (unsigned)q[at + 1] << 8 | q[at + 2];
     at += 5;
-    if (type == TYPE_A || type == TYPE_SRV)
+    if (type == TYPE_A || type == TYPE_SRV || type == TYPE_NAPTR)
         __atomic_add_fetch(&dns.questions, 1, __ATOMIC_RELAXED);
     row = find_row(name);
     if (row && row->rcode == SILENT)
@@ -164,6 +204,8 @@ static void answer(const unsigned char *q, size_t n, const struct sockaddr_in *f
         count = 1 + put_answers(&records, find_row(row->cname), row->cname, type);
     } else if (row && type == TYPE_SRV) {
         count = put_services(&records, row, name);
+    } else if (row && type == TYPE_NAPTR) {
+        count = put_pointers(&records, row, name);
     } else if (row) {
         count = put_answers(&records, row, name, type);
     }
@@ -576,6 +618,75 @@ TEST(no_services_is_not_the_same_as_no_answer)
     tear_down();
 }
 
+struct found_pointers {
+    int calls, err;
+    size_t n;
+    struct resolve_naptr v[RESOLVE_NAPTR_MAX];
+};
+
+static void on_pointers(void *arg, const struct resolve_naptr *v, size_t n, int err)
+{
+    struct found_pointers *f = arg;
+
+    f->calls++;
+    f->n = n;
+    f->err = err;
+    CHECK_FATAL(n <= RESOLVE_NAPTR_MAX);
+    if (n)
+        memcpy(f->v, v, n * sizeof *v);
+}
+
+static struct found_pointers look_up_naptr(const char *name)
+{
+    struct found_pointers f = { 0 };
+    time_t end = time(NULL) + 10;
+
+    resolve_naptr(res, name, on_pointers, &f);
+    while (!f.calls && time(NULL) < end)
+        loop_turn(loop, 100);
+    CHECK_INT(f.calls, 1);
+    return f;
+}
+
+/* S-DNS-02: by order and preference, without what names no SRV records; remembered */
+TEST(pointers_come_by_order_and_preference)
+{
+    static const char *const names[] = { "tls.test", "tcp.test", "udp.test" };
+    struct found_pointers f;
+    unsigned before;
+
+    set_up();
+    before = questions();
+    for (int again = 0; again < 2; again++) {
+        f = look_up_naptr("Pointers.test");
+        CHECK_INT(f.n, 3);
+        for (size_t i = 0; i < 3; i++)
+            CHECK_STR(f.v[i].replacement, names[i]);
+        CHECK_STR(f.v[0].service, "SIPS+D2T");
+    }
+    CHECK_INT(questions() - before, 1);
+    f = look_up_naptr("manypointers.test");
+    CHECK_INT(f.n, RESOLVE_NAPTR_MAX);
+    for (size_t i = 0; i < f.n; i++)
+        CHECK_INT(f.v[i].order, i + 1);
+    tear_down();
+}
+
+/* S-DNS-08 */
+TEST(no_pointers_is_not_the_same_as_no_answer)
+{
+    struct found_pointers f;
+
+    set_up();
+    f = look_up_naptr("none.test");
+    CHECK(f.n == 0 && f.err == TD_OK);
+    f = look_up_naptr("absent.test");
+    CHECK(f.n == 0 && f.err == TD_OK);
+    f = look_up_naptr("broken.test");
+    CHECK(f.n == 0 && f.err != TD_OK && f.err != TD_ENOENT);
+    tear_down();
+}
+
 /* M-DNS-06 */
 TEST(services_are_remembered_beside_the_addresses_of_the_same_name)
 {
@@ -729,6 +840,7 @@ TEST(the_cache_is_bounded_and_keeps_what_was_used_last)
 
 SUITE(resolve_suite, TEST_ROW(an_ip_literal_is_its_own_answer_at_once),
       TEST_ROW(a_name_gives_its_a_and_aaaa_records_with_the_port_asked_for), TEST_ROW(no_more_addresses_are_handed_out_than_promised),
+      TEST_ROW(pointers_come_by_order_and_preference), TEST_ROW(no_pointers_is_not_the_same_as_no_answer),
       TEST_ROW(failures_say_why), TEST_ROW(what_cannot_be_a_host_name_is_never_asked),
       TEST_ROW(answers_are_remembered_whatever_the_case_and_the_final_dot), TEST_ROW(failures_are_remembered_too),
       TEST_ROW(time_to_live_is_respected), TEST_ROW(those_who_ask_for_one_name_at_once_share_one_question),

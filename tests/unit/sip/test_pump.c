@@ -365,6 +365,29 @@ TEST(unfinished_message_and_silence_end_the_client)
     rig_close(&r);
 }
 
+/* S-TRN-04: the idle time, ten minutes in the server, begins with the last use. */
+TEST(a_flow_is_kept_for_the_idle_time_after_its_last_use)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    uint64_t used_ms;
+    int leg;
+
+    rig_open(&r, true);
+    leg = leg_of(&r, &rec);
+    turns(&r, 30);
+    put(r.client, "\r\n\r\n", 4);
+    turns(&r, 1);
+    used_ms = loop_now_ms(r.w.loop);
+    for (int i = 0; i < 2000 && get(r.client, got, sizeof got) != 0; i++)
+        turns(&r, 1);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    CHECK(loop_now_ms(r.w.loop) - used_ms >= 290); /* of 300; a tick of the wheel is 10 */
+    close(leg);
+    rig_close(&r);
+}
+
 /* The refused body is skipped as it comes; what follows passes. */
 TEST(refused_message_is_answered_skipped_and_the_next_one_passes)
 {
@@ -404,4 +427,5 @@ SUITE(pump_suite, TEST_ROW(leg_is_announced_before_it_connects_and_named_by_its_
       TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
       TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(double_crlf_gets_one_crlf),
       TEST_ROW(full_leg_pauses_its_client), TEST_ROW(unfinished_message_and_silence_end_the_client),
+      TEST_ROW(a_flow_is_kept_for_the_idle_time_after_its_last_use),
       TEST_ROW(refused_message_is_answered_skipped_and_the_next_one_passes));
