@@ -101,10 +101,10 @@ static void note_failure(struct hops *h, const char *why)
     struct buf host = BUF_INIT;
     char at[ADDR_TEXT_MAX];
 
-    if (!log_enabled(LOG_LEVEL_INFO))
+    if (!log_enabled(LOG_LEVEL_DEBUG))
         return;
     buf_add_escaped(&host, sv_of(h->host), RESOLVE_HOST_MAX);
-    log_info("sip", 0, "next hop not used: host=%s address=%s reason=%s", host.p ? host.p : "",
+    log_debug("sip", 0, "next hop not used: host=%s address=%s reason=%s", host.p ? host.p : "",
              addr_text(&h->place.at, at), why);
     buf_fini(&host);
 }
