@@ -36,4 +36,4 @@ KSR_FN("htable", sht_inc, ANY, "ss", "table, key", core_sht_inc, "Add one in a s
 KSR_FN("htable", sht_dec, ANY, "ss", "table, key", core_sht_dec, "Subtract one in the same way.")
 KSR_FN("htable", sht_rm, ANY, "ss", "table, key", core_sht_rm, "Remove an entry; 1.")
 KSR_FN("htable", sht_reset, ANY, "s", "table", core_sht_reset, "Remove all entries; 1.")
-KSR_FN("pike", pike_check_req, MSRP, "", "", core_pike, "1 as long as the source address stays below script.pike_reqs_density_per_unit calls of this in script.pike_sampling_time_unit seconds, else \\-1.")
+KSR_FN("pike", pike_check_req, ANY, "", "", core_pike, "1 as long as the source address stays below script.pike_reqs_density_per_unit calls of this in script.pike_sampling_time_unit seconds, else \\-1.")

@@ -50,6 +50,8 @@ struct script {
     void *subject;
     uint64_t now_ms;
     bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
+    unsigned n_waiting;       /* runs that wait */
+    bool is_freed;            /* and goes with the last of them */
     char *room;               /* owned: ROOM_MAX bytes */
     size_t room_n;
     struct buf error;         /* text and traceback of what failed */
@@ -81,6 +83,7 @@ void script_scan(const struct script_shared *shared, const char *file, struct sv
 
 /* ---- tables of what is offered ---- */
 
+/* The row of any kind. */
 const struct script_func *api_func(const struct script_shared *shared, struct sv module, struct sv name);
 
 /* ---- state.c ---- */

@@ -21,7 +21,7 @@ struct piece {
 
 struct pv {
     struct hash_node node;
-    const struct script_var *var; /* NULL: a format, which is its pieces */
+    const struct script_var *var[SCRIPT_KINDS]; /* its row for each kind of event; NULL: it has none there */
     struct sv inner;
     struct piece *pieces;     /* owned; NULL: inner is plain text */
     size_t n_pieces;
@@ -148,8 +148,12 @@ static bool take_trans(struct reading *r, struct pv *p)
     return true;
 }
 
-static const struct script_var *find_var(const struct script_shared *shared, struct sv class_, struct sv inner, bool has_inner, bool *known)
+/* Its rows, one for each kind of event that has it. False: there is none. */
+static bool find_var(const struct script_shared *shared, struct pv *p, struct sv class_, bool has_inner, bool *known)
 {
+    struct sv inner = p->inner;
+    bool found = false;
+
     *known = false;
     for (size_t a = 0; a < shared->n_apis; a++)
         for (size_t i = 0; i < shared->apis[a]->n_vars; i++) {
@@ -158,10 +162,22 @@ static const struct script_var *find_var(const struct script_shared *shared, str
             if (!sv_eq(sv_of(v->class_), class_))
                 continue;
             *known = true;
-            if (v->key ? sv_eq(sv_of(v->key), inner) && has_inner == (inner.n != 0) : has_inner && inner.n)
-                return v;
+            if (!(v->key ? sv_eq(sv_of(v->key), inner) && has_inner == (inner.n != 0) : has_inner && inner.n))
+                continue;
+            found = true;
+            for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+                if (!p->var[kind] && (v->kind == SCRIPT_ANY || (int)v->kind == kind))
+                    p->var[kind] = v;
         }
-    return NULL;
+    return found;
+}
+
+static bool has_fixed_key(const struct pv *p)
+{
+    for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+        if (p->var[kind] && !p->var[kind]->key)
+            return false;
+    return true;
 }
 
 static struct pv *compile(struct reading *r, bool is_format, unsigned depth);
@@ -220,14 +236,13 @@ static bool read_var(struct reading *r, struct pv *p, unsigned depth)
     has_inner = take(r, '(');
     if (has_inner && !take_inner(r, &p->inner))
         return false;
-    p->var = find_var(r->shared, class_, p->inner, has_inner, &known);
-    if (!p->var)
+    if (!find_var(r->shared, p, class_, has_inner, &known))
         return fail(r, known ? "unknown key of a variable" : "unknown variable");
     if (wrapped && (!take_index(r, p) || !take_trans(r, p)))
         return false;
     if (wrapped && !take(r, ')'))
         return fail(r, "a parenthesis is not closed");
-    return sv_find(p->inner, '$') == p->inner.n || p->var->key || compile_pieces(r, p, p->inner, depth);
+    return sv_find(p->inner, '$') == p->inner.n || has_fixed_key(p) || compile_pieces(r, p, p->inner, depth);
 }
 
 /* What stands at the front of r->rest, which goes on behind it. A format is all of it. */
@@ -361,21 +376,25 @@ struct sv pv_format(const struct pv *p, struct script_call *c)
     return expand(p, c);
 }
 
-static bool fits(const struct pv *p, const struct script_call *c)
+/* Its row for this event; NULL: it is null here. */
+static const struct script_var *fitting(const struct pv *p, const struct script_call *c)
 {
-    return p->var->kind == SCRIPT_ANY || (c->script->kind == p->var->kind && c->subject);
+    const struct script_var *v = p->var[c->script->kind];
+
+    return v && (v->kind == SCRIPT_ANY || c->subject) ? v : NULL;
 }
 
 void pv_get(const struct pv *p, struct script_call *c, struct script_value *out)
 {
     struct script_name name = { .text = p->inner, .index = p->index };
+    const struct script_var *var = fitting(p, c);
 
     *out = (struct script_value){ 0 };
-    if (!fits(p, c))
+    if (!var)
         return;
     if (p->pieces)
         name.text = expand(p, c);
-    p->var->get(c, &name, out);
+    var->get(c, &name, out);
     for (size_t i = 0; i < p->n_trans && out->type != SCRIPT_NULL; i++)
         if (!p->trans[i].row->fn(c, out, p->trans[i].params))
             *out = (struct script_value){ 0 };
@@ -384,10 +403,11 @@ void pv_get(const struct pv *p, struct script_call *c, struct script_value *out)
 bool pv_set(const struct pv *p, struct script_call *c, const struct script_value *v)
 {
     struct script_name name = { .text = p->inner, .index = p->index };
+    const struct script_var *var = fitting(p, c);
 
-    if (!p->var->set || !fits(p, c))
+    if (!var || !var->set)
         return true;
     if (p->pieces)
         name.text = expand(p, c);
-    return !c->fault && p->var->set(c, &name, v);
+    return !c->fault && var->set(c, &name, v);
 }

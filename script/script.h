@@ -21,7 +21,7 @@ struct script_shared;
 /* ---- what is offered ---- */
 
 /* What an event is about, and what a function or variable needs to be there. */
-enum script_kind { SCRIPT_ANY /* works always, while the script is loaded too */, SCRIPT_MSRP };
+enum script_kind { SCRIPT_ANY /* works always, while the script is loaded too */, SCRIPT_MSRP, SCRIPT_SIP, SCRIPT_KINDS };
 
 enum script_type { SCRIPT_NULL, SCRIPT_INT, SCRIPT_STR, SCRIPT_BOOL };
 
@@ -49,9 +49,11 @@ struct script_call {
     struct script_value result; /* out; null to begin with */
     const char *fault;       /* out, static: the call is an error of the script */
     bool exit;               /* out: the script's run ends here, in good order */
+    bool may_wait;           /* of a run by script_start() */
+    bool wait;               /* out, if it may: nothing to say yet; the function is called again by script_resume() */
 };
 
-/* One row of a table of functions: KSR.module.name, or KSR.name when module is empty. */
+/* One row of a table of functions: KSR.module.name, or KSR.name when module is empty. The same name may be there once for each kind. */
 struct script_func {
     const char *module, *name;
     enum script_kind kind;
@@ -133,11 +135,20 @@ void script_free(struct script **s);
 /* Is there such a global function? */
 bool script_has(struct script *s, const char *function);
 
-enum script_end { SCRIPT_DONE, SCRIPT_FAILED };
+enum script_end { SCRIPT_DONE, SCRIPT_FAILED, SCRIPT_WAITS };
 
 /* Call a global function with one text. SCRIPT_FAILED: it is not there, failed, or was stopped; it is logged and counted. */
 enum script_end script_run(struct script *s, const char *function, const char *arg, enum script_kind kind, void *subject,
                            uint64_t now_ms);
+
+/* The same for a run that may wait for what a function of it has asked for: with SCRIPT_WAITS *w is set, and script_resume() goes on, which
+ * clears it when the run has ended. Others may run meanwhile; the budget of instructions is for all of it. script_abandon() gives it up.
+ * A script that is freed while a run of it waits lives until that has ended. */
+struct script_wait;
+enum script_end script_start(struct script_wait **w, struct script *s, const char *function, const char *arg, enum script_kind kind,
+                             void *subject, uint64_t now_ms);
+enum script_end script_resume(struct script_wait **w, uint64_t now_ms);
+void script_abandon(struct script_wait **w);
 
 /* Bytes that the state holds now. */
 size_t script_memory(const struct script *s);

@@ -97,22 +97,40 @@ static void take_args(lua_State *L, const struct script_func *f, struct script_c
     }
 }
 
+/* Of the rows with this name, the one for what the event is about. */
+static const struct script_func *fitting(lua_State *L, const struct script *s)
+{
+    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1)), *other = lua_touserdata(L, lua_upvalueindex(2));
+
+    if (other && other->kind == s->kind)
+        f = other;
+    if (f->kind != SCRIPT_ANY && (!s->subject || s->kind != f->kind))
+        ksr_error(L, f, f->kind == SCRIPT_MSRP ? "there is no frame here" : "there is no SIP message here");
+    return f;
+}
+
+static int call_function(lua_State *L);
+
+static int call_again(lua_State *L, int status, lua_KContext context)
+{
+    return call_function(L);
+}
+
 static int call_function(lua_State *L)
 {
     struct script *s = script_of(L);
-    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1));
-    bool fits = f->kind == SCRIPT_ANY || (s->subject && s->kind == f->kind);
-    struct script_call c = { .script = s, .subject = s->subject, .now_ms = s->now_ms, .func = f };
+    const struct script_func *f = fitting(L, s);
+    struct script_call c = { .script = s, .subject = s->subject, .now_ms = s->now_ms, .func = f, .may_wait = lua_isyieldable(L) };
 
     for (unsigned i = 0; i < SCRIPT_ARGS_MAX; i++)
         c.arg[i].s = SV("");
-    if (!fits)
-        return ksr_error(L, f, "there is no frame here");
     take_args(L, f, &c);
     s->room_n = 0;
     f->fn(&c);
     if (c.fault)
         return ksr_error(L, f, c.fault);
+    if (c.wait && c.may_wait)
+        return lua_yieldk(L, 0, 0, call_again);
     if (c.exit) {
         s->exiting = true;
         lua_pushlightuserdata(L, &exit_mark);
@@ -164,18 +182,21 @@ static int missing_module(lua_State *L)
 /* ---- the sandbox ---- */
 
 /* As Lua's, but neither the end of a run nor a spent budget can be caught. */
-static int safe_pcall(lua_State *L)
+static int pcall_ended(lua_State *L, int status, lua_KContext context)
 {
     const struct script *s = script_of(L);
-    int status;
 
-    luaL_checkany(L, 1);
-    status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     if (s->exiting || s->spent)
         return lua_error(L);
-    lua_pushboolean(L, status == LUA_OK);
+    lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
     lua_insert(L, 1);
     return lua_gettop(L);
+}
+
+static int safe_pcall(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    return pcall_ended(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, pcall_ended), 0);
 }
 
 /* As Lua's, without finalizers: Lua runs them with no count of instructions. */
@@ -259,6 +280,12 @@ static void open_libraries(lua_State *L)
     lua_pop(L, 1);
 }
 
+/* The first row with its name. */
+static const struct script_func *first_of(const struct script_shared *shared, const struct script_func *f)
+{
+    return api_func(shared, sv_of(f->module), sv_of(f->name));
+}
+
 /* The table KSR. */
 static void add_functions(lua_State *L, const struct script_shared *shared)
 {
@@ -275,8 +302,9 @@ static void add_functions(lua_State *L, const struct script_shared *shared)
                 lua_pushvalue(L, -1);
                 lua_setfield(L, -3, f->module);
             }
-            lua_pushlightuserdata(L, (void *)f);
-            lua_pushcclosure(L, call_function, 1);
+            lua_pushlightuserdata(L, (void *)first_of(shared, f));
+            lua_pushlightuserdata(L, first_of(shared, f) == f ? NULL : (void *)f);
+            lua_pushcclosure(L, call_function, 2);
             lua_setfield(L, -2, f->name);
             if (in_module)
                 lua_pop(L, 1);
@@ -394,6 +422,14 @@ static void log_error_of(struct script *s)
     buf_fini(&line);
 }
 
+static enum script_end run_failed(struct script *s)
+{
+    if (s->stats)
+        stats_inc(s->stats, STAT_script_errors);
+    log_error_of(s);
+    return SCRIPT_FAILED;
+}
+
 enum script_end script_run(struct script *s, const char *function, const char *arg, enum script_kind kind, void *subject,
                            uint64_t now_ms)
 {
@@ -406,10 +442,133 @@ enum script_end script_run(struct script *s, const char *function, const char *a
         stats_inc(s->stats, STAT_script_runs);
     if (TD_LIKELY(call_protected(s, run_function, &run, (int)s->instructions)))
         return SCRIPT_DONE;
+    return run_failed(s);
+}
+
+/* ---- runs that may wait ---- */
+
+struct script_wait {
+    struct script *s;         /* back */
+    lua_State *co;            /* borrowed: anchored by ref */
+    int ref;
+    enum script_kind kind;
+    void *subject;            /* borrowed */
+    const struct run *run;    /* while it is being made */
+};
+
+static int make_coroutine(lua_State *L)
+{
+    struct script_wait *w = lua_touserdata(L, 1);
+
+    w->co = lua_newthread(L);
+    w->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (lua_getglobal(L, w->run->function) != LUA_TFUNCTION)
+        return luaL_error(L, "no function %s", w->run->function);
+    lua_pushstring(L, w->run->arg);
+    lua_xmove(L, w->co, 2);
+    return 0;
+}
+
+static int drop_coroutine(lua_State *L)
+{
+    const struct script_wait *w = lua_touserdata(L, 1);
+
+    luaL_unref(L, LUA_REGISTRYINDEX, w->ref);
+    return 0;
+}
+
+/* What failed in a coroutine, whose stack is as it was then. */
+static int coroutine_error(lua_State *L)
+{
+    const struct script_wait *w = lua_touserdata(L, 1);
+    struct script *s = w->s;
+    const char *text;
+    size_t n;
+
+    lua_xmove(w->co, L, 1);
+    text = luaL_tolstring(L, -1, &n);
+    buf_add(&s->error, text, n);
+    luaL_traceback(L, w->co, NULL, 0);
+    text = lua_tolstring(L, -1, &n);
+    buf_puts(&s->error, "\n");
+    buf_add(&s->error, text, n);
+    return 0;
+}
+
+static void wait_free(struct script_wait *w)
+{
+    struct script *s = w->s;
+
+    if (w->co)
+        call_protected(s, drop_coroutine, w, LOAD_INSTRUCTIONS);
+    free(w);
+    if (--s->n_waiting == 0 && s->is_freed)
+        script_free(&s);
+}
+
+static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_ms)
+{
+    struct script_wait *w = *wp;
+    struct script *s = w->s;
+    enum script_end end = SCRIPT_DONE;
+    int n, status;
+
+    s->kind = w->kind;
+    s->subject = w->subject;
+    s->now_ms = now_ms;
+    s->exiting = s->spent = false;
+    status = lua_resume(w->co, s->lua, n_args, &n);
+    s->subject = NULL;
+    s->kind = SCRIPT_ANY;
+    if (status == LUA_YIELD)
+        return SCRIPT_WAITS;
+    if (status != LUA_OK && !s->exiting) {
+        buf_clear(&s->error);
+        if (status == LUA_ERRMEM)
+            buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
+        else
+            call_protected(s, coroutine_error, w, LOAD_INSTRUCTIONS);
+        end = run_failed(s);
+    }
+    *wp = NULL;
+    wait_free(w);
+    return end;
+}
+
+enum script_end script_start(struct script_wait **wp, struct script *s, const char *function, const char *arg, enum script_kind kind,
+                             void *subject, uint64_t now_ms)
+{
+    struct run run = { function, arg };
+    struct script_wait *w = calloc(1, sizeof *w);
+
+    *wp = NULL;
     if (s->stats)
-        stats_inc(s->stats, STAT_script_errors);
-    log_error_of(s);
-    return SCRIPT_FAILED;
+        stats_inc(s->stats, STAT_script_runs);
+    s->now_ms = now_ms;
+    if (!w)
+        return SCRIPT_FAILED;
+    *w = (struct script_wait){ .s = s, .kind = kind, .subject = subject, .run = &run, .ref = LUA_NOREF };
+    s->n_waiting++;
+    if (!call_protected(s, make_coroutine, w, LOAD_INSTRUCTIONS)) {
+        run_failed(s);
+        wait_free(w);
+        return SCRIPT_FAILED;
+    }
+    lua_sethook(w->co, on_count, LUA_MASKCOUNT, (int)s->instructions);
+    *wp = w;
+    return go_on(wp, 1, now_ms);
+}
+
+enum script_end script_resume(struct script_wait **w, uint64_t now_ms)
+{
+    return go_on(w, 0, now_ms);
+}
+
+void script_abandon(struct script_wait **w)
+{
+    if (*w)
+        wait_free(*w);
+    *w = NULL;
 }
 
 static int has_function(lua_State *L)
@@ -545,6 +704,9 @@ void script_free(struct script **sp)
     if (!s)
         return;
     *sp = NULL;
+    s->is_freed = true;
+    if (s->n_waiting)
+        return;
     if (s->lua)
         lua_close(s->lua);
     if (s->pvs.slots)
