@@ -78,7 +78,7 @@ CONF(sip, max_contacts, INT, "10", 1, 1000, "", LIVE, "Contacts of one address o
 CONF(sip, flow_timer, INT, "120", 0, 3600, "s", LIVE, "How often a client with an outbound registration (RFC 5626) is to send a keep-alive; half as long again without a sign of it ends its connection; 0 asks for none.")
 CONF(sip, failover_time, INT, "8", 1, 32, "s", LIVE, "A server that has not answered a request at all in that time is given up for the next one of its domain, if there is one (RFC 3263).")
 CONF(sip, authenticate, LIST, "register request", 0, 0, "", LIVE, "What is challenged for local users: register, request.")
-CONF(sip, event_callback, STR, "", 0, 0, "", RESTART, "Script function run for every request; not in force yet.")
+CONF(sip, event_callback, STR, "", 0, 0, "", LIVE, "Script function run for every request; empty means built-in routing.")
 CONF_END(sip)
 
 CONF_BEGIN(script, "Routing policy of your own.")

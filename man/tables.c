@@ -109,7 +109,14 @@ static void print_text(const char *text)
     putchar('\n');
 }
 
-static void print_function(const char *module, const char *name, const char *params, const char *text)
+/* The events in which it is offered, unless that is all of them. */
+static void print_kind(const char *kind)
+{
+    if (strcmp(kind, "ANY") != 0)
+        printf(".Em %s :\n", kind);
+}
+
+static void print_function(const char *module, const char *name, const char *kind, const char *params, const char *text)
 {
     printf(".It Ic KSR.%s%s%s Ns ", module, *module ? "." : "", name);
     printf("Pq");
@@ -118,17 +125,20 @@ static void print_function(const char *module, const char *name, const char *par
         print_quoted(params);
     }
     putchar('\n');
+    print_kind(kind);
     print_text(text);
 }
 
 static void print_functions(void)
 {
-#define KSR_FN(module, name, kind, args, params, fn, text) print_function(module, #name, params, text);
+#define KSR_FN(module, name, kind, args, params, fn, text) print_function(module, #name, #kind, params, text);
 #include "script/func_tbl.h"
 #include "msrp/script_tbl.h"
+#define KSR_FN(module, name, kind, args, params, fn, text) print_function(module, #name, #kind, params, text);
+#include "sip/script_tbl.h"
 }
 
-static void print_variable(const char *class_, const char *key, const char *param, const char *text)
+static void print_variable(const char *class_, const char *key, const char *kind, const char *param, const char *text)
 {
     char name[128];
 
@@ -136,14 +146,17 @@ static void print_variable(const char *class_, const char *key, const char *para
     printf(".It Ic ");
     print_quoted(name);
     putchar('\n');
+    print_kind(kind);
     print_text(text);
 }
 
 static void print_variables(void)
 {
-#define PV(class_, key, kind, get, set, param, text) print_variable(#class_, key, param, text);
+#define PV(class_, key, kind, get, set, param, text) print_variable(#class_, key, #kind, param, text);
 #include "script/var_tbl.h"
 #include "msrp/script_tbl.h"
+#define PV(class_, key, kind, get, set, param, text) print_variable(#class_, key, #kind, param, text);
+#include "sip/script_tbl.h"
 }
 
 static void print_transformation(const char *class_, const char *name, const char *params, const char *text)

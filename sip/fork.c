@@ -11,10 +11,13 @@
 #include "sip/errand.h"
 #include "sip/forward.h"
 #include "sip/later.h"
+#include "sip/rank.h"
+#include "sip/script.h"
 
 enum {
     TIMER_C_MS = 185000,     /* S-FWD-10 */
     T1X64_MS = 32000,
+    ROUNDS_MAX = 12,         /* times that a script may relay again what has failed */
     GROUP_MS = 20000,        /* the next group is tried when nobody has answered so long: S-FWD-09 */
     SLOW_MS = 3500,          /* a non-INVITE unanswered so long gets a 100: S-TXN-03 */
     BRANCH_RANDOM = 12,
@@ -23,6 +26,7 @@ enum {
 struct branch {
     struct list node;
     struct fork *fork;       /* back */
+    unsigned index, round;   /* number in the fork; which of the fork's rounds it is of */
     const struct target *target; /* in the request's memory */
     nta_outgoing_t *orq;     /* owned; NULL: not sent */
     struct hops *hops;       /* owned: where to, and where else should that fail; NULL: nowhere else */
@@ -52,6 +56,7 @@ struct fork {
     unsigned open;           /* branches without a final response */
     unsigned breadth;        /* as many may be open at a time: RFC 5393 s.5 */
     size_t next_target;
+    unsigned n_branches, round; /* all there were; a script begins a new round with other targets */
     uint64_t born_ms, group_ms;
     bool is_invite, started, launching;
     bool done;               /* a final response went up */
@@ -176,25 +181,6 @@ static void pass_up(struct fork *f, msg_t *m)
 
 /* ---- choosing ---- */
 
-/* Smaller is better: RFC 3261 s.16.7 item 6. */
-static int rank(int status)
-{
-    if (status >= 600)
-        return 0;
-    switch (status) {
-    case 401:
-    case 407:
-    case 415:
-    case 420:
-    case 484:
-        return 4000;
-    case 430: /* says nothing about the callee */
-        return 4900;
-    default:
-        return status / 100 * 1000 + 500;
-    }
-}
-
 static struct branch *best_branch(struct fork *f)
 {
     struct branch *best = NULL;
@@ -202,8 +188,8 @@ static struct branch *best_branch(struct fork *f)
     list_each(node, &f->branches) {
         struct branch *b = list_item(node, struct branch, node);
 
-        if (b->status >= 300 && !b->superseded && (!best || rank(b->status) < rank(best->status) ||
-                                 (rank(b->status) == rank(best->status) && b->final && !best->final)))
+        if (b->status >= 300 && !b->superseded && (!best || status_rank(b->status) < status_rank(best->status) ||
+                                 (status_rank(b->status) == status_rank(best->status) && b->final && !best->final)))
             best = b;
     }
     return best;
@@ -253,6 +239,29 @@ static void answer_best(struct fork *f)
 
 static void launch_group(struct fork *f);
 
+/* All have failed, and a script has its say. True: the fork goes on, or ends by itself. */
+static bool script_goes_on(struct fork *f)
+{
+    const struct branch *best = best_branch(f);
+    int status = best ? best->status : f->cancelled ? 487 : 408;
+    struct script_answer answer;
+
+    switch (f->round < ROUNDS_MAX ? sipscript_on_failure(&f->origin, status, f->cancelled, &answer) : FAILURE_GOES_UP) {
+    case FAILURE_GOES_UP:
+        break;
+    case FAILURE_ANSWERED:
+        fork_reply(f, answer.status, answer.phrase, answer.headers);
+        return true;
+    case FAILURE_RELAYED:
+        f->round++;
+        f->next_target = 0;
+        f->no_more = false;
+        launch_group(f);
+        return true;
+    }
+    return false;
+}
+
 static void check_end(struct fork *f)
 {
     if (f->open || f->launching || f->dying)
@@ -261,6 +270,8 @@ static void check_end(struct fork *f)
         launch_group(f);
         return;
     }
+    if (!f->done && script_goes_on(f))
+        return;
     if (!f->done)
         answer_best(f);
     release(f);
@@ -275,32 +286,10 @@ static void branch_over(struct branch *b, int status)
     b->status = status;
 }
 
-/* The CANCEL of what was sent: same Via, Request-URI, Route and address. Not nta_outgoing_tcancel(): in a proxy it
- * ends the INVITE's transaction on a stream, whose 487 would then never get its ACK. */
-static msg_t *make_cancel(nta_agent_t *nta, const sip_t *invite, const char *reason)
-{
-    msg_t *m = nta_msg_create(nta, 0);
-    sip_request_t *rq;
-    sip_cseq_t *cseq;
-
-    if (!m)
-        return NULL;
-    rq = sip_request_create(msg_home(m), SIP_METHOD_CANCEL, (const url_string_t *)invite->sip_request->rq_url, NULL);
-    cseq = sip_cseq_create(msg_home(m), invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL);
-    if (rq && cseq &&
-        sip_add_tl(m, sip_object(m), SIPTAG_REQUEST(rq), SIPTAG_MAX_FORWARDS(invite->sip_max_forwards),
-                   SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to), SIPTAG_CALL_ID(invite->sip_call_id),
-                   SIPTAG_CSEQ(cseq), TAG_IF(invite->sip_route, SIPTAG_ROUTE(invite->sip_route)),
-                   TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END()) >= 0)
-        return m;
-    msg_destroy(m);
-    return NULL;
-}
-
 static void send_cancel(struct branch *b, const char *reason)
 {
     nta_agent_t *nta = b->fork->d->nta;
-    msg_t *sent = nta_outgoing_getrequest(b->orq), *m = sent ? make_cancel(nta, sip_object(sent), reason) : NULL;
+    msg_t *sent = nta_outgoing_getrequest(b->orq), *m = sent ? forward_cancel(nta, sip_object(sent), reason) : NULL;
     tport_t *tp = nta_outgoing_transport(b->orq);
     char at[ADDR_TEXT_MAX], route[ADDR_TEXT_MAX + 4];
     struct addr to;
@@ -352,6 +341,8 @@ static bool is_tried(const struct fork *f, const struct target *t)
     list_each(node, &f->branches) {
         const struct branch *b = list_item(node, struct branch, node);
 
+        if (b->round != f->round)
+            continue;
         if (b->target == t || (*t->instance && strcmp(b->target->instance, t->instance) == 0))
             return true;
     }
@@ -407,7 +398,7 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             b->timer_c_ms = sipd_now_ms() + TIMER_C_MS;
         if (b->cancel_due)
             send_cancel(b, b->cancel_reason);
-        if (status > 100 && !f->done && f->is_invite && !is_internal && !b->superseded)
+        if (status > 100 && !f->done && f->is_invite && !is_internal && !b->superseded && sipscript_on_reply(&f->origin, m, b->index))
             pass_up(f, m);
         else if (m)
             msg_destroy(m);
@@ -416,6 +407,8 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
     may_retry = is_failover(b->status, status, is_internal);
     was_answered = b->status >= 200 && b->status < 300; /* it comes again */
     branch_over(b, status);
+    if (!is_internal)
+        sipscript_on_reply(&f->origin, m, b->index);
     if (status >= 300 && (b->superseded || (may_retry && branch_retry(b)))) {
         if (m)
             msg_destroy(m);
@@ -457,7 +450,7 @@ static void branch_send(struct branch *b, const struct next_hop *hop)
     snprintf(key + n + BRANCH_RANDOM, sizeof key - n - BRANCH_RANDOM, ".%s", f->origin.loop);
     b->sent_ms = sipd_now_ms();
     b->timer_c_ms = b->sent_ms + TIMER_C_MS;
-    if (!forward_record_route(d, b->copy, sip, &f->in, f->origin.tport, f->origin.flow_id, hop, b->target)) {
+    if (!forward_record_route(&f->origin, b->copy, sip, &f->in, hop, b->target)) {
         branch_over(b, 500);
         return;
     }
@@ -542,11 +535,17 @@ static struct branch *branch_new(struct fork *f, const struct target *t, unsigne
     b->fork = f;
     b->target = t;
     b->breadth = breadth;
+    b->index = f->n_branches++;
+    b->round = f->round;
     list_append(&f->branches, &b->node);
     f->open++;
     b->copy = forward_copy(&f->origin, t);
     if (!b->copy || !forward_set_breadth(b->copy, sip_object(b->copy), breadth)) {
         branch_over(b, 500);
+        return NULL;
+    }
+    if (!sipscript_on_branch(&f->origin, b->copy, b->index)) {
+        branch_over(b, 480);
         return NULL;
     }
     return b;

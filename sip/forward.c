@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sip/method.h"
+#include "sip/script.h"
 
 enum {
     FORWARDS_DEFAULT = 70,
@@ -84,6 +85,8 @@ msg_t *forward_copy(const struct request *r, const struct target *t)
 
     if (!sip)
         return NULL;
+    if (!sipscript_edit(r, m))
+        goto bad;
     if (t->uri) {
         if (!set_uri(m, sip, (const url_string_t *)t->uri))
             goto bad;
@@ -120,6 +123,30 @@ bool forward_set_breadth(msg_t *m, sip_t *sip, unsigned breadth)
     return sip_add_make(m, sip, sip_unknown_class, line) >= 0;
 }
 
+/* ---- CANCEL ---- */
+
+/* The CANCEL of what was sent: same Via, Request-URI, Route and address. Not nta_outgoing_tcancel(): in a proxy it
+ * ends the INVITE's transaction on a stream, whose 487 would then never get its ACK. */
+msg_t *forward_cancel(nta_agent_t *nta, const sip_t *invite, const char *reason)
+{
+    msg_t *m = nta_msg_create(nta, 0);
+    sip_request_t *rq;
+    sip_cseq_t *cseq;
+
+    if (!m)
+        return NULL;
+    rq = sip_request_create(msg_home(m), SIP_METHOD_CANCEL, (const url_string_t *)invite->sip_request->rq_url, NULL);
+    cseq = sip_cseq_create(msg_home(m), invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL);
+    if (rq && cseq &&
+        sip_add_tl(m, sip_object(m), SIPTAG_REQUEST(rq), SIPTAG_MAX_FORWARDS(invite->sip_max_forwards),
+                   SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to), SIPTAG_CALL_ID(invite->sip_call_id),
+                   SIPTAG_CSEQ(cseq), TAG_IF(invite->sip_route, SIPTAG_ROUTE(invite->sip_route)),
+                   TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END()) >= 0)
+        return m;
+    msg_destroy(m);
+    return NULL;
+}
+
 /* ---- Record-Route ---- */
 
 static bool is_recorded(sip_method_t method)
@@ -152,7 +179,7 @@ static int side_kind(const struct side *s)
     return s->flow ? (int)s->flow->kind : -1;
 }
 
-static void print_side(struct sipd *d, const struct side *s, bool is_sips, const char *callid, struct buf *out)
+static void print_side(struct sipd *d, const struct side *s, bool is_sips, const char *callid, const char *params, struct buf *out)
 {
     char at[ADDR_TEXT_MAX], mark[MARK_TEXT_MAX];
     struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0,
@@ -169,19 +196,20 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
         buf_puts(out, ";transport=tcp");
     else if (s->flow && s->flow->kind != PUMP_TLS)
         buf_puts(out, ";transport=ws");
-    buf_printf(out, ";lr;td=%s>", mark);
+    buf_printf(out, ";lr;td=%s%s>", mark, params);
 }
 
 /* RFC 5658: two values when the sides differ, or when one of them needs a mark of its own. */
-bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport,
-                          uint64_t in_flow, const struct next_hop *hop, const struct target *t)
+bool forward_record_route(const struct request *r, msg_t *copy, sip_t *sip, const struct mark *in, const struct next_hop *hop,
+                          const struct target *t)
 {
-    struct side from = { .flow = in_flow ? flow_by_id(d->flows, in_flow) : NULL, .tport = in_tport, .mark = in };
+    struct sipd *d = r->d;
+    struct side from = { .flow = r->flow_id ? flow_by_id(d->flows, r->flow_id) : NULL, .tport = r->tport, .mark = in };
     struct side to = { .flow =
                            hop->tport && tport_is_secondary(hop->tport) ? flow_of_tport(d->flows, hop->tport) : NULL,
                        .tport = hop->tport,
                        .mark = &t->hop };
-    const char *callid = sip->sip_call_id->i_id;
+    const char *callid = sip->sip_call_id->i_id, *params;
     bool is_sips = sip->sip_request->rq_url->url_type == url_sips ||
                    (sip->sip_route && sip->sip_route->r_url->url_type == url_sips);
     bool is_double = from.flow || to.flow || in->kind != MARK_PLAIN || t->hop.kind != MARK_PLAIN ||
@@ -189,13 +217,13 @@ bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct 
     struct buf text = BUF_INIT;
     bool good;
 
-    if (!d->conf->sip.record_route || !is_recorded(sip->sip_request->rq_method))
+    if (!sipscript_records(r, d->conf->sip.record_route && is_recorded(sip->sip_request->rq_method), &params))
         return true;
-    print_side(d, &from, is_sips, callid, &text);
+    print_side(d, &from, is_sips, callid, params, &text);
     good = !buf_failed(&text) && sip_add_make(copy, sip, sip_record_route_class, text.p) >= 0;
     if (good && is_double) {
         buf_clear(&text);
-        print_side(d, &to, is_sips, callid, &text);
+        print_side(d, &to, is_sips, callid, params, &text);
         good = !buf_failed(&text) && sip_add_make(copy, sip, sip_record_route_class, text.p) >= 0;
     }
     buf_fini(&text);

@@ -10,6 +10,9 @@ msg_t *forward_copy(const struct request *r, const struct target *t);
 unsigned forward_breadth(const sip_t *sip);
 bool forward_set_breadth(msg_t *copy, sip_t *sip, unsigned breadth);
 
+/* The CANCEL of an INVITE as it was sent. reason: a Reason value; NULL: none. NULL: out of memory. */
+msg_t *forward_cancel(nta_agent_t *nta, const sip_t *invite, const char *reason);
+
 /* Put our Record-Route value or values on top. */
-bool forward_record_route(struct sipd *d, msg_t *copy, sip_t *sip, const struct mark *in, const tport_t *in_tport,
-                          uint64_t in_flow, const struct next_hop *hop, const struct target *t);
+bool forward_record_route(const struct request *r, msg_t *copy, sip_t *sip, const struct mark *in, const struct next_hop *hop,
+                          const struct target *t);

@@ -16,10 +16,12 @@ libsip_a_SOURCES = \
 	sip/mark.c sip/mark.h \
 	sip/method.c sip/method.h \
 	sip/process.c sip/process.h \
+	sip/rank.c sip/rank.h \
 	sip/registrar.c sip/registrar.h \
 	sip/request.c sip/request.h \
+	sip/script.c sip/script.h sip/script_ksr.c sip/script_private.h sip/script_pv.c sip/script_tbl.h sip/script_user.c \
 	sip/sipd.h sip/sofia.h \
 	sip/stack.c sip/stack.h \
 	sip/uri.c sip/uri.h \
 	sip/step_auth.c sip/step_forward.c sip/step_locate.c sip/step_route.c sip/step_sanity.c
-SIP_LIBS = libsip.a $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS) $(SOFIA_LIBS)
+SIP_LIBS = libsip.a $(SCRIPT_LIBS) $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS) $(SOFIA_LIBS)

@@ -28,6 +28,7 @@
 #include "sip/fork.h"
 #include "sip/location.h"
 #include "sip/request.h"
+#include "sip/script.h"
 #include "sip/sipd.h"
 #include "sip/sofia.h"
 
@@ -83,7 +84,6 @@ static void on_conf(void *arg, int fd)
         return;
     }
     close(fd);
-    buf_fini(&faults);
     d->conf = conf;
     stack_configure(d->stack, conf);
     conf_free(&d->own_conf);
@@ -92,6 +92,9 @@ static void on_conf(void *arg, int fd)
     authn_configure(d->authn, conf);
     db_cred_flush(d->db);
     use_limits(d);
+    if (sipscript_configure(d, conf, &faults) != TD_OK)
+        log_error("sip", 0, "script not reloaded, the old one stays: %s", faults.n ? faults.p : "out of memory");
+    buf_fini(&faults);
     log_info("sip", 0, "the SIP process has the new configuration");
 }
 
@@ -207,6 +210,19 @@ static int make_auth(struct sipd *d)
     return authn_new(&d->authn, &o, d->conf);
 }
 
+/* The edge has seen that it is sound before the first start; should it be broken when this process is started again, the built-in
+ * routing is the strict one. */
+static int make_script(struct sipd *d, struct buf *fault)
+{
+    struct buf faults = BUF_INIT;
+    int err = script_shared_new(&d->script_shared, d->conf, d->apis, d->n_apis, fault);
+
+    if (!err && sipscript_configure(d, d->conf, &faults) != TD_OK)
+        log_error("sip", 0, "no script, the built-in routing has all requests: %s", faults.n ? faults.p : "out of memory");
+    buf_fini(&faults);
+    return err;
+}
+
 static int watch_mailbox(struct sipd *d)
 {
     su_wait_t w[1];
@@ -237,6 +253,8 @@ static int build(struct sipd *d, struct buf *fault)
         err = watch_mailbox(d);
     if (!err)
         err = make_auth(d);
+    if (!err)
+        err = make_script(d, fault);
     if (!err)
         err = flows_start(d->flows, d->root, nta_agent_tports(d->nta));
     if (err)
@@ -270,6 +288,7 @@ static void take_down(struct sipd *d)
     mailbox_free(&d->mailbox);
     db_close(&d->db);
     hash_fini(&d->answered);
+    sipscript_fini(d);
     limits_free(&d->limits);
     conf_free(&d->own_conf);
 }
@@ -289,9 +308,9 @@ static int run(struct sipd *d)
     return EXIT_GOOD;
 }
 
-int sip_process_main(const struct conf *conf, int control_fd)
+int sip_process_main(const struct conf *conf, int control_fd, const struct script_api *const *apis, size_t n_apis)
 {
-    struct sipd d = { .conf = conf };
+    struct sipd d = { .conf = conf, .apis = apis, .n_apis = n_apis };
     struct buf fault = BUF_INIT;
     const struct flows_events events = { .conf = on_conf, .ban = on_ban, .arg = &d };
     struct pump_rec hello;

@@ -6,8 +6,10 @@
 
 #include "common/conf.h"
 
+struct script_api;
+
 /* Of Sofia-SIP. */
 const char *sip_process_library_version(void);
 
-/* control_fd: SOCK_SEQPACKET, speaks net/pump_proto.h; owned by the process from here on. */
-int sip_process_main(const struct conf *conf, int control_fd);
+/* control_fd: SOCK_SEQPACKET, speaks net/pump_proto.h; owned by the process from here on. apis: what scripts are offered, in this process or another. */
+int sip_process_main(const struct conf *conf, int control_fd, const struct script_api *const *apis, size_t n_apis);

@@ -32,7 +32,8 @@ static void finish(struct registration *g)
 {
     g->finished = true;
     if (g->r->is_waiting) {
-        g->r->step = UINT32_MAX;
+        if (!g->r->routing) /* else the script goes on */
+            g->r->step = UINT32_MAX;
         request_run(g->r);
     }
 }
@@ -567,6 +568,8 @@ enum verdict registrar_request(struct request *r)
         if (v != STEP_NEXT)
             return v;
     }
+    if (g->finished)
+        return STEP_DONE;
     v = advance(g);
     if (v == STEP_WAIT && g->phase != CHANGING)
         r->step--;

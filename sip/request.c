@@ -9,8 +9,11 @@
 #include "db/cred.h"
 #include "sip/account.h"
 #include "sip/fork.h"
+#include "sip/script.h"
 
 static enum verdict (*const steps[])(struct request *r) = {
+    step_admit,
+    step_script,
     step_sanity,
     step_max_forwards,
     step_require,
@@ -27,6 +30,7 @@ static enum verdict (*const steps[])(struct request *r) = {
 static void request_free(struct request *r)
 {
     r->d->n_requests--;
+    sipscript_forget(r);
     if (r->auth)
         authn_cancel(r->auth);
     if (r->cred)
@@ -125,6 +129,8 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
 
     if (r->sip->sip_request->rq_method == sip_method_ack)
         return STEP_DONE; /* never answered: S-TXN-10 */
+    if (status >= 200)
+        r->answered = status;
     if (r->fork) {
         fork_reply(r->fork, status, phrase, headers);
         if (r->is_admitted)

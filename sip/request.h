@@ -11,6 +11,7 @@
 struct authn_req;
 struct db_cred_req;
 struct db_location;
+struct routing;
 
 enum verdict { STEP_NEXT, STEP_DONE, STEP_WAIT };
 
@@ -22,6 +23,7 @@ struct target {
     int64_t modified;       /* when the binding was made or refreshed, UNIX seconds */
     struct mark hop;        /* FLOW or UDP: where exactly; PLAIN: as the URI or the Route says */
     bool must_tls;          /* its Contact is sips, the request is not: S-TLS-03 */
+    const url_t *next;      /* a URI to send to instead of Route and Request-URI; NULL: none */
     const char *instance;   /* "" or the device's name: its bindings are tried one at a time */
 };
 
@@ -37,8 +39,13 @@ struct request {
     struct fork *fork;      /* its transaction; NULL: none yet */
     unsigned step;          /* the next one */
     bool is_waiting;        /* inside a wait: an answer must call request_run() */
+    int answered;           /* the final status that was given; 0: none yet */
+    struct routing *routing; /* script.c's, in the message's memory; NULL: the built-in steps alone */
 
     /* step_route */
+    bool is_routed;         /* what follows is known */
+    bool was_routed_by_us;  /* a Route value was ours, whatever its mark */
+    const char *route_params; /* URI parameters of the last one of ours; NULL: none */
     bool in_dialog;         /* a Route value of ours with a good mark was on top */
     struct mark hop;        /* what it said */
     bool for_us;            /* no Route left and the Request-URI's host is ours */
@@ -46,7 +53,9 @@ struct request {
 
     /* step_auth */
     struct authn_req *auth;
+    const char *auth_domain; /* that was asked for; NULL: not asked */
     int auth_status;        /* 0: not asked, 200: good, else the answer to give */
+    bool auth_stale, auth_claimed; /* not good: the nonce was too old; there were credentials */
     const char *auth_phrase, *auth_headers, *auth_user;
     bool must_match_from;
     bool is_admitted;       /* policy has let it in: what becomes of it is accounted */
@@ -82,17 +91,23 @@ enum verdict request_deny(struct request *r, int status, const char *phrase, con
  * place (not known of one who calls himself by name), and when we do not send to his address on anybody's word. */
 bool request_is_behind_nat(const struct request *r);
 
-/* The steps. */
+/* The steps. What must hold for every request, whoever routes it, is in the first. */
+enum verdict step_admit(struct request *r);
+enum verdict step_script(struct request *r); /* script.c */
 enum verdict step_sanity(struct request *r);
 enum verdict step_max_forwards(struct request *r);
 enum verdict step_require(struct request *r);
 enum verdict step_route(struct request *r);
+void route_find(struct request *r); /* its reading alone, once for each request */
 enum verdict step_loop(struct request *r);
 enum verdict step_own(struct request *r);
 enum verdict step_auth_ask(struct request *r);
 enum verdict step_auth_judge(struct request *r);
 enum verdict step_locate(struct request *r);
 enum verdict step_locate_judge(struct request *r);
+/* Put the bindings of the user of this URI into r->targets: how many can be reached; -1: no bindings. */
+int locate_user(struct request *r, const url_t *url);
+enum verdict locate_self(struct request *r); /* one target: where the message itself says */
 enum verdict step_forward(struct request *r);
 
 /* step_locate.c: the device of the sender that is registered on the flow that the request came on; 0: none. */

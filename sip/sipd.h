@@ -17,6 +17,9 @@ struct dns;
 struct limits;
 struct location;
 struct nonces;
+struct script;
+struct script_api;
+struct script_shared;
 
 struct sipd {
     const struct conf *conf;   /* borrowed */
@@ -41,6 +44,12 @@ struct sipd {
     struct pump_shared *shared; /* mapping: the request in work, for the edge to log should we die of it, and counters */
     struct conf *own_conf;     /* owned: of the last reload; NULL: none */
     struct limits *limits;     /* sources of datagrams, and who is shut out, as the edge says */
+    const struct script_api *const *apis; /* borrowed: what scripts are offered */
+    size_t n_apis;
+    struct script_shared *script_shared;
+    struct script *script;     /* NULL: the built-in routing alone */
+    char *script_callback;     /* the function for requests */
+    bool script_sees_replies;  /* it has ksr_reply_route */
     char secret[65];           /* of the database: for the marks, which outlive the server */
     char run[PUMP_RUN_LEN + 1]; /* of this run of the server: connection ids mean something in it */
     uint64_t accounted[1024];  /* requests counted without a transaction: account.c's */

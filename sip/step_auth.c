@@ -12,6 +12,8 @@ static void on_verdict(const struct authn_result *v, void *arg)
 
     r->auth = NULL;
     r->auth_status = v->verdict == AUTHN_OK ? 200 : v->status;
+    r->auth_stale = v->stale;
+    r->auth_claimed = v->had_credentials;
     r->auth_phrase = v->phrase;
     r->auth_headers = su_strndup(home, v->headers.p ? v->headers.p : "", (isize_t)v->headers.n);
     r->auth_user = su_strndup(home, v->username.p ? v->username.p : "", (isize_t)v->username.n);
@@ -28,6 +30,9 @@ static void on_verdict(const struct authn_result *v, void *arg)
 
 enum verdict auth_ask(struct request *r, const char *domain, bool is_proxy)
 {
+    if (r->auth_domain && su_casematch(r->auth_domain, domain))
+        return STEP_NEXT; /* a script has asked: a nonce count is good once */
+    r->auth_domain = su_strdup(msg_home(r->msg), domain);
     r->auth_status = 0;
     r->auth = authn_sip(r->d->authn, r->sip, sv_of(domain), is_proxy, on_verdict, r);
     if (r->auth_status)
@@ -52,17 +57,17 @@ enum verdict step_auth_ask(struct request *r)
     sip_method_t method = r->sip->sip_request->rq_method;
     bool is_local = stack_is_domain(r->d->stack, from);
 
-    r->auth_status = 200;
-    if (r->in_dialog)
-        return STEP_NEXT;
-    if (method == sip_method_ack) /* never challenged: what shows no mark of ours goes nowhere else */
-        return r->for_us ? STEP_NEXT : STEP_DONE;
+    if (r->in_dialog || method == sip_method_ack) {
+        r->auth_status = 200;
+        return r->in_dialog || r->for_us ? STEP_NEXT : STEP_DONE; /* an ACK that shows no mark of ours goes nowhere else */
+    }
     if (is_local && conf_list_has(&r->d->conf->sip.authenticate, "request")) {
         r->must_match_from = true;
         return auth_ask(r, from->url_host, true);
     }
     if (!r->for_us)
         return request_deny(r, 403, "Relaying Denied", NULL);
+    r->auth_status = 200;
     return STEP_NEXT;
 }
 

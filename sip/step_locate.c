@@ -151,7 +151,22 @@ static void on_cred(int err, const struct db_cred *cred, void *arg)
         request_run(r);
 }
 
-static enum verdict one_target(struct request *r)
+int locate_user(struct request *r, const url_t *url)
+{
+    struct sv user, domain;
+    struct aor *a;
+
+    r->n_targets = 0;
+    if (!uri_aor(msg_home(r->msg), url, &user, &domain))
+        return -1;
+    a = location_find(r->d->location, user, domain);
+    if (!a)
+        return -1;
+    collect(r, a);
+    return (int)r->n_targets;
+}
+
+enum verdict locate_self(struct request *r)
 {
     r->targets = su_zalloc(msg_home(r->msg), sizeof *r->targets);
     if (!r->targets)
@@ -167,20 +182,17 @@ enum verdict step_locate(struct request *r)
 {
     struct sv user, domain;
     struct db_cred cred;
-    struct aor *a;
-    int got;
+    int got, found;
 
     find_again(r);
     if (!r->for_us || r->hop.kind != MARK_PLAIN) /* S-RT-05; in a dialog the mark has said it */
-        return one_target(r);
+        return locate_self(r);
     if (!uri_aor(msg_home(r->msg), r->sip->sip_request->rq_url, &user, &domain))
         return request_reply(r, SIP_404_NOT_FOUND, NULL);
-    a = location_find(r->d->location, user, domain);
-    if (a)
-        collect(r, a);
-    if (r->n_targets)
+    found = locate_user(r, r->sip->sip_request->rq_url);
+    if (found > 0)
         return STEP_NEXT;
-    if (a)
+    if (found == 0)
         return request_reply(r, SIP_480_TEMPORARILY_UNAVAILABLE, r->warning);
     if (r->sip->sip_request->rq_method == sip_method_ack)
         return STEP_DONE;

@@ -45,11 +45,14 @@ static void strip_maddr(struct request *r)
     set_uri(r, &rest);
 }
 
-enum verdict step_route(struct request *r)
+void route_find(struct request *r)
 {
     const char *callid = r->sip->sip_call_id->i_id;
-    bool marked = false, own = false;
+    bool marked = false;
 
+    if (r->is_routed)
+        return;
+    r->is_routed = true;
     undo_strict_router(r);
     strip_maddr(r);
     while (r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_route->r_url)) {
@@ -58,14 +61,20 @@ enum verdict step_route(struct request *r)
         /* With two values of ours the second names the side to send to: S-RT-02. */
         marked = url_param(r->sip->sip_route->r_url->url_params, "td", text, sizeof text) > 0 &&
                  mark_parse(r->d, text, callid, &r->hop);
-        own = true;
+        r->was_routed_by_us = true;
+        r->route_params = r->sip->sip_route->r_url->url_params;
         sip_route_remove(r->msg, r->sip);
     }
     r->in_dialog = marked && r->sip->sip_to->a_tag;
     if (!r->in_dialog)
         r->hop = (struct mark){ .kind = MARK_PLAIN };
     r->for_us = !r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_request->rq_url);
-    if (r->sip->sip_request->rq_method == sip_method_ack && !own)
+}
+
+enum verdict step_route(struct request *r)
+{
+    route_find(r);
+    if (r->sip->sip_request->rq_method == sip_method_ack && !r->was_routed_by_us)
         return STEP_DONE; /* of no dialog that went through here: S-TXN-10 */
     return STEP_NEXT;
 }

@@ -68,10 +68,9 @@ static bool is_dialog_forming(sip_method_t method)
     return method == sip_method_invite || method == sip_method_subscribe || method == sip_method_refer;
 }
 
-enum verdict step_sanity(struct request *r)
+enum verdict step_admit(struct request *r)
 {
     sip_t *sip = r->sip;
-    const url_t *uri = sip->sip_request->rq_url;
     const char *bad = drop_errors(r->msg, sip);
     unsigned vias = 0;
 
@@ -104,6 +103,16 @@ enum verdict step_sanity(struct request *r)
     }
     if (sip->sip_request->rq_method == sip_method_cancel)
         return request_reply(r, SIP_481_NO_TRANSACTION, NULL); /* nta knows no such INVITE: S-CAN-02 */
+    if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
+        return STEP_DONE;
+    return STEP_NEXT;
+}
+
+enum verdict step_sanity(struct request *r)
+{
+    const sip_t *sip = r->sip;
+    const url_t *uri = sip->sip_request->rq_url;
+
     if (uri->url_type != url_sip && uri->url_type != url_sips)
         return request_reply(r, SIP_416_UNSUPPORTED_URI, NULL);
     if (!uri->url_host || !*uri->url_host || has_escaped_headers(uri))
@@ -117,8 +126,6 @@ enum verdict step_sanity(struct request *r)
     if (uri->url_type == url_sips && is_dialog_forming(sip->sip_request->rq_method) && sip->sip_contact &&
         sip->sip_contact->m_url->url_type == url_sip)
         return request_reply(r, 400, "Contact Is Not SIPS", NULL); /* S-TLS-08 */
-    if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
-        return STEP_DONE;
     return STEP_NEXT;
 }
 

@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     log_init("tandemd", conf->server.log_to);
     log_set_level(conf->server.log_level);
     if (sip_fd != UINT64_MAX) {
-        status = sip_process_main(conf, (int)sip_fd);
+        status = sip_process_main(conf, (int)sip_fd, scripts_apis, SCRIPTS_APIS);
         conf_free(&conf);
     } else {
         start.conf = conf;

@@ -6,9 +6,10 @@
 
 #include "common/err.h"
 #include "msrp/script.h"
+#include "sip/script.h"
 #include "tandemd/edge_private.h"
 
-static const struct script_api *const apis[] = { &msrp_script_api };
+const struct script_api *const scripts_apis[SCRIPTS_APIS] = { &msrp_script_api, &sipscript_api };
 
 static uint64_t now_ms(void)
 {
@@ -21,19 +22,25 @@ static uint64_t now_ms(void)
 /* One script, which has the functions that the configuration names. */
 static int make(struct script **out, struct script_shared *shared, const struct conf *conf, struct stats *stats, struct buf *faults)
 {
-    int err;
+    const struct {
+        const char *key, *function;
+    } callbacks[] = { { "msrp.event_callback", conf->msrp.event_callback }, { "sip.event_callback", conf->sip.event_callback } };
+    int err = TD_OK;
 
     *out = NULL;
-    if (!*conf->script.file) {
-        buf_printf(faults, "msrp.event_callback: names the function %s, but there is no script.file\n", conf->msrp.event_callback);
-        return TD_EINVAL;
-    }
+    for (size_t i = 0; !*conf->script.file && i < TD_ARRAY_LEN(callbacks); i++)
+        if (*callbacks[i].function) {
+            buf_printf(faults, "%s: names the function %s, but there is no script.file\n", callbacks[i].key, callbacks[i].function);
+            return TD_EINVAL;
+        }
     err = script_new(out, shared, conf, stats, now_ms(), faults);
-    if (!err && *conf->msrp.event_callback && !script_has(*out, conf->msrp.event_callback)) {
-        buf_printf(faults, "%s: has no function %s (msrp.event_callback)\n", conf->script.file, conf->msrp.event_callback);
+    for (size_t i = 0; !err && i < TD_ARRAY_LEN(callbacks); i++)
+        if (*callbacks[i].function && !script_has(*out, callbacks[i].function)) {
+            buf_printf(faults, "%s: has no function %s (%s)\n", conf->script.file, callbacks[i].function, callbacks[i].key);
+            err = TD_EINVAL;
+        }
+    if (err)
         script_free(out);
-        err = TD_EINVAL;
-    }
     return err;
 }
 
@@ -42,11 +49,11 @@ int scripts_check(const struct conf *conf, struct buf *faults)
     struct script_shared *shared;
     struct script *script = NULL;
     size_t before = faults->n;
-    int err = script_shared_new(&shared, conf, apis, TD_ARRAY_LEN(apis), faults);
+    int err = script_shared_new(&shared, conf, scripts_apis, SCRIPTS_APIS, faults);
 
     if (err && faults->n > before)
         buf_puts(faults, "\n");
-    if (!err && (*conf->script.file || *conf->msrp.event_callback))
+    if (!err && (*conf->script.file || *conf->msrp.event_callback || *conf->sip.event_callback))
         err = make(&script, shared, conf, NULL, faults);
     script_free(&script);
     script_shared_free(&shared);
@@ -71,8 +78,10 @@ int scripts_start(struct edge *e)
 {
     struct buf faults = BUF_INIT;
     struct script **all = NULL;
-    int err = script_shared_new(&e->script_shared, e->conf, apis, TD_ARRAY_LEN(apis), &faults);
+    int err = script_shared_new(&e->script_shared, e->conf, scripts_apis, SCRIPTS_APIS, &faults);
 
+    if (!err)
+        err = scripts_check(e->conf, &faults);
     if (!err)
         err = make_all(e, e->conf, &all, &faults);
     for (unsigned i = 0; !err && i < e->n_workers; i++)
@@ -104,7 +113,10 @@ int scripts_reload(struct edge *e, const struct conf *conf, struct buf *faults)
 {
     struct change **changes = calloc(e->n_workers, sizeof(struct change *));
     struct script **all = NULL;
-    int err = changes ? make_all(e, conf, &all, faults) : TD_ENOMEM;
+    int err = changes ? scripts_check(conf, faults) : TD_ENOMEM; /* for both protocols or for none */
+
+    if (!err)
+        err = make_all(e, conf, &all, faults);
 
     for (unsigned i = 0; !err && i < e->n_workers; i++) {
         changes[i] = calloc(1, sizeof *changes[i]);

@@ -5,6 +5,11 @@
 #include "common/conf.h"
 
 struct edge;
+struct script_api;
+
+/* What scripts are offered, whatever process they run in: one file may serve both protocols. */
+enum { SCRIPTS_APIS = 2 };
+extern const struct script_api *const scripts_apis[SCRIPTS_APIS];
 
 /* Is the script of this configuration sound, and are the functions there that it names? A line for each fault. */
 int scripts_check(const struct conf *conf, struct buf *faults);

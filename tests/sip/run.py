@@ -28,11 +28,12 @@ import sip_outbound  # noqa: E402
 import sip_policy  # noqa: E402
 import sip_register  # noqa: E402
 import sip_rules  # noqa: E402
+import sip_script  # noqa: E402
 import sip_sipp  # noqa: E402
 import sip_torture  # noqa: E402
 
 TOP = os.path.join(HERE, "..", "..")
-FILES = (sip_register, sip_calls, sip_dns, sip_flows, sip_limits, sip_outbound, sip_policy, sip_rules, sip_faults, sip_torture, sip_sipp)
+FILES = (sip_register, sip_calls, sip_dns, sip_flows, sip_limits, sip_outbound, sip_policy, sip_rules, sip_script, sip_faults, sip_torture, sip_sipp)
 
 
 # They wait for timers of half a minute and more: begun first.

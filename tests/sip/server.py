@@ -27,7 +27,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -40,6 +40,10 @@ class Server:
                  "transports = udp tcp tls", "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
                  "private_key = %s/key.pem" % self.dir, "[msrp]", "forward_to = " + forward_to, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
         lines += ["%s = %s" % kv for kv in options.items()]
+        self.script = os.path.join(self.dir, "script.lua")
+        if script is not None:
+            self.write_script(script)
+            lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script]
         if dns:
             lines += ["[dns]", "servers = 127.0.0.1:%d" % dns.port]
         if ca_file:
@@ -50,6 +54,16 @@ class Server:
             f.write("\n".join(lines) + "\n")
         self.log = os.path.join(self.dir, "log")
         self.start()
+
+    def write_script(self, text):
+        with open(self.script, "w") as f:
+            f.write(text)
+
+    def reload(self):
+        """SIGHUP, and wait until both processes have the new configuration."""
+        mark = self.mark()
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for("the SIP process has the new configuration", mark)
 
     def start(self):
         log = open(self.log, "ab")

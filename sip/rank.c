@@ -1,0 +1,20 @@
+/* Failures in order. */
+#include "sip/rank.h"
+
+int status_rank(int status)
+{
+    if (status >= 600)
+        return 0;
+    switch (status) {
+    case 401:
+    case 407:
+    case 415:
+    case 420:
+    case 484:
+        return 4000;
+    case 430: /* says nothing about the callee */
+        return 4900;
+    default:
+        return status / 100 * 1000 + 500;
+    }
+}

@@ -1,0 +1,598 @@
+/* Functions of scripts for SIP: what they say about a message, and what they order. */
+#include <regex.h>
+
+#include "sip/script_private.h"
+
+static void truth(struct script_call *c, bool good)
+{
+    script_return(c, good ? 1 : -1);
+}
+
+static void boolean(struct script_call *c, bool is_true)
+{
+    c->result = (struct script_value){ .type = SCRIPT_BOOL, .i = is_true };
+}
+
+static const char *method_of(const struct sip_event *e)
+{
+    if (e->sip->sip_request)
+        return e->sip->sip_request->rq_method_name;
+    return e->sip->sip_cseq ? e->sip->sip_cseq->cs_method_name : "";
+}
+
+/* ---- the method ---- */
+
+void ksip_is_method(struct script_call *c)
+{
+    struct sv rest = c->arg[0].s, method = sv_of(method_of(event_of(c)));
+    bool found = false;
+
+    while (rest.n) {
+        struct sv one = sv_upto(rest, sv_find(rest, '|'));
+
+        found = found || sv_eq_nocase(one, method);
+        rest = sv_from(rest, one.n + 1);
+    }
+    boolean(c, found);
+}
+
+void ksip_is_method_in(struct script_call *c)
+{
+    static const struct {
+        char letter;
+        const char *name;
+    } methods[] = { { 'I', "INVITE" },  { 'A', "ACK" },       { 'B', "BYE" },     { 'C', "CANCEL" }, { 'R', "REGISTER" }, { 'M', "MESSAGE" },
+                    { 'O', "OPTIONS" }, { 'S', "SUBSCRIBE" }, { 'P', "PUBLISH" }, { 'N', "NOTIFY" }, { 'U', "UPDATE" } };
+    const char *method = method_of(event_of(c));
+    bool found = false;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(methods); i++)
+        if (strcmp(methods[i].name, method) == 0)
+            found = sv_find(c->arg[0].s, methods[i].letter) < c->arg[0].s.n;
+    boolean(c, found);
+}
+
+/* KSR.is_NAME() */
+void ksip_is_this_method(struct script_call *c)
+{
+    boolean(c, strcmp(method_of(event_of(c)), c->func->name + strlen("is_")) == 0);
+}
+
+/* ---- is that us? ---- */
+
+static void is_us(struct script_call *c, const url_t *url)
+{
+    boolean(c, url && url->url_host && stack_is_us(event_of(c)->r->d->stack, url));
+}
+
+void ksip_is_myself(struct script_call *c)
+{
+    char *text = sipscript_event_text(event_of(c), c->arg[0].s);
+
+    is_us(c, text ? url_make(home_of(event_of(c)), text) : NULL);
+}
+
+void ksip_is_myself_ruri(struct script_call *c)
+{
+    is_us(c, sipscript_event_uri(event_of(c)));
+}
+
+void ksip_is_myself_furi(struct script_call *c)
+{
+    is_us(c, event_of(c)->r->sip->sip_from->a_url);
+}
+
+void ksip_is_myself_turi(struct script_call *c)
+{
+    is_us(c, event_of(c)->r->sip->sip_to->a_url);
+}
+
+void ksip_is_myself_suri(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    char at[ADDR_TEXT_MAX];
+
+    is_us(c, url_format(home_of(e), "sip:%s", addr_text(&e->r->source, at)));
+}
+
+/* ---- flags ---- */
+
+static uint32_t flag_bit(struct script_call *c)
+{
+    if (c->arg[0].i < 0 || c->arg[0].i > 31)
+        c->fault = "a flag is a number from 0 to 31";
+    return c->fault ? 0 : (uint32_t)1 << c->arg[0].i;
+}
+
+void ksip_setflag(struct script_call *c)
+{
+    event_of(c)->g->flags |= flag_bit(c);
+    boolean(c, true);
+}
+
+void ksip_resetflag(struct script_call *c)
+{
+    event_of(c)->g->flags &= ~flag_bit(c);
+    boolean(c, true);
+}
+
+void ksip_isflagset(struct script_call *c)
+{
+    boolean(c, event_of(c)->g->flags & flag_bit(c));
+}
+
+void ksip_setbflag(struct script_call *c)
+{
+    event_of(c)->g->branch_flags |= flag_bit(c);
+    boolean(c, true);
+}
+
+void ksip_resetbflag(struct script_call *c)
+{
+    event_of(c)->g->branch_flags &= ~flag_bit(c);
+    boolean(c, true);
+}
+
+void ksip_isbflagset(struct script_call *c)
+{
+    boolean(c, event_of(c)->g->branch_flags & flag_bit(c));
+}
+
+/* ---- what needs nothing done ---- */
+
+void ksip_true(struct script_call *c)
+{
+    boolean(c, true);
+}
+
+void ksip_one(struct script_call *c)
+{
+    truth(c, true);
+}
+
+void ksip_minus_one(struct script_call *c)
+{
+    truth(c, false);
+}
+
+/* ---- the destination ---- */
+
+void ksip_drop(struct script_call *c)
+{
+    event_of(c)->is_dropped = true;
+    truth(c, true);
+}
+
+void ksip_x_drop(struct script_call *c)
+{
+    ksip_drop(c);
+    c->exit = true;
+}
+
+void ksip_seturi(struct script_call *c)
+{
+    script_assign(c, SV("$ru"), &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[0].s });
+    boolean(c, true);
+}
+
+void ksip_setdsturi(struct script_call *c)
+{
+    script_assign(c, SV("$du"), &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[0].s });
+    boolean(c, true);
+}
+
+void ksip_resetdsturi(struct script_call *c)
+{
+    event_of(c)->g->next = NULL;
+    boolean(c, true);
+}
+
+void ksip_isdsturiset(struct script_call *c)
+{
+    boolean(c, event_of(c)->g->next != NULL);
+}
+
+/* ---- transactions ---- */
+
+/* May something be ordered for the request here, and is nothing yet? */
+static bool may_order(const struct sip_event *e)
+{
+    return (e->route == ROUTE_REQUEST || e->route == ROUTE_FAILURE) && !e->r->answered && !e->g->answer.status && !e->g->is_relayed;
+}
+
+void ksip_t_relay(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    bool may = may_order(e);
+
+    if (may)
+        e->g->is_relayed = true;
+    truth(c, may);
+}
+
+void ksip_t_newtran(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+
+    truth(c, e->route == ROUTE_FAILURE || (may_order(e) && e->r->sip->sip_request->rq_method != sip_method_ack && request_hold(e->r)));
+}
+
+void ksip_t_is_set(struct script_call *c)
+{
+    const struct routing *g = event_of(c)->g;
+
+    if (sv_eq(c->arg[0].s, SV("branch_route")))
+        truth(c, g->on_branch != NULL);
+    else if (sv_eq(c->arg[0].s, SV("failure_route")))
+        truth(c, g->on_failure != NULL);
+    else if (sv_eq(c->arg[0].s, SV("onreply_route")))
+        truth(c, g->on_reply != NULL);
+    else
+        c->fault = "there is branch_route, failure_route and onreply_route";
+}
+
+static void name_route(struct script_call *c, const char **route)
+{
+    *route = c->arg[0].s.n ? sipscript_event_text(event_of(c), c->arg[0].s) : NULL;
+    truth(c, true);
+}
+
+void ksip_t_on_branch(struct script_call *c)
+{
+    name_route(c, &event_of(c)->g->on_branch);
+}
+
+void ksip_t_on_reply(struct script_call *c)
+{
+    name_route(c, &event_of(c)->g->on_reply);
+}
+
+void ksip_t_on_failure(struct script_call *c)
+{
+    name_route(c, &event_of(c)->g->on_failure);
+}
+
+void ksip_t_is_canceled(struct script_call *c)
+{
+    truth(c, event_of(c)->is_cancelled);
+}
+
+static bool matches(struct script_call *c, struct sv pattern, const char *text)
+{
+    char copy[256];
+    regex_t re;
+    bool found;
+
+    if (!sv_copy(pattern, copy, sizeof copy) || regcomp(&re, copy, REG_EXTENDED | REG_NOSUB) != 0) {
+        c->fault = "that is no regular expression";
+        return false;
+    }
+    found = regexec(&re, text, 0, NULL, 0) == 0;
+    regfree(&re);
+    return found;
+}
+
+void ksip_t_check_status(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    char status[8];
+
+    snprintf(status, sizeof status, "%d", e->status);
+    truth(c, matches(c, c->arg[0].s, status) && e->status);
+}
+
+void ksip_is_route(struct script_call *c)
+{
+    static const struct {
+        const char *name;
+        enum route_kind first, last;
+    } routes[] = { { "t_is_request_route", ROUTE_REQUEST, ROUTE_REQUEST }, { "t_is_branch_route", ROUTE_BRANCH, ROUTE_BRANCH },
+                   { "t_is_failure_route", ROUTE_FAILURE, ROUTE_FAILURE }, { "t_is_reply_route", ROUTE_REPLY, ROUTE_ONREPLY } };
+    enum route_kind route = event_of(c)->route;
+
+    truth(c, false);
+    for (size_t i = 0; i < TD_ARRAY_LEN(routes); i++)
+        if (strcmp(routes[i].name, c->func->name) == 0)
+            truth(c, route >= routes[i].first && route <= routes[i].last);
+}
+
+/* ---- answers ---- */
+
+void ksip_send_reply(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    int64_t code = c->arg[0].i;
+    char *phrase = sipscript_event_text(e, c->arg[1].s);
+
+    if (code == 100) {
+        truth(c, true);
+        return;
+    }
+    truth(c, false);
+    if (!may_order(e) || code < 200 || code > 699 || !phrase || e->r->sip->sip_request->rq_method == sip_method_ack)
+        return;
+    e->g->answer = (struct script_answer){ (int)code, phrase, e->g->reply_lines };
+    truth(c, true);
+}
+
+void ksip_sl_reply_error(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+
+    if (e->r->answered || e->g->answer.status) {
+        truth(c, true);
+        return;
+    }
+    e->g->is_relayed = false;
+    e->g->answer = (struct script_answer){ 500, "Server Internal Error", e->g->reply_lines };
+    truth(c, true);
+}
+
+void ksip_default(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    bool may = e->route == ROUTE_REQUEST && !e->r->answered;
+
+    e->g->is_default |= may;
+    truth(c, may);
+}
+
+/* ---- Route ---- */
+
+void ksip_record_route(struct script_call *c)
+{
+    event_of(c)->g->is_recorded = true;
+    truth(c, true);
+}
+
+void ksip_loose_route(struct script_call *c)
+{
+    struct request *r = event_of(c)->r;
+
+    route_find(r);
+    truth(c, r->in_dialog);
+}
+
+void ksip_check_route_param(struct script_call *c)
+{
+    struct request *r = event_of(c)->r;
+
+    route_find(r);
+    truth(c, matches(c, c->arg[0].s, r->route_params ? r->route_params : "") && r->route_params);
+}
+
+/* ;NAME=VALUE;NAME: what may stand in a URI, and nothing that ends it. */
+static bool are_params(struct sv s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((uint8_t)s.p[i] <= ' ' || (uint8_t)s.p[i] > '~' || strchr("<>\"?@,", s.p[i]))
+            return false;
+    return s.n > 1 && s.p[0] == ';';
+}
+
+void ksip_add_rr_param(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    char *text = are_params(c->arg[0].s) ? su_sprintf(home_of(e), "%s%.*s", e->g->record_params, (int)c->arg[0].s.n, c->arg[0].s.p) : NULL;
+
+    if (!text || strlen(text) > SCRIPT_LINE_MAX)
+        c->fault = "URI parameters are written ;NAME=VALUE";
+    else
+        e->g->record_params = text;
+    truth(c, true);
+}
+
+/* ---- checks ---- */
+
+void ksip_maxfwd(struct script_call *c)
+{
+    const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;
+
+    truth(c, !mf || mf->mf_count > 0);
+}
+
+void ksip_sanity_check(struct script_call *c)
+{
+    struct request *r = event_of(c)->r;
+
+    truth(c, !r->answered && step_sanity(r) == STEP_NEXT && step_require(r) == STEP_NEXT);
+}
+
+void ksip_has_totag(struct script_call *c)
+{
+    const sip_to_t *to = event_of(c)->sip->sip_to;
+
+    truth(c, to && to->a_tag);
+}
+
+void ksip_is_request(struct script_call *c)
+{
+    truth(c, event_of(c)->sip->sip_request != NULL);
+}
+
+void ksip_is_reply(struct script_call *c)
+{
+    truth(c, event_of(c)->sip->sip_status != NULL);
+}
+
+void ksip_is_first_hop(struct script_call *c)
+{
+    const sip_t *sip = event_of(c)->r->sip;
+
+    truth(c, !sip->sip_via->v_next && !sip->sip_record_route);
+}
+
+void ksip_has_ruri_user(struct script_call *c)
+{
+    const url_t *u = sipscript_event_uri(event_of(c));
+
+    truth(c, u && u->url_user && *u->url_user);
+}
+
+void ksip_has_user_agent(struct script_call *c)
+{
+    truth(c, event_of(c)->sip->sip_user_agent != NULL);
+}
+
+/* ---- NAT ---- */
+
+static bool is_private(const char *host)
+{
+    struct addr a;
+
+    return addr_from_host(&a, sv_of(host), 0) && addr_kind(&a) == ADDR_PRIVATE;
+}
+
+static bool is_elsewhere(const struct request *r, const char *host)
+{
+    struct addr a;
+
+    return addr_from_host(&a, sv_of(host), 0) && !addr_host_eq(&a, &r->source);
+}
+
+void ksip_nat_uac_test(struct script_call *c)
+{
+    enum { CONTACT_PRIVATE = 1, VIA_ELSEWHERE = 2, VIA_PRIVATE = 4, VIA_PORT = 16, CONTACT_ELSEWHERE = 32, WEBSOCKET = 64 };
+    const struct request *r = event_of(c)->r;
+    const sip_via_t *via = r->sip->sip_via;
+    const char *contact = r->sip->sip_contact ? r->sip->sip_contact->m_url->url_host : NULL;
+    const struct flow *f = r->flow_id ? flow_by_id(r->d->flows, r->flow_id) : NULL;
+    int64_t found = 0;
+
+    if (contact && is_private(contact))
+        found |= CONTACT_PRIVATE;
+    if (contact && is_elsewhere(r, contact))
+        found |= CONTACT_ELSEWHERE;
+    if (is_elsewhere(r, via->v_host))
+        found |= VIA_ELSEWHERE;
+    if (is_private(via->v_host))
+        found |= VIA_PRIVATE;
+    if (addr_port_of_text(via->v_port, 5060) != addr_port(&r->source))
+        found |= VIA_PORT;
+    if (f && (f->kind == PUMP_WS || f->kind == PUMP_WSS))
+        found |= WEBSOCKET;
+    truth(c, found & c->arg[0].i);
+}
+
+/* ---- headers ---- */
+
+/* `Name: value`, perhaps with the CRLF that Kamailio wants; in the request's memory. NULL: c->fault says why. */
+static char *header_line(struct script_call *c, struct sv *name)
+{
+    struct sip_event *e = event_of(c);
+    struct sv line = c->arg[0].s;
+    char *text;
+
+    while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
+        line.n--;
+    *name = sv_trim(sv_upto(line, sv_find(line, ':')));
+    text = name->n && name->n < line.n && line.n <= SCRIPT_LINE_MAX ? sipscript_event_text(e, line) : NULL;
+    for (size_t i = 0; text && i < name->n; i++)
+        if ((uint8_t)name->p[i] <= ' ' || (uint8_t)name->p[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", name->p[i]))
+            text = NULL;
+    if (!text)
+        c->fault = "a header line is written NAME: VALUE";
+    return text;
+}
+
+static void edit(struct script_call *c, const char *name, const char *line)
+{
+    if (!name || !sipscript_event_edit(event_of(c), name, line))
+        c->fault = "too many changes, or not a header";
+    truth(c, true);
+}
+
+void ksip_hdr_append(struct script_call *c)
+{
+    struct sv name;
+    char *line = header_line(c, &name);
+
+    if (line)
+        edit(c, "", line);
+}
+
+/* What a message cannot do without stays. */
+static bool is_removable(struct sv name)
+{
+    static const char *const kept[] = { "Via", "v", "From", "f", "To", "t", "Call-ID", "i", "CSeq", "Max-Forwards", "Content-Length", "l" };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(kept); i++)
+        if (sv_eq_nocase(name, sv_of(kept[i])))
+            return false;
+    return true;
+}
+
+void ksip_hdr_remove(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+
+    if (!is_removable(c->arg[0].s))
+        c->fault = "no message is sent without that header";
+    else
+        edit(c, sipscript_event_text(e, c->arg[0].s), NULL);
+}
+
+void ksip_hdr_is_present(struct script_call *c)
+{
+    truth(c, sipscript_event_header(event_of(c), c->arg[0].s, 0) != NULL);
+}
+
+static void header_or(struct script_call *c, const char *otherwise)
+{
+    ksip_get_hdr(c, &(struct script_name){ .text = c->arg[0].s }, &c->result);
+    if (c->result.type == SCRIPT_NULL && otherwise)
+        script_set_str(&c->result, sv_of(otherwise));
+}
+
+void ksip_hdr_get(struct script_call *c)
+{
+    header_or(c, NULL);
+}
+
+void ksip_hdr_gete(struct script_call *c)
+{
+    header_or(c, "");
+}
+
+void ksip_hdr_getw(struct script_call *c)
+{
+    header_or(c, "<<null>>");
+}
+
+void ksip_append_to_reply(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    struct sv name;
+    char *line = header_line(c, &name), *all;
+
+    if (!line)
+        return;
+    all = su_sprintf(home_of(e), "%s%s\r\n", e->g->reply_lines ? e->g->reply_lines : "", line);
+    if (!is_removable(name) || !all || strlen(all) > SCRIPT_LINE_MAX)
+        c->fault = "not for an answer";
+    else
+        e->g->reply_lines = all;
+    truth(c, true);
+}
+
+/* ---- KSR.kx: variables by name ---- */
+
+void ksip_kx_get(struct script_call *c)
+{
+    static const struct {
+        const char *name;
+        void (*get)(struct script_call *c, const struct script_name *name, struct script_value *out);
+    } names[] = {
+        { "ruri", ksip_get_ru }, { "ruser", ksip_get_rU },  { "rhost", ksip_get_rd },  { "furi", ksip_get_fu },  { "fuser", ksip_get_fU },
+        { "fhost", ksip_get_fd }, { "turi", ksip_get_tu },  { "tuser", ksip_get_tU },  { "thost", ksip_get_td }, { "callid", ksip_get_ci },
+        { "ua", ksip_get_ua },   { "duri", ksip_get_du },   { "au", ksip_get_au },     { "ad", ksip_get_ar },    { "method", ksip_get_rm },
+        { "srcip", ksip_get_si }, { "srcport", ksip_get_sp }, { "status", ksip_get_rs },
+    };
+    const char *name = strchr(c->func->name, '_') + 1;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(names); i++)
+        if (strcmp(names[i].name, name) == 0)
+            names[i].get(c, &(struct script_name){ .text = SV("") }, &c->result);
+    if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "gete_", 5) == 0)
+        script_set_str(&c->result, SV(""));
+}
