@@ -2,8 +2,11 @@
  *
  * A timer sits on the level whose span covers its distance from now; when the
  * lower level has gone round once, one slot of the level above is dealt out
- * again (the classic cascade). */
+ * again (the classic cascade). A bit for each slot of the lowest level says where to look, so that neither time without timers nor
+ * the question for the next one costs a step a tick. */
 #include "common/wheel.h"
+
+#include <string.h>
 
 enum { SLOT_BITS = 8, SLOT_MASK = WHEEL_SLOTS - 1 };
 
@@ -12,17 +15,35 @@ void wheel_init(struct wheel *w, uint64_t now_ms)
     for (int l = 0; l < WHEEL_LEVELS; l++)
         for (int s = 0; s < WHEEL_SLOTS; s++)
             list_init(&w->slots[l][s]);
+    memset(w->used, 0, sizeof w->used);
     w->now = now_ms / WHEEL_TICK_MS;
     w->n = 0;
+}
+
+/* The first slot of the lowest level from at on that has been used since it was dealt with (its timers may have been stopped), or
+ * WHEEL_SLOTS. */
+static unsigned next_used(const struct wheel *w, unsigned at)
+{
+    while (at < WHEEL_SLOTS) {
+        uint64_t word = w->used[at / 64] >> (at % 64);
+
+        if (word)
+            return at + (unsigned)__builtin_ctzll(word);
+        at = (at | 63) + 1;
+    }
+    return WHEEL_SLOTS;
 }
 
 static void wheel_place(struct wheel *w, struct wheel_timer *t)
 {
     uint64_t away = t->due - w->now;
+    unsigned slot = t->due & SLOT_MASK;
     int level = 0;
 
     while (level < WHEEL_LEVELS - 1 && away >= (uint64_t)1 << (SLOT_BITS * (level + 1)))
         level++;
+    if (level == 0)
+        w->used[slot / 64] |= (uint64_t)1 << (slot % 64);
     list_append(&w->slots[level][(t->due >> (SLOT_BITS * level)) & SLOT_MASK], &t->node);
 }
 
@@ -71,15 +92,18 @@ void wheel_advance(struct wheel *w, uint64_t now_ms)
 
     while (w->now < to) {
         struct list due = LIST_INIT(due);
+        uint64_t tick = (w->now & ~(uint64_t)SLOT_MASK) + next_used(w, (w->now & SLOT_MASK) + 1); /* or the next cascade */
+        unsigned slot = tick & SLOT_MASK;
 
-        if (w->n == 0) {
+        if (w->n == 0 || tick > to) {
             w->now = to;
             return;
         }
-        w->now++;
-        if ((w->now & SLOT_MASK) == 0)
+        w->now = tick;
+        if (slot == 0)
             wheel_cascade(w, 1);
-        list_splice(&due, &w->slots[0][w->now & SLOT_MASK]);
+        w->used[slot / 64] &= ~((uint64_t)1 << (slot % 64));
+        list_splice(&due, &w->slots[0][slot]);
         while (!list_is_empty(&due)) {
             struct wheel_timer *t = list_item(due.next, struct wheel_timer, node);
 
@@ -92,14 +116,13 @@ void wheel_advance(struct wheel *w, uint64_t now_ms)
 
 int wheel_next_ms(const struct wheel *w, uint64_t now_ms)
 {
-    uint64_t tick = w->now, at;
+    unsigned slot = next_used(w, (w->now & SLOT_MASK) + 1);
+    uint64_t at;
 
     if (w->n == 0)
         return -1;
-    /* The first used slot of the lowest level, or the next cascade. */
-    do
-        tick++;
-    while ((tick & SLOT_MASK) != 0 && list_is_empty(&w->slots[0][tick & SLOT_MASK]));
-    at = tick * WHEEL_TICK_MS;
+    while (slot < WHEEL_SLOTS && list_is_empty(&w->slots[0][slot]))
+        slot = next_used(w, slot + 1);
+    at = ((w->now & ~(uint64_t)SLOT_MASK) + slot) * WHEEL_TICK_MS; /* of that slot, or the next cascade */
     return at <= now_ms ? 0 : (int)(at - now_ms);
 }

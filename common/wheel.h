@@ -18,6 +18,7 @@ struct wheel_timer {
 
 struct wheel {
     struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+    uint64_t used[WHEEL_SLOTS / 64]; /* of the lowest level: a bit for a slot in which there may be timers */
     uint64_t now; /* tick */
     size_t n;     /* running timers */
 };

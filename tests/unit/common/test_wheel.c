@@ -82,6 +82,62 @@ TEST(next_moment_never_lies_behind_a_timer)
 
 /* M-TMR-06: among a million running timers one is started and stopped without as much as a look at the others: they cannot be
  * read meanwhile. Nor is one touched before its time, but when its level is dealt out, once for each. */
+static void on_model_timer(struct wheel_timer *t)
+{
+}
+
+/* Against a list of moments, whatever is started, moved, stopped, and however the clock jumps. */
+TEST(timers_fire_in_the_step_of_the_clock_in_which_they_are_due)
+{
+    enum { N = 48, ROUNDS = 20000 };
+    static struct one {
+        struct wheel_timer t;
+        uint64_t due; /* tick; 0: not running */
+    } timers[N];
+    static const uint64_t spans[] = { 1, 20, 700, 2560, 5000, 60000, 655360, 3000000 };
+    static struct wheel w;
+    uint64_t now = 12345670, x = 1;
+
+    wheel_init(&w, now);
+    for (int i = 0; i < N; i++)
+        wheel_timer_init(&timers[i].t, on_model_timer);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct one *o;
+        uint64_t first = UINT64_MAX;
+        int next;
+
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        o = &timers[(x >> 33) % N];
+        switch ((x >> 40) % 4) {
+        case 0:
+            wheel_stop(&w, &o->t);
+            o->due = 0;
+            break;
+        case 1:
+        case 2: {
+            uint64_t ms = (x >> 20) % spans[(x >> 50) % TD_ARRAY_LEN(spans)];
+
+            wheel_start(&w, &o->t, ms);
+            o->due = now / WHEEL_TICK_MS + (ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS + 1;
+            break;
+        }
+        default:
+            now += (x >> 20) % spans[(x >> 50) % (TD_ARRAY_LEN(spans) - 1)];
+            wheel_advance(&w, now);
+            for (int i = 0; i < N; i++)
+                if (timers[i].due && timers[i].due <= now / WHEEL_TICK_MS)
+                    timers[i].due = 0;
+        }
+        for (int i = 0; i < N; i++) {
+            CHECK_FATAL(wheel_timer_is_running(&timers[i].t) == (timers[i].due != 0));
+            if (timers[i].due)
+                first = TD_MIN(first, timers[i].due);
+        }
+        next = wheel_next_ms(&w, now);
+        CHECK_FATAL(first == UINT64_MAX ? next == -1 : next >= 0 && now + (uint64_t)next <= TD_MAX(first * WHEEL_TICK_MS, now));
+    }
+}
+
 TEST(a_million_timers_cost_a_new_one_nothing)
 {
     enum { N = 1000000, APART_MS = 3 };
@@ -122,5 +178,6 @@ TEST(a_million_timers_cost_a_new_one_nothing)
     munmap(p, size);
 }
 
-SUITE(wheel_suite, TEST_ROW(a_million_timers_cost_a_new_one_nothing), TEST_ROW(timer_fires_once_not_before_its_time), TEST_ROW(stopped_timer_never_fires),
+SUITE(wheel_suite, TEST_ROW(timers_fire_in_the_step_of_the_clock_in_which_they_are_due),
+      TEST_ROW(a_million_timers_cost_a_new_one_nothing), TEST_ROW(timer_fires_once_not_before_its_time), TEST_ROW(stopped_timer_never_fires),
       TEST_ROW(next_moment_never_lies_behind_a_timer));
