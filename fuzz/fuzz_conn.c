@@ -326,7 +326,7 @@ static void say_frame(struct world *w, enum who who, struct script *s)
     snprintf(tid, sizeof tid, "w%u.%04u", who, w->n_said++);
     buf_printf(&b, "MSRP %s %s\r\nTo-Path: ", tid, method);
     add_path(w, &b, who, to);
-    buf_printf(&b, "\r\nFrom-Path: %s\r\nMessage-ID: m%u.%u\r\n%s%s", uris[who], who, which % 8,
+    buf_printf(&b, "\r\nFrom-Path: %s\r\nMessage-ID: m%u.%u\r\nX-Said: %s\r\n%s%s", uris[who], who, which % 8, tid,
                is_send ? reports[how & 3] : "", is_send && how & 4 ? "Success-Report: yes\r\n" : "");
     if (numbered & 4 && has_body)
         buf_printf(&b, "Byte-Range: %u-%s/*\r\n", 1 + which, "*");

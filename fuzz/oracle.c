@@ -11,7 +11,7 @@ enum { REQUESTS = 512, TIDS = 512, GOODS = 64 };
 /* A frame as a peer said it. Views into the socket's bytes, which do not move. */
 struct frame {
     size_t sock;
-    bool good, is_response, has_body, ended, paths_first;
+    bool good, is_response, has_body, ended, paths_first, has_report;
     struct sv tid, method, to, from, headers; /* headers: the lines behind the first two */
     struct sv message_id;
     enum { WANTS_ALL, WANTS_FAILURES, WANTS_NOTHING } report;
@@ -116,7 +116,8 @@ static void take_header(struct frame *f, struct sv line, size_t at_line)
         f->paths_first &= at_line == 2;
     } else if (header_is(line, "Message-ID", &v) && !f->message_id.p) {
         f->message_id = v;
-    } else if (header_is(line, "Failure-Report", &v)) {
+    } else if (header_is(line, "Failure-Report", &v) && !f->has_report) { /* a second one makes the frame a bad one */
+        f->has_report = true;
         f->report = sv_eq_nocase(v, SV("no"))        ? WANTS_NOTHING
                     : sv_eq_nocase(v, SV("partial")) ? WANTS_FAILURES
                                                      : WANTS_ALL;
@@ -125,7 +126,17 @@ static void take_header(struct frame *f, struct sv line, size_t at_line)
     }
 }
 
-/* The head of the frame that begins at peer->parsed, when all of it is there. */
+/* A name and a colon, and no end of a line before it ends: else the framing is lost there (M-FRM-20). */
+static bool is_header(struct sv line)
+{
+    size_t n = 0;
+
+    while (n < line.n && line.p[n] > ' ' && line.p[n] < 0x7f && line.p[n] != ':')
+        n++;
+    return n > 0 && n < line.n && line.p[n] == ':' && !sv_starts(line, SV("-------")) && sv_find(line, '\n') == line.n;
+}
+
+/* The head of the frame that begins at peer->parsed, when all of it is there, and it is one. */
 static bool read_head(size_t sock)
 {
     struct peer *p = &peers[sock];
@@ -169,6 +180,8 @@ static bool read_head(size_t sock)
             if (sv_eq(f.method, SV("AUTH")) && memmem(f.headers.p, f.headers.n, secret, strlen(secret)))
                 p->owner = true;
             return true;
+        } else if (!is_header(line)) {
+            return false;
         } else {
             take_header(&f, line, at_line);
             if (at_line == 2)
@@ -346,17 +359,19 @@ static struct frame *subject_of(size_t sock, const struct mc_head *h)
         !range_start(*range, &start))
         return NULL;
     FUZZ_CHECK(!sv_starts(*status, SV("000 200"))); /* M-REP-06 */
-    /* Rather one that did not get through, then one of whom less was said than written; a piece may fail before it is written. */
-    for (int spare = -1; spare < 2; spare++)
+    /* Rather one that did not get through, then one of whom less was said than written; a piece may fail before it is written. Its
+     * From-Path is all of ours, or of a token that is detached that one alone (M-TOK-12). */
+    for (int round = 0; round < 6; round++)
         for (size_t i = 0; i < n_frames; i++) {
             struct frame *f = &frames[i];
+            bool not_done = round < 2, spare = round >= 4;
 
             if (f->sock == sock && sv_eq(f->method, SV("SEND")) && f->report != WANTS_NOTHING && f->code < 300 &&
-                f->told < TD_MAX(f->pieces, 1U) + (spare > 0) && !(spare < 0 && f->done) && sv_eq(f->message_id, *id) &&
+                f->told < TD_MAX(f->pieces, 1U) + spare && !(not_done && f->done) && sv_eq(f->message_id, *id) &&
                 sv_eq(f->from, h->to_path) &&
-                (is_ours(f->to, h->from_path) ||
-                 (!f->taken && sv_eq(sv_upto(f->to, sv_find(f->to, ' ')), h->from_path))) &&
-                (!f->has_body || (start >= f->start && start - f->start <= f->body_n)))
+                (round % 2 == 0 ? is_ours(f->to, h->from_path)
+                                : !f->taken && sv_eq(sv_upto(f->to, sv_find(f->to, ' ')), h->from_path)) &&
+                start >= f->start && start - f->start <= (f->has_body ? f->body_n : 0))
                 return f;
         }
     return NULL;
@@ -417,6 +432,48 @@ static bool is_broken_head(size_t sock, struct sv tid)
     return !peers[sock].lost && sv_starts(rest, SV("MSRP ")) && sv_starts(sv_from(rest, 5), tid);
 }
 
+/* Of several frames that differ in their identifiers alone nobody can tell which one was forwarded, and of those of one message at one
+ * place not either which one a REPORT is about. */
+static bool is_twin(const struct frame *f, const struct frame *g)
+{
+    return f->sock == g->sock && sv_eq(f->method, g->method) && sv_eq(f->message_id, g->message_id) && sv_eq(f->from, g->from);
+}
+
+static bool has_twin(const struct frame *f)
+{
+    for (size_t i = 0; i < n_frames; i++)
+        if (f != &frames[i] && is_twin(f, &frames[i]) && sv_eq(f->to, frames[i].to) && sv_eq(f->headers, frames[i].headers))
+            return true;
+    return false;
+}
+
+/* Were there REPORTs enough about the frames of its message that had a 200 and did not get through? */
+static bool was_told(const struct frame *f)
+{
+    unsigned told = 0, lost = 0;
+
+    for (size_t i = 0; i < n_frames; i++)
+        if (is_twin(f, &frames[i])) {
+            told += frames[i].told;
+            lost += frames[i].code == 200 && !frames[i].done;
+        }
+    return told >= lost;
+}
+
+/* It was refused: a REPORT that was taken for its own was about another frame of that message. */
+static void give_reports_to_twin(struct frame *f)
+{
+    for (size_t i = 0; i < n_frames && f->told; i++) {
+        struct frame *g = &frames[i];
+
+        if (g == f || !is_twin(f, g) || g->report == WANTS_NOTHING || g->code >= 300 || g->told >= TD_MAX(g->pieces, 1U))
+            continue;
+        g->told++;
+        f->told--;
+        i = (size_t)-1;
+    }
+}
+
 static void got_response(size_t sock, const struct mc_head *h)
 {
     struct frame *f = NULL;
@@ -444,10 +501,12 @@ static void got_response(size_t sock, const struct mc_head *h)
     FUZZ_CHECK(sv_eq(sv_upto(f->from, sv_find(f->from, ' ')), h->to_path));
     FUZZ_CHECK(sv_eq(sv_upto(f->to, sv_find(f->to, ' ')), h->from_path));
     FUZZ_CHECK(f->report != WANTS_NOTHING);
-    if (h->code == 200)
+    if (h->code == 200) {
         FUZZ_CHECK(f->report == WANTS_ALL && f->ended);
-    else
-        FUZZ_CHECK(!f->taken && !f->told);
+        return;
+    }
+    give_reports_to_twin(f);
+    FUZZ_CHECK(!f->told && (!f->taken || has_twin(f))); /* M-FR-02 */
 }
 
 /* ---- the stream to one peer ---- */
@@ -558,8 +617,7 @@ void oracle_settled(void)
         if (!f->good || !sv_eq(f->method, SV("SEND")) || !f->ended || f->report != WANTS_ALL || !s->is_open || s->fin ||
             s->reset)
             continue;
-        FUZZ_CHECK(f->answers == 1 ||
-                   f->told); /* M-FWD-20; for a token that is detached there is a REPORT (M-TOK-12) */
-        FUZZ_CHECK(f->code != 200 || f->done || f->told); /* M-FR-01 */
+        FUZZ_CHECK(f->answers == 1); /* M-FWD-20, for a token that is detached, too */
+        FUZZ_CHECK(f->code != 200 || f->done || was_told(f)); /* M-FR-01 */
     }
 }
