@@ -30,7 +30,7 @@ static bool next_param(struct sv *s, struct sv *name, struct sv *value)
         at = sv_find(*s, ',');
         *value = sv_trim(sv_upto(*s, at));
         *s = sv_from(*s, at);
-        if (sv_find(*value, '"') < value->n) /* it would end the quotes that an answer puts around it */
+        if (sv_find(*value, '"') < value->n || sv_find(*value, '\\') < value->n) /* they end, or escape the end of, the quotes in an answer */
             return false;
     }
     return name->n > 0 && sv_find(*value, '\0') == value->n;
