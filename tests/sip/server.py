@@ -27,7 +27,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, htable="", **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -43,7 +43,7 @@ class Server:
         self.script = os.path.join(self.dir, "script.lua")
         if script is not None:
             self.write_script(script)
-            lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script]
+            lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script, "htable = " + htable]
         if dns:
             lines += ["[dns]", "servers = 127.0.0.1:%d" % dns.port]
         if ca_file:

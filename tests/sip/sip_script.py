@@ -330,6 +330,20 @@ def test_a_script_that_always_relays_again_comes_to_an_end(make):
     a.ask("MESSAGE", "sip:bob@example.com", 403)
 
 
+def test_policy_in_a_script_goes_before_the_built_in_routing(make):
+    with open(os.path.join(TOP, "etc", "examples", "sip-policy-by-domain.lua")) as f:
+        text = f.read().replace("PER_MINUTE = 30", "PER_MINUTE = 2")
+    s = make(auth="", script=text, htable="calls=>size=12;autoexpire=60;updateexpire=0")
+    b, a, c = s.registered("udp", "bob"), s.ua("udp", "alice"), s.ua("udp", "carol")
+    c.ask("MESSAGE", "sip:x@Premium.example", 403)
+    for _ in range(2):
+        a.send(a.request("MESSAGE", "sip:bob@example.com"))
+        b.reply(b.expect("MESSAGE"), 200)
+        a.expect(200)
+    a.ask("MESSAGE", "sip:bob@example.com", 503)
+    c.ask("MESSAGE", "sip:nobody@example.com", 404)
+
+
 def test_limits_hold_for_what_a_script_relays(make):
     s = make(auth="", script="function ksr_request_route() if KSR.registrar.lookup('location') < 0 then return KSR.tm.t_relay() end KSR.tm.t_relay() end",
              forward_to="public")
