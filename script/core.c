@@ -464,6 +464,18 @@ void core_sht_rm(struct script_call *c)
     script_return(c, 1);
 }
 
+void core_sht_match_name(struct script_call *c)
+{
+    struct htable *t = table(c, c->arg[0].s);
+    struct script_value v = { 0 };
+
+    if (!sv_eq(c->arg[1].s, SV("eq")))
+        c->fault = "eq is the only comparison";
+    else if (t)
+        sht_value(c, t, c->arg[2].s, &v);
+    truth(c, v.type != SCRIPT_NULL);
+}
+
 void core_sht_reset(struct script_call *c)
 {
     struct htable *t = table(c, c->arg[0].s);

@@ -35,5 +35,6 @@ KSR_FN("htable", sht_setxi, ANY, "ssii", "table, key, number, seconds", core_sht
 KSR_FN("htable", sht_inc, ANY, "ss", "table, key", core_sht_inc, "Add one in a single step, for all workers; the new number. What is absent begins at 0 or the initval of the table.")
 KSR_FN("htable", sht_dec, ANY, "ss", "table, key", core_sht_dec, "Subtract one in the same way.")
 KSR_FN("htable", sht_rm, ANY, "ss", "table, key", core_sht_rm, "Remove an entry; 1.")
+KSR_FN("htable", sht_match_name, ANY, "sss", "table, eq, key", core_sht_match_name, "1 when there is an entry with that key, else \\-1. No other comparison than eq is offered: it would have to look at all entries.")
 KSR_FN("htable", sht_reset, ANY, "s", "table", core_sht_reset, "Remove all entries; 1.")
 KSR_FN("pike", pike_check_req, ANY, "", "", core_pike, "1 as long as the source address stays below script.pike_reqs_density_per_unit calls of this in script.pike_sampling_time_unit seconds, else \\-1.")

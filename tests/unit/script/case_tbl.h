@@ -42,6 +42,7 @@ CASE("KSR.htable.sht_setxi", "assert(KSR.htable.sht_setxi('t', 'xi', 3, 5) == 1 
 CASE("KSR.htable.sht_inc", "assert(KSR.htable.sht_inc('t', 'inc') == 1 and KSR.htable.sht_inc('t', 'inc') == 2 and KSR.htable.sht_inc('n', 'inc') == 8)")
 CASE("KSR.htable.sht_inc", "KSR.htable.sht_sets('t', 'text', 'v') assert(not pcall(KSR.htable.sht_inc, 't', 'text'))")
 CASE("KSR.htable.sht_dec", "assert(KSR.htable.sht_dec('t', 'dec') == -1)")
+CASE("KSR.htable.sht_match_name", "KSR.htable.sht_seti('t', 'mn', 1) assert(KSR.htable.sht_match_name('t', 'eq', 'mn') == 1 and KSR.htable.sht_match_name('t', 'eq', 'm') == -1 and not pcall(KSR.htable.sht_match_name, 't', 're', 'm'))")
 CASE("KSR.htable.sht_rm", "KSR.htable.sht_seti('t', 'rm', 1) assert(KSR.htable.sht_rm('t', 'rm') == 1 and KSR.htable.sht_get('t', 'rm') == nil)")
 CASE("KSR.htable.sht_reset", "KSR.htable.sht_seti('t', 'r', 1) assert(KSR.htable.sht_reset('t') == 1 and KSR.htable.sht_get('t', 'r') == nil)")
 CASE("KSR.pike.pike_check_req", "for i = 1, 30 do assert(KSR.pike.pike_check_req() == 1) end assert(KSR.pike.pike_check_req() == -1)")
