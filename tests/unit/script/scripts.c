@@ -13,6 +13,14 @@ static void note(struct script_call *c)
     script_return(c, (int64_t)c->arg[0].s.n);
 }
 
+static void wait_for(struct script_call *c)
+{
+    const struct subject *s = c->subject;
+
+    c->wait = !s->is_ready && c->may_wait;
+    script_return(c, c->may_wait ? 1 : -1);
+}
+
 static void get_si(struct script_call *c, const struct script_name *name, struct script_value *out)
 {
     const struct subject *s = c->subject;
@@ -25,12 +33,13 @@ static void get_code(struct script_call *c, const struct script_name *name, stru
     *out = (struct script_value){ .type = SCRIPT_STR, .s = SV("200"), .has_int = true, .i = 200 };
 }
 
-static const struct script_func funcs[] = { { "test", "note", SCRIPT_MSRP, "s", note, "text", "Take a note." } };
+static const struct script_func funcs[] = { { "test", "note", SCRIPT_MSRP, "s", note, "text", "Take a note." },
+                                            { "test", "wait", SCRIPT_MSRP, "", wait_for, "", "Wait." } };
 static const struct script_var vars[] = {
     { "si", "", SCRIPT_MSRP, get_si, NULL, "", "The source." },
     { "fake", "code", SCRIPT_MSRP, get_code, NULL, "", "A text that is a number, too." },
 };
-static const struct script_api test_api = { funcs, 1, vars, 2, NULL, 0 };
+static const struct script_api test_api = { funcs, 2, vars, 2, NULL, 0 };
 
 void scripts_start(struct scripts *t, const char *option)
 {

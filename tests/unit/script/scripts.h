@@ -8,6 +8,7 @@
 struct subject {
     const char *si;
     char noted[256];
+    bool is_ready;           /* KSR.test.wait() waits for it */
 };
 
 struct scripts {

@@ -195,7 +195,62 @@ TEST(memory_that_runs_out_anywhere_is_an_error_of_that_call)
     scripts_stop(&t);
 }
 
-SUITE(state_suite, TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
+/* Each with its own subject, locals and budget; pcall() is no obstacle. */
+TEST(runs_that_wait_go_on_where_they_were)
+{
+    struct subject a = { .si = "192.0.2.1" }, b = { .si = "192.0.2.2" };
+    struct script_wait *wa, *wb;
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK_FATAL(scripts_load(&t, "function run()\n local si = KSR.pv.get('$si')\n local good, r = pcall(function() return KSR.test.wait() end)\n"
+                                 " assert(good and r == 1 and KSR.pv.get('$si') == si)\n KSR.test.note('behind ' .. si)\nend\n"
+                                 "function fail()\n KSR.test.wait()\n error('late')\nend\n"
+                                 "function spend()\n for i = 1, 20000 do end\n KSR.test.wait()\n while true do end\nend\n"
+                                 "function at_once()\n assert(KSR.test.wait() == -1)\nend\n"));
+    CHECK_INT(script_start(&wa, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
+    CHECK_INT(script_start(&wb, t.script, "run", "e", SCRIPT_MSRP, &b, 1), SCRIPT_WAITS);
+    CHECK_INT(scripts_run(&t, "at_once"), SCRIPT_DONE); /* which may not wait */
+    CHECK_INT(script_resume(&wa, 2), SCRIPT_WAITS);
+    a.is_ready = b.is_ready = true;
+    CHECK_INT(script_resume(&wb, 3), SCRIPT_DONE);
+    CHECK(!wb && strcmp(b.noted, "behind 192.0.2.2") == 0 && !*a.noted);
+    CHECK_INT(script_resume(&wa, 3), SCRIPT_DONE);
+    CHECK(!wa && strcmp(a.noted, "behind 192.0.2.1") == 0);
+    a.is_ready = false;
+    for (int i = 0; i < 2; i++) {
+        a.is_ready = false;
+        CHECK_INT(script_start(&wa, t.script, i ? "spend" : "fail", "e", SCRIPT_MSRP, &a, 4), SCRIPT_WAITS);
+        a.is_ready = true;
+        CHECK_INT(script_resume(&wa, 5), SCRIPT_FAILED);
+        CHECK(!wa);
+    }
+    CHECK_INT(script_start(&wa, t.script, "no_such", "e", SCRIPT_MSRP, &a, 6), SCRIPT_FAILED);
+    CHECK(!wa);
+    scripts_stop(&t);
+}
+
+TEST(a_script_that_is_replaced_lives_until_its_runs_have_ended)
+{
+    static const char text[] = "function run()\n KSR.test.wait()\n KSR.test.note('old')\nend\n";
+    struct subject a = { .si = "192.0.2.1" };
+    struct script_wait *first, *second;
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK_FATAL(scripts_load(&t, text));
+    CHECK_INT(script_start(&first, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
+    CHECK_INT(script_start(&second, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
+    CHECK_FATAL(scripts_load(&t, "function run() KSR.test.note('new') end"));
+    script_abandon(&second);
+    CHECK(!second);
+    a.is_ready = true;
+    CHECK_INT(script_resume(&first, 2), SCRIPT_DONE);
+    CHECK(!first && strcmp(a.noted, "old") == 0);
+    scripts_stop(&t);
+}
+
+SUITE(state_suite, TEST_ROW(runs_that_wait_go_on_where_they_were), TEST_ROW(a_script_that_is_replaced_lives_until_its_runs_have_ended), TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
       TEST_ROW(what_only_looks_like_a_name_is_no_fault), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
       TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
       TEST_ROW(events_do_not_fill_the_memory), TEST_ROW(memory_that_runs_out_anywhere_is_an_error_of_that_call));
