@@ -86,7 +86,10 @@ class Wire:
             pairs, self.pairs = self.pairs, []
         for pair in pairs:
             for s in pair:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                try:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                except OSError:
+                    pass  # its thread has just closed it
                 s.close()
         self.cuts += len(pairs)
 

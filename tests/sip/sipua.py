@@ -9,6 +9,8 @@ import socket
 import ssl
 import time
 
+from ports import free_port
+
 TIMEOUT = 4.0
 
 
@@ -93,7 +95,7 @@ class Socket:
         self.buffer = b""
         if kind == "udp":
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-            self.sock.bind((host, 0))
+            self.sock.bind((host, free_port())) # TCP may be listened on there, too
         else:
             self.sock = socket.create_connection(self.server, TIMEOUT)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
