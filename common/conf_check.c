@@ -278,6 +278,15 @@ static void check_sip(struct conf_loader *l)
         if (!is_host_name(name) && !is_ip(name))
             conf_fault(l, AT(sip, domains), "domains: %s is not a domain name or an address", c->sip.domains.v[i]);
     }
+    for (size_t i = 0; i < c->sip.trusted.n; i++)
+        if (!is_cidr(sv_of(c->sip.trusted.v[i])))
+            conf_fault(l, AT(sip, trusted), "trusted: %s is not ADDRESS or ADDRESS/BITS", c->sip.trusted.v[i]);
+    for (size_t i = 0; i < c->sip.edge_for.n; i++) {
+        if (!is_host_name(sv_of(c->sip.edge_for.v[i])) && !is_ip(sv_of(c->sip.edge_for.v[i])))
+            conf_fault(l, AT(sip, edge_for), "edge_for: %s is not a domain name or an address", c->sip.edge_for.v[i]);
+        if (conf_list_has(&c->sip.domains, c->sip.edge_for.v[i]))
+            conf_fault(l, AT(sip, edge_for), "edge_for: %s is one of sip.domains", c->sip.edge_for.v[i]);
+    }
     check_words(l, AT(sip, authenticate), "authenticate", &c->sip.authenticate, challenged);
     check_order(l, AT(sip, min_expires), "sip.min_expires", c->sip.min_expires, AT(sip, default_expires),
                 "sip.default_expires", c->sip.default_expires);

@@ -485,7 +485,7 @@ static int status_of(const struct branch *b, enum hop_end how)
     case HOP_FOUND:
         break;
     case HOP_GONE:
-        return b->fork->origin.in_dialog ? 430 : 480;
+        return b->fork->origin.in_dialog || b->fork->origin.by_token ? 430 : 480;
     case HOP_FORBIDDEN:
         return 403;
     case HOP_ABSENT:

@@ -69,6 +69,17 @@ static void use_limits(struct sipd *d)
     limits_set_requests(d->limits, (uint64_t)d->conf->limits.requests_per_second, (uint64_t)d->conf->limits.ban_time);
 }
 
+/* Nobody is, when they cannot be read. */
+static void use_trusted(struct sipd *d)
+{
+    struct buf fault = BUF_INIT;
+
+    reach_fini(&d->trusted);
+    if (reach_init(&d->trusted, &d->conf->sip.trusted, &fault) != TD_OK)
+        log_error("sip", 0, "sip.trusted: %s", fault.n ? fault.p : "out of memory");
+    buf_fini(&fault);
+}
+
 static void on_conf(void *arg, int fd)
 {
     struct sipd *d = arg;
@@ -92,6 +103,7 @@ static void on_conf(void *arg, int fd)
     authn_configure(d->authn, conf);
     db_cred_flush(d->db);
     use_limits(d);
+    use_trusted(d);
     if (sipscript_configure(d, conf, &faults) != TD_OK)
         log_error("sip", 0, "script not reloaded, the old one stays: %s", faults.n ? faults.p : "out of memory");
     buf_fini(&faults);
@@ -247,6 +259,7 @@ static int build(struct sipd *d, struct buf *fault)
     d->root = stack_root(d->stack);
     d->nta = stack_agent(d->stack);
     err = reach_init(&d->reach, &d->conf->msrp.forward_to, fault);
+    use_trusted(d);
     if (!err)
         err = dns_new(&d->dns, d->root, d->conf);
     if (!err)
@@ -281,6 +294,7 @@ static void take_down(struct sipd *d)
     authn_free(&d->authn);
     flows_free(&d->flows);
     reach_fini(&d->reach);
+    reach_fini(&d->trusted);
     stack_free(&d->stack);
     location_free(&d->location);
     nonces_free(&d->nonces);

@@ -22,6 +22,7 @@ static enum verdict (*const steps[])(struct request *r) = {
     step_own,
     step_auth_ask,
     step_auth_judge,
+    step_path,
     step_locate,
     step_locate_judge,
     step_forward,

@@ -47,6 +47,8 @@ struct request {
     bool was_routed_by_us;  /* a Route value was ours, whatever its mark */
     const char *route_params; /* URI parameters of the last one of ours; NULL: none */
     bool in_dialog;         /* a Route value of ours with a good mark was on top */
+    bool is_forged;         /* a Route value of ours with ob has no mark that we made */
+    bool by_token;          /* it had a flow token of a Path of ours: it goes to the client behind it (S-OUT-07) */
     struct mark hop;        /* what it said */
     bool for_us;            /* no Route left and the Request-URI's host is ours */
     char loop[17];          /* digest of all that decides where it goes */
@@ -57,7 +59,8 @@ struct request {
     int auth_status;        /* 0: not asked, 200: good, else the answer to give */
     bool auth_stale, auth_claimed; /* not good: the nonce was too old; there were credentials */
     const char *auth_phrase, *auth_headers, *auth_user;
-    bool must_match_from;
+    bool must_match_from, is_trusted;
+    bool to_edge;           /* it goes to a domain of sip.edge_for */
     bool is_admitted;       /* policy has let it in: what becomes of it is accounted */
 
     struct registration *registration; /* registrar.c's */
@@ -103,6 +106,7 @@ enum verdict step_loop(struct request *r);
 enum verdict step_own(struct request *r);
 enum verdict step_auth_ask(struct request *r);
 enum verdict step_auth_judge(struct request *r);
+enum verdict step_path(struct request *r);
 enum verdict step_locate(struct request *r);
 enum verdict step_locate_judge(struct request *r);
 /* Put the bindings of the user of this URI into r->targets: how many can be reached; -1: no bindings. */
@@ -112,6 +116,9 @@ enum verdict step_forward(struct request *r);
 
 /* step_locate.c: the device of the sender that is registered on the flow that the request came on; 0: none. */
 uint64_t locate_device(const struct request *r);
+
+/* step_path.c: the token of a Path value of ours; false: it is none. */
+bool path_token_parse(const struct request *r, const char *text, struct mark *m);
 
 /* step_auth.c, for the registrar, too: ask whether the request is from a user of the domain; r->auth_* and then
  * request_run(). STEP_NEXT: answered at once. */

@@ -29,6 +29,7 @@ struct sipd {
     struct flows *flows;
     struct dns *dns;
     struct reach reach;        /* where requests may go */
+    struct reach trusted;      /* and who needs no credentials */
     struct db *db;
     struct mailbox *mailbox;   /* answers of the database */
     struct nonces *nonces;

@@ -51,22 +51,43 @@ enum verdict auth_refuse(struct request *r)
     return request_reply(r, r->auth_status, r->auth_phrase, r->auth_headers);
 }
 
+/* Does it go on to a registrar that this server is the edge of? */
+static bool is_to_edge(const struct request *r)
+{
+    const url_t *next = r->sip->sip_route ? r->sip->sip_route->r_url : r->sip->sip_request->rq_url;
+    const struct conf_list *domains = &r->d->conf->sip.edge_for;
+
+    for (size_t i = 0; next->url_host && i < domains->n; i++)
+        if (su_casematch(next->url_host, domains->v[i]))
+            return true;
+    return false;
+}
+
 enum verdict step_auth_ask(struct request *r)
 {
+    const struct conf *conf = r->d->conf;
     const url_t *from = r->sip->sip_from->a_url;
     sip_method_t method = r->sip->sip_request->rq_method;
     bool is_local = stack_is_domain(r->d->stack, from);
 
-    if (r->in_dialog || method == sip_method_ack) {
+    if (r->in_dialog || r->by_token || method == sip_method_ack) { /* S-AUT-10; whoever has the mark is let in by whom we gave it */
         r->auth_status = 200;
-        return r->in_dialog || r->for_us ? STEP_NEXT : STEP_DONE; /* an ACK that shows no mark of ours goes nowhere else */
+        return r->in_dialog || r->by_token || r->for_us ? STEP_NEXT : STEP_DONE; /* an ACK that shows no mark of ours goes nowhere else */
     }
-    if (is_local && conf_list_has(&r->d->conf->sip.authenticate, "request")) {
+    r->is_trusted = reach_allows(&r->d->trusted, &r->source);
+    if (r->is_trusted) {
+        r->auth_status = 200;
+        return STEP_NEXT;
+    }
+    if (is_local && conf_list_has(&conf->sip.authenticate, "request")) {
         r->must_match_from = true;
         return auth_ask(r, from->url_host, true);
     }
-    if (!r->for_us)
+    r->to_edge = !r->for_us && is_to_edge(r);
+    if (!r->for_us && !r->to_edge)
         return request_deny(r, 403, "Relaying Denied", NULL);
+    if (r->for_us && !is_local && !conf->sip.foreign_callers)
+        return request_deny(r, 403, "Foreign Callers Are Not Served", NULL);
     r->auth_status = 200;
     return STEP_NEXT;
 }
@@ -80,6 +101,8 @@ enum verdict step_auth_judge(struct request *r)
     if (r->must_match_from && (!uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ||
                                !sv_eq(user, sv_of(r->auth_user))))
         return request_deny(r, 403, "From Is Not Yours", NULL);
+    if (r->must_match_from && !r->for_us && !r->d->conf->sip.foreign_callees && !is_to_edge(r))
+        return request_deny(r, 403, "Foreign Callees Are Not Served", NULL);
     r->is_admitted = true;
     return STEP_NEXT;
 }

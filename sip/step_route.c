@@ -48,7 +48,7 @@ static void strip_maddr(struct request *r)
 void route_find(struct request *r)
 {
     const char *callid = r->sip->sip_call_id->i_id;
-    bool marked = false;
+    bool marked = false, is_token = false;
 
     if (r->is_routed)
         return;
@@ -56,17 +56,22 @@ void route_find(struct request *r)
     undo_strict_router(r);
     strip_maddr(r);
     while (r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_route->r_url)) {
+        const char *params = r->sip->sip_route->r_url->url_params;
         char text[MARK_TEXT_MAX];
+        bool has_mark = url_param(params, "td", text, sizeof text) > 0;
 
         /* With two values of ours the second names the side to send to: S-RT-02. */
-        marked = url_param(r->sip->sip_route->r_url->url_params, "td", text, sizeof text) > 0 &&
-                 mark_parse(r->d, text, callid, &r->hop);
+        marked = has_mark && mark_parse(r->d, text, callid, &r->hop);
+        is_token = has_mark && !marked && path_token_parse(r, text, &r->hop);
+        r->is_forged = r->is_forged || (!marked && !is_token && url_has_param(r->sip->sip_route->r_url, "ob"));
         r->was_routed_by_us = true;
-        r->route_params = r->sip->sip_route->r_url->url_params;
+        r->route_params = params;
         sip_route_remove(r->msg, r->sip);
     }
     r->in_dialog = marked && r->sip->sip_to->a_tag;
-    if (!r->in_dialog)
+    /* A client that has its own token on top sends outwards: RFC 5626 s.5.3. */
+    r->by_token = is_token && !(r->hop.kind == MARK_FLOW && r->flow_id && r->hop.conn_id == r->flow_id);
+    if (!r->in_dialog && !r->by_token)
         r->hop = (struct mark){ .kind = MARK_PLAIN };
     r->for_us = !r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_request->rq_url);
 }
@@ -74,6 +79,8 @@ void route_find(struct request *r)
 enum verdict step_route(struct request *r)
 {
     route_find(r);
+    if (r->is_forged)
+        return request_deny(r, 403, "Flow Token Is Not Ours", NULL); /* S-OUT-07 */
     if (r->sip->sip_request->rq_method == sip_method_ack && !r->was_routed_by_us)
         return STEP_DONE; /* of no dialog that went through here: S-TXN-10 */
     return STEP_NEXT;

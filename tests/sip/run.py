@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import server  # noqa: E402
 import sip_calls  # noqa: E402
 import sip_dns  # noqa: E402
+import sip_edge  # noqa: E402
 import sip_faults  # noqa: E402
 import sip_flows  # noqa: E402
 import sip_limits  # noqa: E402
@@ -33,7 +34,7 @@ import sip_sipp  # noqa: E402
 import sip_torture  # noqa: E402
 
 TOP = os.path.join(HERE, "..", "..")
-FILES = (sip_register, sip_calls, sip_dns, sip_flows, sip_limits, sip_outbound, sip_policy, sip_rules, sip_script, sip_faults, sip_torture, sip_sipp)
+FILES = (sip_register, sip_calls, sip_dns, sip_flows, sip_limits, sip_outbound, sip_policy, sip_edge, sip_rules, sip_script, sip_faults, sip_torture, sip_sipp)
 
 
 # They wait for timers of half a minute and more: begun first.

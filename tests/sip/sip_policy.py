@@ -1,4 +1,5 @@
 """What is refused, and how. RFC 3261 s.16.3; spec sections 2 and 4."""
+import signal
 
 
 def test_404_and_480(make):
@@ -235,3 +236,65 @@ def test_max_breadth_of_one_is_served_one_after_the_other(make):
     assert second.get("max-breadth") == "1"
     b1.reply(second, 200, tag="y")
     assert a.expect(200).tag("to") == "y"
+
+
+def reload(s, line):
+    """The last section of the file is [sip]."""
+    with open(s.conf) as f:
+        lines = [old for old in f.read().splitlines() if old.split("=")[0] != line.split("=")[0]]
+    with open(s.conf, "w") as f:
+        f.write("\n".join(lines + [line]) + "\n")
+    mark = s.mark()
+    s.process.send_signal(signal.SIGHUP)
+    s.wait_for("the SIP process has the new configuration", mark)
+
+
+def test_foreign_callers_and_callees_are_policy(make):
+    # S-VAL-09: and the log says why
+    s = make(foreign_callees="no")
+    b, peer = s.registered("udp", "bob"), s.ua("udp", "peer")
+    a, x = s.ua("udp", "alice"), s.ua("udp", "eve", domain="elsewhere.invalid")
+    there = "sip:someone@127.0.0.1:%d" % peer.s.port
+    a.ask("MESSAGE", there, 403)
+    s.wait_for('denied: status=403 reason="Foreign Callees Are Not Served"')
+    x.send(x.request("MESSAGE", "sip:bob@example.com"))
+    b.reply(b.expect("MESSAGE"), 200)
+    x.expect(200)
+    reload(s, "foreign_callers = no")
+    x.ask("MESSAGE", "sip:bob@example.com", 403)
+    s.wait_for('denied: status=403 reason="Foreign Callers Are Not Served"')
+    x.ask("REGISTER", "sip:example.com", 404)  # unaffected: it is about his own domain
+    a.ask("MESSAGE", "sip:bob@example.com", 407, headers=["Proxy-Authorization: Digest username=x"])
+    peer.silent(0.1)
+
+
+def test_users_may_call_out_when_policy_says_so(make):
+    # S-VAL-09
+    s = make()
+    peer, a = s.ua("udp", "peer"), s.ua("udp", "alice")
+    there = "sip:someone@127.0.0.1:%d" % peer.s.port
+    a.send(a.request("MESSAGE", there, callid="out@test"))
+    auth = a.credentials(a.expect(407), "MESSAGE", there)
+    a.send(a.request("MESSAGE", there, callid="out@test", cseq=2, headers=[auth]))
+    peer.reply(peer.expect("MESSAGE"), 200)
+    a.expect(200)
+
+
+def test_trusted_sources_need_no_credentials_but_to_register(make):
+    # S-VAL-09 S-RT-11; by address, and put in force by a reload
+    s = make(foreign_callers="no", trusted="192.0.2.0/24 2001:db8::/32")
+    b, peer = s.registered("udp", "bob"), s.ua("udp", "peer")
+    trunk = s.ua("udp", "alice")
+    there = "sip:someone@127.0.0.1:%d" % peer.s.port
+    trunk.send(trunk.request("MESSAGE", "sip:bob@example.com"))
+    trunk.expect(407)
+    reload(s, "trusted = 127.0.0.1")
+    for who in ("sip:alice@example.com", "sip:+123@carrier.invalid"):
+        trunk.send(trunk.request("MESSAGE", "sip:bob@example.com", from_=who))
+        b.reply(b.expect("MESSAGE"), 200)
+        trunk.expect(200)
+        trunk.send(trunk.request("MESSAGE", there, from_=who))
+        peer.reply(peer.expect("MESSAGE"), 200)
+        trunk.expect(200)
+    trunk.send(trunk.request("REGISTER", "sip:example.com", to="sip:alice@example.com", headers=["Contact: " + trunk.contact]))
+    trunk.expect(401)
