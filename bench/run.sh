@@ -100,13 +100,13 @@ start() { # LOG COMMAND...
     started+=("$server")
 }
 
-start_tandem() { # ACCOUNTING [ALGORITHMS]
+start_tandem() { # ACCOUNTING [ALGORITHMS [OPTION...]]
     local port
     read -r port < <(free_ports 1)
     rm -f "$dir"/tandem.db*
     fill bench/tandem.ini "PORT=$port" "DIR=$dir" "ACCOUNTING=$1" "ALGORITHMS=${2:-SHA-256 MD5}" WORKERS=1 >"$dir/tandem.ini"
     echo "$password" | "$bin/tandemctl" -c "$dir/tandem.ini" user add "$user@bench" >"$dir/user.log" 2>&1 || { cat "$dir/user.log" >&2; return 1; }
-    start tandem.log "$bin/tandemd" -c "$dir/tandem.ini"
+    start tandem.log "$bin/tandemd" -c "$dir/tandem.ini" "${@:3}"
     listens_within 100 "$port" || { tail -n 5 "$dir/tandem.log" >&2; return 1; }
     plain=msrp://127.0.0.1:$port tls=msrps://127.0.0.1:$port sip_port=$port
 }
@@ -213,7 +213,7 @@ wants msrp && row_names
 wants sip && sip_row_names
 
 tandem_msrp() {
-    columns+=(tandem +accounting)
+    columns+=(tandem +accounting +script)
     if start_tandem no; then
         load tandem -r "$plain" "${login[@]}"
         measure bulk-one tandem bulk bulk -r "$plain" "${login[@]}" --size 100000000 --seconds "$seconds"
@@ -228,6 +228,9 @@ tandem_msrp() {
     start_tandem no && measure idle-tls tandem idle idle -r "$tls" "${login[@]}" --sessions "$idle"
     end_all
     start_tandem yes && load +accounting -r "$plain" "${login[@]}"
+    end_all
+    start_tandem no MD5 -o script.file=etc/examples/msrp-cmap.lua -o msrp.event_callback=ksr_msrp_event &&
+        load +script -r "$plain" "${login[@]}"
     end_all
 }
 kamailio_msrp() {

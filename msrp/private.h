@@ -146,6 +146,7 @@ struct relay {
     bool stopped;                 /* no new connections either */
     struct script *script;        /* owned: run for every frame; NULL: none */
     const char *callback;         /* borrowed: its function */
+    struct buf spare;             /* room for an answer of a script */
 };
 
 enum rx_state { RX_HEAD, RX_STREAM, RX_SKIP };

@@ -680,6 +680,7 @@ void relay_free(struct relay **rp)
         return;
     *rp = NULL;
     script_free(&r->script);
+    buf_fini(&r->spare);
     cross_free(&r->cross);
     txn_pool_free(r);
     hash_fini(&r->routes);

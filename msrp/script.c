@@ -7,6 +7,8 @@
 #include "common/log.h"
 #include "msrp/script_private.h"
 
+enum { SPARE_MAX = 8192 };
+
 static const struct script_func funcs[] = {
 #define KSR_FN(module, name, kind, args, params, fn, text) { module, #name, SCRIPT_##kind, args, fn, params, text },
 #include "msrp/script_tbl.h"
@@ -36,10 +38,17 @@ void relay_set_script(struct relay *relay, struct script *script, const char *ca
 /* ---- orders ---- */
 
 /* Nothing is to be done for a frame any more; the credentials fetched for it are used up. */
-static void orders_clear(struct orders *o)
+static void orders_clear(struct msrp_conn *m)
 {
-    route_unref(&o->route);
-    buf_fini(&o->answer); /* not kept: connections are many */
+    struct orders *o = m->orders;
+
+    if (o->route)
+        route_unref(&o->route);
+    if (o->answer.p && !m->relay->spare.p && o->answer.cap <= SPARE_MAX) {
+        m->relay->spare = o->answer; /* kept for another frame, of any connection */
+        o->answer = BUF_INIT;
+    }
+    buf_fini(&o->answer); /* connections are many */
     o->decided = o->has_close = o->answer_late = o->finish_hop = false;
 }
 
@@ -53,7 +62,7 @@ void script_done(struct msrp_conn *m)
         hop_interrupt(m);
         conn_write(m->conn, answer.p, answer.n);
     }
-    orders_clear(o);
+    orders_clear(m);
     if (has_close && !m->conn->ended)
         conn_finish(m->conn, o->close); /* that is the end of o and m, too */
 }
@@ -65,7 +74,7 @@ void script_forget(struct msrp_conn *m)
     if (m->orders->fetch)
         db_cred_cancel(m->orders->fetch);
     dst_leave(m);
-    orders_clear(m->orders);
+    orders_clear(m);
     free(m->orders);
     m->orders = NULL;
 }
@@ -73,7 +82,7 @@ void script_forget(struct msrp_conn *m)
 void script_overruled(struct msrp_conn *m)
 {
     if (script_is_in_charge(m))
-        orders_clear(m->orders);
+        orders_clear(m);
 }
 
 bool script_is_in_charge(const struct msrp_conn *m)
@@ -165,7 +174,7 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
         if (!c->ended)
             m->finish_hop = false;
         if (taken && !c->ended && m->rx != RX_STREAM) /* it has been answered, or refused */
-            orders_clear(o);
+            orders_clear(m);
         route_unref(&route);
         return taken;
     }
@@ -203,7 +212,8 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
 {
     struct relay *relay = m->relay;
     struct conn *c = m->conn;
-    struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n) };
+    struct event_paths paths;
+    struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n), .paths = &paths };
     enum script_end end;
 
     if (!m->orders) {
@@ -231,17 +241,17 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
                      loop_now_ms(relay->worker->loop));
     e.o->fetched = false;
     if (e.waits && !e.acted) { /* paused: the same again when there is a connection less being opened */
-        orders_clear(e.o);
+        orders_clear(m);
     } else if ((end == SCRIPT_FAILED || e.is_default) && !e.acted) {
-        orders_clear(e.o);
+        orders_clear(m);
         event_fini(&e);
         return false;
     } else if (h->is_response) {
         *taken = response(m, &e);
         if (!c->ended) /* else m is gone, too */
-            orders_clear(e.o);
+            orders_clear(m);
     } else if (e.not_for_us && !e.relayed && !e.replied && !e.acted) {
-        orders_clear(e.o);
+        orders_clear(m);
         *taken = relay_not_for_us(m, h) ? n : h->n;
     } else {
         decide(&e);

@@ -179,8 +179,8 @@ unsigned dst_look_up(struct frame_event *e)
     event_paths(e);
     if (e->n_to < 2 || !e->n_from || !dst_uri(e->o, &u, &socket))
         return 400;
-    paths.to = sv_from(e->h->to_path, (size_t)(e->to[1].text.p - e->h->to_path.p));
-    paths.from1 = e->to[0].text;
+    paths.to = sv_from(e->h->to_path, (size_t)(e->paths->to[1].text.p - e->h->to_path.p));
+    paths.from1 = e->paths->to[0].text;
     paths.from2 = e->h->from_path;
     return find_way(e, &u, socket, &paths, true);
 }

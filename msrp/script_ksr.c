@@ -56,38 +56,55 @@ static bool is_declined(const struct msrp_head *h, int64_t code)
     return h->failure_report == MSRP_FR_NO || (h->failure_report == MSRP_FR_PARTIAL && code < 300);
 }
 
+static void add_start(struct buf *out, struct sv tid, unsigned code, struct sv text)
+{
+    char digits[] = { ' ', (char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
+
+    buf_add_sv(out, SV("MSRP "));
+    buf_add_sv(out, tid);
+    buf_add(out, digits, text.n ? sizeof digits : sizeof digits - 1);
+    buf_add_sv(out, text);
+    buf_add_sv(out, SV("\r\n"));
+}
+
 void ksr_reply(struct script_call *c)
 {
     struct frame_event *e = event_of(c);
     const struct msrp_head *h = e->h;
     struct sv text = c->arg[1].s, headers = c->arg[2].s;
     int64_t code = c->arg[0].i;
-    struct buf lines = BUF_INIT;
-    struct sv paths;
+    struct buf *out = &e->o->answer;
 
     truth(c, false);
     if (h->is_response || h->method == MSRP_REPORT || e->replied || e->acted)
         return;
     if (code < 200 || code > 999 || !is_line(text) || !are_headers(headers))
         return;
-    paths = relay_answer_lines(&lines, h);
-    if (paths.n && !is_declined(h, code)) {
-        struct buf *out = &e->o->answer;
-
+    if (!out->p) {
+        *out = e->m->relay->spare;
+        e->m->relay->spare = BUF_INIT;
+    }
+    buf_clear(out);
+    add_start(out, h->tid, (unsigned)code, text);
+    if (e->route) {
+        buf_add_sv(out, h->method == MSRP_SEND ? e->route->answer : e->route->full_answer);
+    } else if (!relay_answer_lines(out, h).n) {
         buf_clear(out);
-        buf_printf(out, "MSRP " SV_FMT " %03d%s" SV_FMT "\r\n", SV_ARG(h->tid), (int)code, text.n ? " " : "", SV_ARG(text));
-        buf_add_sv(out, paths);
+        return;
+    }
+    e->replied = true;
+    e->o->answer_late = h->method == MSRP_SEND && code < 300;
+    if (is_declined(h, code)) {
+        buf_clear(out);
+    } else {
         buf_add_sv(out, headers);
         if (headers.n && headers.p[headers.n - 1] != '\n')
             buf_puts(out, "\r\n");
-        buf_printf(out, "-------" SV_FMT "$\r\n", SV_ARG(h->tid));
+        buf_add_sv(out, SV("-------"));
+        buf_add_sv(out, h->tid);
+        buf_add_sv(out, SV("$\r\n"));
     }
-    if (paths.n) {
-        e->replied = true;
-        e->o->answer_late = h->method == MSRP_SEND && code < 300;
-        truth(c, !buf_failed(&e->o->answer));
-    }
-    buf_fini(&lines);
+    truth(c, !buf_failed(out));
 }
 
 void ksr_reply_flags(struct script_call *c)
@@ -153,8 +170,8 @@ void ksr_default(struct script_call *c)
 /* A SEND without body to a token alone, by its owner: it keeps the connection open. */
 static bool is_to_own_token(struct frame_event *e)
 {
-    struct session *s = e->to[0].session.n ? session_find(e->m->relay->shared->sessions, e->to[0].session) : NULL;
-    bool own = !e->h->has_body && s && session_is_active(s) && msrp_uri_eq(&s->uri, &e->to[0]) && session_is_owner(s, e->m->conn);
+    struct session *s = e->paths->to[0].session.n ? session_find(e->m->relay->shared->sessions, e->paths->to[0].session) : NULL;
+    bool own = !e->h->has_body && s && session_is_active(s) && msrp_uri_eq(&s->uri, &e->paths->to[0]) && session_is_owner(s, e->m->conn);
 
     session_unref(&s);
     return own;
@@ -163,8 +180,8 @@ static bool is_to_own_token(struct frame_event *e)
 /* Is there a session of that URI, with a connection or without? */
 static bool is_token(struct frame_event *e)
 {
-    struct session *s = session_find(e->m->relay->shared->sessions, e->to[0].session);
-    bool exists = s && msrp_uri_eq(&s->uri, &e->to[0]);
+    struct session *s = session_find(e->m->relay->shared->sessions, e->paths->to[0].session);
+    bool exists = s && msrp_uri_eq(&s->uri, &e->paths->to[0]);
 
     session_unref(&s);
     return exists;
@@ -175,13 +192,14 @@ void ksr_cmap_lookup(struct script_call *c)
     struct frame_event *e = event_of(c);
     unsigned status;
 
-    event_paths(e);
+    if (e->h->is_response || e->h->method == MSRP_AUTH || sv_find(e->h->to_path, ' ') == e->h->to_path.n)
+        event_paths(e); /* else the way is known, most often */
     if (e->h->is_response || e->h->method == MSRP_AUTH) {
-        script_return(c, !e->h->is_response && e->n_to == 1 && e->to[0].session.n && !is_token(e) ? -4 : -1);
+        script_return(c, !e->h->is_response && e->n_to == 1 && e->paths->to[0].session.n && !is_token(e) ? -4 : -1);
         return;
     }
     if (e->n_to == 1) {
-        e->not_for_us = !relay_is_us(e->m->relay, e->m->conn, &e->to[0], false);
+        e->not_for_us = !relay_is_us(e->m->relay, e->m->conn, &e->paths->to[0], false);
         script_return(c, e->not_for_us ? -1 : is_to_own_token(e) ? 1 : -4);
         return;
     }
@@ -209,7 +227,7 @@ void ksr_cmap_save(struct script_call *c)
     if (e->n_to != 1 || e->n_from == 0)
         return;
     e->acted = true;
-    status = relay_auth_known(e->m, e->h, &e->to[0], e->from, e->n_from, &r);
+    status = relay_auth_known(e->m, e->h, &e->paths->to[0], e->paths->from, e->n_from, &r);
     if (status == 423)
         script_return(c, sv_to_u64(e->h->expires, &expires, NULL) &&
                                  expires < (uint64_t)relay_conf(e->m->relay->shared)->msrp.auth_min_expires

@@ -32,6 +32,10 @@ struct orders {
     bool has_cred;
 };
 
+struct event_paths {
+    struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
+};
+
 /* A frame in a script: the subject of its callbacks. */
 struct frame_event {
     struct msrp_conn *m;
@@ -55,7 +59,7 @@ struct frame_event {
     /* the frame in parts, found when asked for */
     bool body_known, paths_known;
     struct sv body;
-    struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
+    struct event_paths *paths; /* borrowed: not even cleared before they are asked for */
     size_t n_to, n_from;
 };
 

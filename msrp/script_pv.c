@@ -11,8 +11,8 @@ void event_paths(struct frame_event *e)
     if (e->paths_known)
         return;
     e->paths_known = true;
-    e->n_to = msrp_path_parse(e->h->to_path, e->to, MSRP_PATH_MAX);
-    e->n_from = msrp_path_parse(e->h->from_path, e->from, MSRP_PATH_MAX);
+    e->n_to = msrp_path_parse(e->h->to_path, e->paths->to, MSRP_PATH_MAX);
+    e->n_from = msrp_path_parse(e->h->from_path, e->paths->from, MSRP_PATH_MAX);
 }
 
 struct sv event_body(struct frame_event *e)

@@ -72,28 +72,30 @@ static int ksr_error(lua_State *L, const struct script_func *f, const char *what
 static void take_args(lua_State *L, const struct script_func *f, struct script_call *c)
 {
     bool optional = false;
+    int at = 0;
 
     for (const char *a = f->args; *a; a++) {
-        int at = (int)c->n + 1, is_num = 1;
+        struct sv s = { 0 };
+        int is_num = 0;
 
         if (*a == '|') {
             optional = true;
             continue;
         }
-        if (lua_isnoneornil(L, at)) {
-            if (optional)
-                return;
-            ksr_error(L, f, lua_pushfstring(L, "argument %d is missing", at));
-        }
-        if (*a == 'i') {
-            c->arg[c->n].i = lua_tointegerx(L, at, &is_num);
-        } else {
-            is_num = lua_isstring(L, at); /* or a number */
-            c->arg[c->n].s.p = lua_tolstring(L, at, &c->arg[c->n].s.n);
-        }
-        if (!is_num)
+        c->arg[at].s = SV("");
+        c->arg[at++].i = 0;
+        if (*a == 'i')
+            c->arg[at - 1].i = lua_tointegerx(L, at, &is_num);
+        else
+            s.p = lua_tolstring(L, at, &s.n); /* of a number, too */
+        if (s.p)
+            c->arg[at - 1].s = s;
+        if (s.p || is_num)
+            c->n = (unsigned)at;
+        else if (!lua_isnoneornil(L, at))
             ksr_error(L, f, lua_pushfstring(L, "argument %d is no %s", at, *a == 'i' ? "whole number" : "text"));
-        c->n++;
+        else if (!optional)
+            ksr_error(L, f, lua_pushfstring(L, "argument %d is missing", at));
     }
 }
 
@@ -120,10 +122,18 @@ static int call_function(lua_State *L)
 {
     struct script *s = script_of(L);
     const struct script_func *f = fitting(L, s);
-    struct script_call c = { .script = s, .subject = s->subject, .now_ms = s->now_ms, .func = f, .may_wait = lua_isyieldable(L) };
+    struct script_call c;
 
-    for (unsigned i = 0; i < SCRIPT_ARGS_MAX; i++)
-        c.arg[i].s = SV("");
+    /* one by one: to clear the arguments that it does not have would cost more than all the rest */
+    c.script = s;
+    c.subject = s->subject;
+    c.now_ms = s->now_ms;
+    c.n = 0;
+    c.func = f;
+    c.result = (struct script_value){ 0 };
+    c.fault = NULL;
+    c.exit = c.wait = false;
+    c.may_wait = lua_isyieldable(L);
     take_args(L, f, &c);
     s->room_n = 0;
     f->fn(&c);

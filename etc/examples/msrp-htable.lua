@@ -154,7 +154,6 @@ local function pass(id)
 end
 
 function ksr_msrp_event(evname)
-    KSR.msrp.reply_flags(1)
     if KSR.msrp.is_reply() > 0 then
         KSR.msrp.relay()
         return 1
