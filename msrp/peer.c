@@ -22,9 +22,8 @@ static bool may_dial(void *arg, const struct addr *a)
 
     if (addr_port(a) == PORT_DISCARD)
         return false;
-    for (size_t i = 0; i < s->n_listeners; i++)
-        if (addr_is_served(a, &s->listeners[i]))
-            return false;
+    if (relay_listens_on(s, a))
+        return false;
     return reach_allows(&s->reach, a);
 }
 

@@ -414,8 +414,8 @@ void relay_auth_cancel(struct msrp_conn *m);
 void relay_auth_strike(struct relay *relay, struct conn_ref who);
 /* Does one of the challenges among these header lines say that it was only the nonce that was too old? */
 bool relay_auth_is_stale(struct sv headers);
-/* Is this one of our listening sockets, or our end of c? any: one that listens on all addresses is all of them. */
-bool relay_listens_on(const struct relay_shared *s, const struct conn *c, const struct addr *a, bool any);
+/* Is this one of our listening sockets? */
+bool relay_listens_on(const struct relay_shared *s, const struct addr *a);
 bool relay_is_us(const struct relay *relay, const struct conn *c, const struct msrp_uri *u, bool auth);
 
 /* ---- script.c ---- */

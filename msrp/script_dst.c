@@ -98,7 +98,7 @@ static unsigned find(struct frame_event *e, const struct msrp_uri *u, struct sv 
 {
     struct relay *relay = e->m->relay;
     struct addr peer, socket;
-    bool has_socket = parse_socket(socket_text, &socket), ours;
+    bool has_socket = parse_socket(socket_text, &socket), ours = has_socket && relay_listens_on(relay->shared, &socket);
     bool literal = addr_from_host(&peer, u->host, u->port_number);
     char key[AT_MAX];
     unsigned status;
@@ -110,12 +110,9 @@ static unsigned find(struct frame_event *e, const struct msrp_uri *u, struct sv 
         *dest = peer_find(relay->shared->sessions, key);
         if (peer_is_there(relay, *dest))
             return 200;
-        if (i == 0 && relay_listens_on(relay->shared, e->m->conn, &socket, true))
+        if (i == 0 && ours)
             break;
     }
-    if (literal && relay_listens_on(relay->shared, e->m->conn, &peer, false))
-        return 403; /* ourselves */
-    ours = has_socket && relay_listens_on(relay->shared, e->m->conn, &socket, true);
     e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
     status = peer_address(relay, e->m->conn, u, ours ? &socket : NULL, dest);
     e->m->no_dial = false;
@@ -149,8 +146,9 @@ static void remember(struct frame_event *e, struct route *r)
 static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct sv socket, const struct route_paths *paths, bool keep)
 {
     unsigned hops_ended = __atomic_load_n(&e->m->relay->shared->hops_ended, __ATOMIC_ACQUIRE);
-    struct conn_ref dest;
-    unsigned status = find(e, u, socket, &dest);
+    struct conn_ref dest = { .worker = e->m->relay->worker->index };
+    /* what our own policy will refuse gets a route that leads nowhere */
+    unsigned status = policy_of_head(relay_conf(e->m->relay->shared), e->h) == 200 ? find(e, u, socket, &dest) : 200;
 
     route_unref(&e->route);
     if (status != 200) {

@@ -24,19 +24,12 @@ bool relay_is_us(const struct relay *relay, const struct conn *c, const struct m
     return addr_from_host(&literal, u->host, u->port_number) && addr_eq(&literal, &c->local);
 }
 
-bool relay_listens_on(const struct relay_shared *s, const struct conn *c, const struct addr *a, bool any)
+bool relay_listens_on(const struct relay_shared *s, const struct addr *a)
 {
-    const struct conf *conf = relay_conf(s);
-
-    for (size_t i = 0; i < conf->n_listen; i++)
-        for (size_t k = 0; k < conf->listen[i].address.n; k++) {
-            struct addr at;
-
-            if (addr_from_text(&at, sv_of(conf->listen[i].address.v[k])) && addr_port(&at) == addr_port(a) &&
-                (addr_host_eq(&at, a) || (any && addr_is_any(&at))))
-                return true;
-        }
-    return addr_eq(a, &c->local);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (addr_is_served(a, &s->listeners[i]))
+            return true;
+    return false;
 }
 
 static int add_authority(struct relay_shared *s, struct sv host, uint16_t port)

@@ -123,11 +123,6 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     return addr_host_eq(a, b) && addr_port(a) == addr_port(b);
 }
 
-bool addr_is_any(const struct addr *a)
-{
-    return a->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) : a->in.sin_addr.s_addr == INADDR_ANY;
-}
-
 static enum addr_kind kind4(uint32_t ip)
 {
     unsigned a = ip >> 24, b = ip >> 16 & 255;

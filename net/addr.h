@@ -41,7 +41,6 @@ uint16_t addr_port_of_text(const char *text, uint16_t otherwise);
 bool addr_eq(const struct addr *a, const struct addr *b);      /* address and port */
 bool addr_host_eq(const struct addr *a, const struct addr *b); /* address alone */
 
-bool addr_is_any(const struct addr *a);                        /* 0.0.0.0 or :: */
 
 enum addr_kind { ADDR_PUBLIC, ADDR_PRIVATE, ADDR_LOOPBACK, ADDR_NEVER /* unspecified, multicast, link-local, broadcast */ };
 enum addr_kind addr_kind(const struct addr *a);
