@@ -17,6 +17,10 @@ USERS = ("alice", "bob", "carol")
 START_S = 10
 
 
+class Skipped(Exception):
+    """A test that cannot run here; says why."""
+
+
 def certificate(directory):
     key, pem, template = (os.path.join(directory, n) for n in ("key.pem", "cert.pem", "cert.cfg"))
     with open(template, "w") as f:
