@@ -407,10 +407,12 @@ def test_calls_that_were_not_answered_are_accounted(make):
     b.expect("ACK")
     assert accounted(s, 1, call) == [("INVITE", "487", "Request Terminated", "y")]
     for uri, status, reason in (("sip:carol@example.com", 480, "Temporarily Unavailable"), ("sip:nobody@example.com", 404, "Not Found")):
-        invite = a.request("INVITE", uri, callid="gone-%d@test" % status, branch="z9hG4bK-gone-%d" % status, headers=["Contact: " + a.contact])
+        same = {"callid": "gone-%d@test" % status, "branch": "z9hG4bK-gone-%d" % status, "tag": "gone"}
+        invite = a.request("INVITE", uri, headers=["Contact: " + a.contact], **same)
         for _ in range(3):  # the answer was lost: it is one call all the same
             a.send(invite)
             tag = a.expect(status).tag("to")
+        a.send(a.request("ACK", uri, to_tag=tag, **same))
         call = {"callid": "gone-%d@test" % status}
         rows = accounted(s, 1, call)
         assert rows == [("INVITE", str(status), reason, tag)], (rows, tag)
