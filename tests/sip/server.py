@@ -21,6 +21,12 @@ class Skipped(Exception):
     """A test that cannot run here; says why."""
 
 
+def long_only(test):
+    """A test that is run with --all only."""
+    test.long_only = True
+    return test
+
+
 def certificate(directory):
     key, pem, template = (os.path.join(directory, n) for n in ("key.pem", "cert.pem", "cert.cfg"))
     with open(template, "w") as f:

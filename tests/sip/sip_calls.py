@@ -2,6 +2,7 @@
 import re
 import time
 
+from server import long_only
 from sipua import uri_of
 
 SDP = (b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\n"
@@ -346,7 +347,7 @@ def test_slow_non_invite_gets_100_and_then_its_answer(make):
 
 
 def test_loop_is_detected(make):
-    # S-VAL-04
+    # S-SEC-02 S-VAL-04
     s = make(auth="")
     b = s.registered("udp", "bob")
     a = s.ua("udp", "alice")
@@ -457,7 +458,7 @@ def test_caller_on_ipv4_and_callee_on_ipv6(make):
 
 
 def test_nobody_answers(make):
-    # S-TXN-09 S-TXN-03 S-FWD-11, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
+    # S-SEC-02 S-TXN-09 S-TXN-03 S-FWD-11, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
     # S-RSP-22: and who rings and does not answer a CANCEL is given up
     s = make(auth="")
     b, c = s.registered("udp", "bob"), s.registered("tcp", "carol")
@@ -506,3 +507,24 @@ def test_large_request_goes_by_tcp_and_else_by_udp(make):
             peer.sendall(b"\r\n".join([b"SIP/2.0 200 OK"] + keep + [b"Content-Length: 0"]) + b"\r\n\r\n")
             a.expect(200)
     b.silent()
+
+
+@long_only
+def test_ringing_without_end_is_ended_by_timer_c(make):
+    # S-FWD-10 S-RSP-21: 185 s after the last 1xx; another one but 100 starts it again
+    s = make(auth="")
+    b, a = s.registered("tcp", "bob"), s.ua("tcp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="c")
+    a.expect(180)
+    time.sleep(20)
+    began = time.monotonic()
+    b.reply(got, 183, tag="c")
+    a.expect(183)
+    cancel = b.expect("CANCEL", 240)
+    assert 180 < time.monotonic() - began < 200
+    b.reply(cancel, 200)
+    b.reply(got, 487, tag="c")
+    b.expect("ACK")
+    a.ack(call, a.expect(487))

@@ -12,7 +12,7 @@ import wave
 
 import scenarios
 from ports import free_port
-from server import Skipped
+from server import Skipped, long_only
 from sip_limits import ctl, until
 from tunnel import Tunnel
 
@@ -22,12 +22,6 @@ KIB_A_CALL, KIB_A_BINDING = 64, 8  # most that one may hold until its timers end
 SPARE_KIB = 8 * 1024
 # For peers that know nothing else, and give up when the first challenge is for SHA-256.
 MD5_ONLY = {"max_contacts": "10\n[auth]\nalgorithms = MD5"}
-
-
-def long_only(test):
-    """Only with --all."""
-    test.long_only = True
-    return test
 
 
 def needs(program, package):

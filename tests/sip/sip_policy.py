@@ -36,6 +36,44 @@ def test_local_user_is_challenged_with_407_and_his_identity_checked(make):
     a.expect(403)
 
 
+def test_ack_and_cancel_are_never_challenged(make):
+    # S-AUT-10: what let the INVITE in lets its ACK and its CANCEL in, without credentials of their own
+    s = make()
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com", auth=True)
+    b.reply(b.expect("INVITE"), 200, tag="x")
+    a.ack(call, a.expect(200))
+    assert not b.expect("ACK").get("proxy-authorization")
+    call = a.invite("sip:bob@example.com", auth=True)
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="y")
+    a.expect(180)
+    a.cancel(call)
+    a.expect(200)
+    b.reply(b.expect("CANCEL"), 200)
+    b.reply(got, 487, tag="y")
+    a.ack(call, a.expect(487))
+    b.expect("ACK")
+    a.silent()
+
+
+def test_answers_to_strangers_are_small(make):
+    # S-SEC-03: who sends in somebody else's name cannot have him flooded with much larger answers of ours
+    s = make()
+    x = s.ua("udp", "eve", domain="elsewhere.invalid")
+    short = ("%s %s SIP/2.0\r\nv:SIP/2.0/UDP %s:%d;branch=z9hG4bK%d\r\nMax-Forwards:%d\r\nf:<sip:e@x.invalid>;tag=1\r\nt:<%s>\r\ni:%d\r\n"
+             "CSeq:1 %s\r\nl:0\r\n\r\n")
+    for n, (method, uri, hops, status) in enumerate((
+            ("OPTIONS", "sip:example.com", 70, 200), ("OPTIONS", "sip:example.com", 0, 200), ("MESSAGE", "sip:x@other.invalid", 70, 403),
+            ("MESSAGE", "sip:bob@example.com", 70, 480), ("MESSAGE", "sip:nobody@example.com", 70, 404), ("MESSAGE", "sip:bob@example.com", 0, 483),
+            ("MESSAGE", "http:bob", 70, 416), ("REGISTER", "sip:other.invalid", 70, 403))):
+        raw = short % (method, uri, x.s.host, x.s.port, n, hops, uri, n, method)
+        x.send(raw)
+        m = x.receive()
+        assert m.status == status, (method, uri, m.raw)
+        assert len(m.raw) <= 2 * len(raw), (len(m.raw), len(raw), m.raw)
+
+
 def test_foreign_caller_reaches_a_user_but_no_other_domain(make):
     # S-VAL-09 S-RT-11
     s = make()
@@ -203,7 +241,7 @@ def test_sips_contact_without_tls(make):
 
 
 def test_max_breadth(make):
-    # S-FWD-03
+    # S-FWD-03 S-SEC-02
     s = make(auth="")
     b1, b2 = s.ua("udp", "bob"), s.ua("tcp", "bob")
     b1.register()

@@ -199,6 +199,17 @@ def test_stream_binding_is_useless_after_a_restart(make):
     a.ask("MESSAGE", "sip:bob@example.com", 480)
 
 
+def test_gruu_is_not_offered(make):
+    # S-GRU-01: the instance is a parameter of the contact like any other, and none is handed out
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    m = a.register(contact=a.contact + ';+sip.instance="<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"', headers=["Supported: gruu"])
+    assert "f81d4fae-7dec-11d0-a765-00a0c91e6bf6" in m.get("contact") and b"gruu" not in m.raw, m.raw
+    again = s.ua("udp", "alice")  # another address of the same instance: without reg-id that is another binding
+    again.register(contact=again.contact + ';+sip.instance="<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"')
+    assert len(s.rows("SELECT 1 FROM location")) == 2
+
+
 def test_outbound_binding_is_replaced_by_instance(make):
     # S-OUT-01 S-OUT-03
     s = make(auth="")

@@ -266,12 +266,15 @@ def test_old_caller_without_branches(make):
 
 
 def test_session_timer_headers_pass_through(make):
-    # S-TIM-04 S-SEC-07
+    # S-TIM-04 S-TIM-03 S-SEC-07: who wants no timer gets none; we have asked for none, so a 2xx is left as it is
     s = make(auth="")
     b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    _, got, ok = call_up(a, b)
+    assert not got.get("session-expires") and not got.get("min-se")
     headers = ["Session-Expires: 1800;refresher=uac", "Min-SE: 90", "Supported: timer"]
     call, got, ok = call_up(a, b, headers=headers)
     assert got.get("session-expires") == "1800;refresher=uac" and got.get("min-se") == "90" and got.get("record-route")
+    assert not ok.get("session-expires") and not ok.get("require")
 
 
 def test_sips_dialog_is_recorded_with_sips(make):
