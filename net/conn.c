@@ -475,7 +475,7 @@ static bool write_some(struct conn *c, struct txq *q)
         if (n < 0) {
             if (errno == EINTR)
                 continue;
-            if (errno != EAGAIN)
+            if (errno != EAGAIN && !c->dial) /* else it is read, and another address tried */
                 conn_doom(c, errno == EPIPE || errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
             return false;
         }
@@ -585,6 +585,13 @@ int conn_start_tls_client(struct conn *c, const char *host, enum tlsio_verify ve
     if (!err)
         c->worker->held += MEMORY_TLS;
     return err;
+}
+
+void conn_drop_tls(struct conn *c)
+{
+    c->worker->held -= c->tls ? MEMORY_TLS : 0;
+    tlsio_free(&c->tls);
+    txq_clear(&c->cipher, &c->worker->pool);
 }
 
 int conn_attach(struct conn *c, int fd)

@@ -19,6 +19,8 @@ void conn_deadline_clear(struct conn *c);
 int conn_attach(struct conn *c, int fd);
 /* The dialled connection (TLS included) is ready for the protocol. */
 void conn_is_up(struct conn *c);
+/* Forget a handshake and what it has queued; what the protocol has written stays. */
+void conn_drop_tls(struct conn *c);
 /* Start TLS as client on a connected, dialled connection. */
 int conn_start_tls_client(struct conn *c, const char *host, enum tlsio_verify verify);
 
@@ -37,4 +39,6 @@ void conn_offer_kept(struct conn *c);
 
 /* The socket of a connecting connection is ready. */
 void dial_ready(struct conn *c, uint32_t events);
+/* The address it was connected to is no good, its TLS has failed: the next one, or the end of the connection. c->dial is there. */
+void dial_again(struct conn *c, enum close_reason why, const char *text);
 void dial_free(struct dial **d);

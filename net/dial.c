@@ -1,4 +1,5 @@
-/* Opening connections: resolve, then try every address in turn, of every server in turn. */
+/* Opening connections: resolve, then try every address in turn, of every server in turn. An address has failed when its TLS has, too:
+ * RFC 2782 has the next server be tried when one cannot be used, and a wrong certificate is no better than a closed port. */
 #include "net/dial.h"
 
 #include <errno.h>
@@ -82,15 +83,13 @@ static void connected(struct dial *d)
         conn_is_up(c); /* frees d */
         return;
     }
-    conn_deadline(c, d->to.timeout_ms, CLOSE_CONNECT_TIMEOUT);
     err = conn_start_tls_client(c, d->host, d->to.verify);
     if (err) {
         log_error("tls", c->id, "cannot start a TLS session: %s", td_err_text(err));
         conn_doom(c, CLOSE_TLS_HANDSHAKE);
         return;
     }
-    dial_free(&c->dial);
-    loop_want(c->worker->loop, &c->io, LOOP_READ);
+    loop_want(c->worker->loop, &c->io, LOOP_READ); /* d stays until TLS is up: there may be another address */
 }
 
 /* No descriptor is left: there may be one when another connection has been closed. */
@@ -182,14 +181,24 @@ static void try_next(struct dial *d)
     conn_doom(d->conn, d->why);
 }
 
+void dial_again(struct conn *c, enum close_reason why, const char *text)
+{
+    failed(c->dial, why, text);
+    conn_flush(c); /* TLS may have told the peer what it is */
+    conn_drop_tls(c);
+    try_next(c->dial);
+}
+
 static void on_timer(struct wheel_timer *t)
 {
     struct dial *d = TD_CONTAINER_OF(t, struct dial, timer);
 
-    if (!d->starved)
-        failed(d, CLOSE_CONNECT_TIMEOUT, "timed out");
-    d->starved = false;
-    try_next(d);
+    if (d->starved) {
+        d->starved = false;
+        try_next(d);
+    } else {
+        dial_again(d->conn, CLOSE_CONNECT_TIMEOUT, "timed out");
+    }
 }
 
 void dial_ready(struct conn *c, uint32_t events)
@@ -204,8 +213,7 @@ void dial_ready(struct conn *c, uint32_t events)
         failed(d, CLOSE_CONNECT_FAILED, strerror(error));
         try_next(d);
     } else if (events & LOOP_WRITE) {
-        loop_timer_stop(c->worker->loop, &d->timer);
-        connected(d);
+        connected(d); /* the timer runs on until it is up */
     }
 }
 

@@ -109,8 +109,21 @@ static char *front(struct conn *c, size_t n)
     return w->read_buf + c->kept_n;
 }
 
+/* Its stream is broken; while it is being dialled there may be another address. */
+static void broken(struct conn *c, enum close_reason why, const char *text)
+{
+    if (c->dial)
+        dial_again(c, CLOSE_TLS_HANDSHAKE, text);
+    else
+        conn_close(c, why);
+}
+
 static void on_eof(struct conn *c)
 {
+    if (c->dial) {
+        dial_again(c, CLOSE_TLS_HANDSHAKE, "closed by the peer");
+        return;
+    }
     c->eof = 1;
     conn_finish(c, CLOSE_PEER);
 }
@@ -122,7 +135,10 @@ static void tls_failed(struct conn *c)
 
     stats_inc(&c->worker->stats, STAT_tls_failures);
     log_info("tls", c->id, "handshake failed: peer=%s reason=%s", addr_text(&c->peer, peer), tlsio_fault(c->tls));
-    conn_finish(c, c->connecting && certificate ? CLOSE_CERTIFICATE : CLOSE_TLS_HANDSHAKE);
+    if (c->dial)
+        dial_again(c, certificate ? CLOSE_CERTIFICATE : CLOSE_TLS_HANDSHAKE, tlsio_fault(c->tls));
+    else
+        conn_finish(c, CLOSE_TLS_HANDSHAKE);
 }
 
 /* n bytes of ciphertext are in the worker's cipher buffer. */
@@ -163,7 +179,10 @@ static void tls_feed(struct conn *c, size_t n)
     }
     switch (tlsio_state(c->tls)) {
     case TLSIO_FAILED_RECORD:
-        conn_finish(c, CLOSE_TLS_ERROR); /* the alert is to go out */
+        if (c->dial)
+            dial_again(c, CLOSE_TLS_HANDSHAKE, "broken record");
+        else
+            conn_finish(c, CLOSE_TLS_ERROR); /* the alert is to go out */
         break;
     case TLSIO_FAILED_HANDSHAKE:
     case TLSIO_FAILED_CERTIFICATE:
@@ -195,7 +214,7 @@ static void conn_read(struct conn *c)
         if (n < 0 && errno == EAGAIN)
             return;
         if (n < 0) {
-            conn_close(c, errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
+            broken(c, errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO, strerror(errno));
             return;
         }
         idle_touch(c);
@@ -211,7 +230,7 @@ static void conn_read(struct conn *c)
             stats_add(&w->stats, STAT_bytes_in, n);
             offer(c, c->kept_n + (size_t)n);
         }
-        if (n < WORKER_READ_SIZE)
+        if (n < WORKER_READ_SIZE || c->connecting)
             return;
     }
 }
@@ -251,7 +270,7 @@ void conn_ready(struct loop_io *io, uint32_t events)
 {
     struct conn *c = TD_CONTAINER_OF(io, struct conn, io);
 
-    if (c->dial && c->connecting) {
+    if (c->dial && !c->tls) {
         dial_ready(c, events);
         return;
     }
@@ -269,7 +288,7 @@ void conn_ready(struct loop_io *io, uint32_t events)
     if (events & LOOP_READ && !c->pauses)
         conn_read(c);
     else if (events & LOOP_ERROR)
-        conn_close(c, CLOSE_RESET);
+        broken(c, CLOSE_RESET, "reset");
 }
 
 static void want_read(struct conn *c)

@@ -459,6 +459,108 @@ TEST(a_peer_that_never_answers_a_client_hello_is_given_up)
     tear_down();
 }
 
+/* A name server that knows two addresses for any name, 127.0.0.9 and 127.0.0.1. One question, if there is one. */
+static void answer_dns(int fd)
+{
+    static const uint8_t head[] = { 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0 };
+    static const uint8_t record[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0 };
+    uint8_t m[512 + 64];
+    struct sockaddr_storage from;
+    socklen_t from_n = sizeof from;
+    ssize_t n = recvfrom(fd, m, 512, MSG_DONTWAIT, (struct sockaddr *)&from, &from_n);
+    size_t end = 12;
+
+    if (n < 17)
+        return;
+    while (m[end] && end + m[end] + 6U <= (size_t)n)
+        end += m[end] + 1U;
+    end += 5;
+    memcpy(m + 2, head, sizeof head);
+    m[7] = m[end - 3] == 1 ? 2 : 0; /* type A */
+    for (int i = 0; i < m[7]; i++, end += sizeof record + 1) {
+        memcpy(m + end, record, sizeof record);
+        m[end + sizeof record] = i ? 1 : 9;
+    }
+    sendto(fd, m, end, 0, (struct sockaddr *)&from, from_n);
+}
+
+/* M-CON-15: an address where TLS fails, in whatever way, is followed by the next one; what was written meanwhile goes there. */
+TEST(an_address_whose_handshake_fails_is_followed_by_the_next)
+{
+    enum { CLOSES, RESETS, TALKS_NONSENSE, IS_SILENT, WAYS };
+    static const struct linger at_once = { 1, 0 };
+
+    for (int way = 0; way < WAYS; way++) {
+        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, ns = sa;
+        int fd[2], dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), peer = -1, first = 0;
+        char server[ADDR_TEXT_MAX];
+        char *servers[] = { server };
+        struct conf_list list = { servers, 1 };
+        socklen_t n = sizeof ns;
+        struct dial_target to;
+        struct listener *second;
+        struct addr good;
+
+        set_up();
+        CHECK_FATAL(bind(dns, (struct sockaddr *)&ns, sizeof ns) == 0 && getsockname(dns, (struct sockaddr *)&ns, &n) == 0);
+        snprintf(server, sizeof server, "127.0.0.1:%u", ntohs(ns.sin_port));
+        CHECK_INT(resolver_new(&worker.resolver, worker.loop, &list), TD_OK);
+        for (int i = 0; i < 2; i++) { /* one port at both addresses */
+            fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            sa.sin_addr.s_addr = htonl(i ? INADDR_LOOPBACK + 8 : INADDR_LOOPBACK);
+            CHECK_FATAL(bind(fd[i], (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd[i], 1) == 0);
+            CHECK_FATAL(getsockname(fd[i], (struct sockaddr *)&sa, &n) == 0);
+        }
+        to = target("two.test", true);
+        to.port = ntohs(sa.sin_port);
+        to.verify = TLSIO_VERIFY_NONE;
+        call(to);
+        conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
+        for (int turn = 0; turn < 10000 && peer < 0; turn++) {
+            loop_turn(worker.loop, 1);
+            answer_dns(dns);
+            for (first = 1; first >= 0 && (peer = accept4(fd[first], NULL, NULL, SOCK_CLOEXEC)) < 0;)
+                first--;
+        }
+        CHECK_FATAL(peer >= 0);
+        close(fd[!first]); /* whichever is asked first is the bad one, the other one is ours */
+        CHECK_FATAL(addr_from_host(&good, first ? SV("127.0.0.1") : SV("127.0.0.9"), to.port));
+        CHECK_FATAL(listener_new(&second, &worker, &good, PORT_TLS, PORT_MSRP) == TD_OK);
+        turns(5);
+        CHECK_INT(dialled_end.ups + dialled_end.downs, 0);
+        switch (way) {
+        case RESETS:
+            setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+            close(peer);
+            break;
+        case CLOSES:
+            close(peer);
+            break;
+        case TALKS_NONSENSE:
+            say(peer, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+            break;
+        case IS_SILENT:
+            later(TIMEOUT_MS - 1000);
+            CHECK_INT(accepted_end.ups, 0);
+            later(1100);
+            break;
+        }
+        wait_until(accepted_end.got.n == sizeof FIRST_LINE - 1);
+        CHECK_INT(dialled_end.ups, 1);
+        CHECK_INT(dialled_end.downs, 0);
+        CHECK_FATAL(accepted_end.conn && dialled_end.conn);
+        CHECK(addr_eq(&dialled_end.conn->peer, &good));
+        conn_finish(dialled_end.conn, CLOSE_DONE);
+        wait_until(open_conns() == 0);
+        if (way >= TALKS_NONSENSE)
+            close(peer);
+        close(fd[first]);
+        close(dns);
+        listener_free(&second);
+        tear_down();
+    }
+}
+
 /* Whoever dials may change its mind at any moment. */
 TEST(a_dial_may_be_closed_or_finished_at_any_moment)
 {
@@ -674,6 +776,7 @@ SUITE(dial_suite, TEST_ROW(three_megabytes_go_both_ways_over_tcp), TEST_ROW(thre
       TEST_ROW(opportunistic_dialling_takes_the_wrong_certificate), TEST_ROW(a_closed_port_fails_the_dial),
       TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
       TEST_ROW(a_name_that_cannot_be_resolved_fails_the_dial), TEST_ROW(a_peer_that_never_answers_a_client_hello_is_given_up),
+      TEST_ROW(an_address_whose_handshake_fails_is_followed_by_the_next),
       TEST_ROW(a_dial_may_be_closed_or_finished_at_any_moment), TEST_ROW(a_client_hello_may_come_octet_by_octet),
       TEST_ROW(silence_half_a_line_and_half_a_handshake_have_their_deadlines),
       TEST_ROW(a_first_line_without_end_and_a_protocol_not_served_are_refused),
