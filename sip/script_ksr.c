@@ -384,6 +384,13 @@ void ksip_add_rr_param(struct script_call *c)
 
 /* ---- checks ---- */
 
+void ksip_allow_source_address(struct script_call *c)
+{
+    const struct request *r = event_of(c)->r;
+
+    truth(c, reach_allows(&r->d->trusted, &r->source));
+}
+
 void ksip_maxfwd(struct script_call *c)
 {
     const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;

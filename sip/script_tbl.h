@@ -75,6 +75,7 @@ KSR_FN("auth_db", www_authenticate, SIP, "ss", "realm, table", ksip_www_authenti
 KSR_FN("auth_db", proxy_authenticate, SIP, "ss", "realm, table", ksip_proxy_authenticate, "The same for Proxy\\-Authorization.")
 KSR_FN("auth", auth_challenge, SIP, "si", "realm, flags", ksip_auth_challenge, "Answer 401 to a REGISTER and 407 to others, with a challenge for each algorithm; 1. What KSR.auth_db.auth_check said about that realm is what is answered, a 403 for a blocked user too.")
 KSR_FN("auth", consume_credentials, SIP, "", "", ksip_consume_credentials, "Take the credentials that were checked off what is relayed; 1.")
+KSR_FN("permissions", allow_source_address, SIP, "|i", "group", ksip_allow_source_address, "1 when the request came from an address of sip.trusted, else \\-1. There is one group, whatever its number.")
 KSR_FN("maxfwd", process_maxfwd, SIP, "i", "value", ksip_maxfwd, "1 when the request may be relayed once more, else \\-1. It is counted down when it is relayed; the value for one that has none is 70.")
 KSR_FN("sanity", sanity_check, SIP, "|ii", "checks, uri_checks", ksip_sanity_check, "The checks of the built\\-in routing: scheme, Request\\-URI, Contact of sips, Proxy\\-Require. 1, or \\-1 when it was refused, and answered so. Which ones cannot be chosen; malformed messages never get here.")
 KSR_FN("siputils", has_totag, SIP, "", "", ksip_has_totag, "1 when To has a tag, else \\-1.")

@@ -80,6 +80,7 @@ CASES = [
     ("KSR.auth.auth_challenge", "M", "assert(KSR.auth.auth_challenge('example.com', 0) == 1 and KSR.auth.auth_challenge('example.com', 0) == -1)", 407),
     ("KSR.auth.auth_challenge", "R", "assert(KSR.auth.auth_challenge('example.com', 0) == 1)", 401),
     ("KSR.auth.consume_credentials", "A", "KSR.auth_db.auth_check('example.com', 'subscriber') assert(KSR.auth.consume_credentials() == 1)"),
+    ("KSR.permissions.allow_source_address", "M", "assert(KSR.permissions.allow_source_address(1) == -1)"),
     ("KSR.maxfwd.process_maxfwd", "M", "assert(KSR.maxfwd.process_maxfwd(10) == 1)"),
     ("KSR.maxfwd.process_maxfwd", "N", "assert(KSR.maxfwd.process_maxfwd(10) == -1)"),
     ("KSR.sanity.sanity_check", "M", "assert(KSR.sanity.sanity_check(1511, 7) == 1 and KSR.sanity.sanity_check() == 1)"),
@@ -411,3 +412,8 @@ def same(test):
 
 for test in SAME:
     globals()[test.__name__.replace("test_", "test_script_routes_as_built_in_", 1)] = same(test)
+
+
+def test_a_script_sees_who_is_trusted(make):
+    s = make(trusted="127.0.0.1", script="function ksr_request_route() KSR.sl.send_reply(KSR.permissions.allow_source_address() == 1 and 200 or 403, 'x') end")
+    s.ua("udp", "alice").ask("MESSAGE", "sip:bob@example.com", 200)
