@@ -103,6 +103,6 @@ enum verdict step_auth_judge(struct request *r)
         return request_deny(r, 403, "From Is Not Yours", NULL);
     if (r->must_match_from && !r->for_us && !r->d->conf->sip.foreign_callees && !is_to_edge(r))
         return request_deny(r, 403, "Foreign Callees Are Not Served", NULL);
-    r->is_admitted = true;
+    r->is_admitted = !r->to_edge || r->must_match_from; /* who that domain's clients are is not known here: a stranger must not fill our table */
     return STEP_NEXT;
 }

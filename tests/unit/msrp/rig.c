@@ -451,6 +451,17 @@ size_t push(struct peer *p, const char *bytes, size_t n)
     return said;
 }
 
+void add_octets(struct buf *b, size_t n)
+{
+    char some[4096];
+
+    memset(some, 'x', sizeof some);
+    for (size_t more; n; n -= more) {
+        more = TD_MIN(n, sizeof some);
+        buf_add(b, some, more);
+    }
+}
+
 /* ---- hearing ---- */
 
 void peer_read(struct peer *p, size_t max)

@@ -115,6 +115,8 @@ void say_auth_for(struct peer *p, char client, char token, int expires_s);
 struct peer *rig_client(struct rig *r, char name, char token);
 /* Write as much of it as the relay takes now; how much that was. */
 size_t push(struct peer *p, const char *bytes, size_t n);
+/* For the body of a frame. */
+void add_octets(struct buf *b, size_t n);
 
 /* Read at most so many bytes of what has come; then a frame, if there is a whole one. Neither waits. */
 void peer_read(struct peer *p, size_t max);

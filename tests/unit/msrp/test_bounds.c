@@ -21,8 +21,7 @@ static void frame_to(struct buf *b, char to, char token, int number, size_t size
     buf_printf(b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\nFailure-Report: no\r\n"
                "Byte-Range: 1-%zu/%zu\r\nContent-Type: a/b\r\n\r\n", number, r.var['U'],
                r.var[(int)token], r.var[(int)to], r.var['C'], number, size, size);
-    for (size_t i = 0; i < size; i++)
-        buf_putc(b, 'x');
+    add_octets(b, size);
     buf_printf(b, "\r\n-------t%06d$\r\n", number);
 }
 

@@ -28,8 +28,7 @@ static void frame(struct buf *b, char to, char token, int number, size_t size)
     buf_printf(b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: m%06d\r\nFailure-Report: partial\r\n"
                "Byte-Range: 1-%zu/%zu\r\nContent-Type: a/b\r\n\r\n",
                number, r.var['U'], r.var[(int)token], r.var[(int)to], r.var['C'], number, size, size);
-    for (size_t i = 0; i < size; i++)
-        buf_putc(b, 'x');
+    add_octets(b, size);
     buf_printf(b, "\r\n-------t%06d$\r\n", number);
 }
 
@@ -149,8 +148,7 @@ static void check_stream(bool far)
     frame(&b, 'F', 'W', 999990, 10);
     buf_printf(&b, "MSRP bulk0001 SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: bulk\r\nFailure-Report: partial\r\n"
                "Byte-Range: 1-*/%d\r\nContent-Type: a/b\r\n\r\n", r.var['U'], r.var['V'], r.var['D'], r.var['C'], SIZE * MANY);
-    for (int i = 0; i < SIZE * MANY; i++)
-        buf_putc(&b, 'x');
+    add_octets(&b, SIZE * MANY);
     buf_puts(&b, "\r\n-------bulk0001$\r\n");
     frame(&b, 'F', 'W', 999991, 10);
     say_all(&b, &at, &to_c, &to_f);

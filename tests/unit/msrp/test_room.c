@@ -205,12 +205,6 @@ TEST(memory_ceiling_has_a_low_mark)
     worker_fini(&w);
 }
 
-static void add_octets(struct buf *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        buf_putc(b, 'x');
-}
-
 /* M-FLOW-04: bulk waits though its receiver reads, no token is given, nobody is let in; small messages pass and are answered. When a slow
  * receiver has read, all goes on, and nothing is lost. */
 TEST(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory)
