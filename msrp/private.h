@@ -41,6 +41,8 @@ uint64_t message_hash(struct sv message_id);
 bool recent_has(const struct recent *r, uint64_t message);
 /* False: it was there. */
 bool recent_put(struct recent *r, uint64_t message);
+/* Another worker may be putting into from. */
+void recent_copy(struct recent *to, const struct recent *from);
 
 /* Where frames with these two path lines go, and the lines that go with them. Found once, then matched byte for
  * byte. Lines and references never change, so a transaction on another worker may hold on to one (atomic count). */

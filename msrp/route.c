@@ -50,6 +50,13 @@ bool recent_put(struct recent *r, uint64_t message)
     return true;
 }
 
+void recent_copy(struct recent *to, const struct recent *from)
+{
+    to->n = __atomic_load_n(&from->n, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < ROUTE_RECENT; i++)
+        to->hash[i] = __atomic_load_n(&from->hash[i], __ATOMIC_RELAXED);
+}
+
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 {
     m->n_routes--;
@@ -430,8 +437,8 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     }
     memset(&k, 0, sizeof k);
     if (r) { /* the way is another one from now on, the messages are the same */
-        k.stopped = r->stopped;
-        k.failed = r->failed;
+        recent_copy(&k.stopped, &r->stopped);
+        recent_copy(&k.failed, &r->failed);
         route_drop(relay, m, r);
     }
     k.relay = relay;

@@ -244,7 +244,9 @@ static void begin_stop(struct edge *e)
         e->workers[i].drain_post.fn = on_worker_drain;
         mailbox_post(loop_mailbox(e->workers[i].worker.loop), &e->workers[i].drain_post);
     }
+    pthread_mutex_lock(&e->reload_lock); /* the operator's thread may be at it */
     e->drain_until_ms = loop_now_ms(e->loop) + (uint64_t)e->conf->server.drain_time * 1000;
+    pthread_mutex_unlock(&e->reload_lock);
     loop_timer_start(e->loop, &e->drain_timer, DRAIN_POLL_MS);
 }
 
