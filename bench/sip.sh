@@ -114,7 +114,7 @@ sip_load() { # COLUMN
         sleep 1
         sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
         [ "$quick" -eq 1 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
-        kill "$callee" 2>/dev/null
+        pkill -P "$callee" # what runs there, which passes it on to sipp
         wait "$callee" 2>/dev/null
     done
 }
