@@ -62,7 +62,7 @@ class Sipp:
 
     def run(self, steps, count, rate, *arguments):
         """To the end; each call must go as its scenario says."""
-        command = self.command(steps, ["-m", str(count), "-r", str(rate), "-l", "3000", "-timeout", "%ds" % int(60 * SLOW)] + list(arguments))
+        command = self.command(steps, ["-m", str(count), "-r", str(max(1, int(rate / SLOW))), "-l", "3000", "-timeout", "%ds" % int(60 * SLOW)] + list(arguments))
         got = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.s.dir, timeout=90 * SLOW)
         if got.returncode:
             error = command[command.index("-error_file") + 1]
