@@ -51,7 +51,7 @@ unsigned policy_of_frame(const struct conf *conf, const struct recent *stopped, 
 
     if (status != 200 || h->method != MSRP_SEND)
         return status;
-    if (stopped->n && recent_has(stopped, message_hash(h->message_id)))
+    if (!recent_is_empty(stopped) && recent_has(stopped, message_hash(h->message_id)))
         return 413;
     return policy_allows_octet(conf, (h->range.present ? h->range.start - 1 : 0) + n) ? 200 : 413;
 }

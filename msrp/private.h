@@ -38,6 +38,10 @@ struct recent {
 };
 
 uint64_t message_hash(struct sv message_id);
+static inline bool recent_is_empty(const struct recent *r) /* asked first, as it needs no hash */
+{
+    return __atomic_load_n(&r->n, __ATOMIC_RELAXED) == 0;
+}
 bool recent_has(const struct recent *r, uint64_t message);
 /* False: it was there. */
 bool recent_put(struct recent *r, uint64_t message);

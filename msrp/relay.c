@@ -105,7 +105,7 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
 
     if (!o || !o->message || !relay_conf(relay->shared)->accounting.enabled)
         return;
-    if (status_is_good(status) ? !__atomic_load_n(&route->failed.n, __ATOMIC_RELAXED) || !recent_has(&route->failed, message_hash(message_id))
+    if (status_is_good(status) ? recent_is_empty(&route->failed) || !recent_has(&route->failed, message_hash(message_id))
                                : recent_put(&route->failed, message_hash(message_id)))
         o->message(relay->worker, &m);
 }

@@ -127,7 +127,7 @@ int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigne
     if (!err)
         err = read_authorities(s, fault);
     if (!err)
-        err = reach_init(&s->reach, &conf->msrp.forward_to, fault);
+        err = reach_init(&s->reach, "msrp.forward_to", &conf->msrp.forward_to, fault);
     if (!err)
         err = read_listeners(s);
     if (err)

@@ -5,7 +5,7 @@
 
 #include "common/err.h"
 
-int reach_init(struct reach *r, const struct conf_list *words, struct buf *fault)
+int reach_init(struct reach *r, const char *key, const struct conf_list *words, struct buf *fault)
 {
     *r = (struct reach){ .cidrs = calloc(words->n + 1, sizeof *r->cidrs) };
     if (!r->cidrs)
@@ -22,7 +22,7 @@ int reach_init(struct reach *r, const struct conf_list *words, struct buf *fault
         } else if (cidr_parse(&r->cidrs[r->n_cidrs], word)) {
             r->n_cidrs++;
         } else {
-            buf_printf(fault, "msrp.forward_to: '%s' is neither public, private, loopback nor a CIDR", words->v[i]);
+            buf_printf(fault, "%s: '%s' is neither public, private, loopback nor a CIDR", key, words->v[i]);
             reach_fini(r);
             return TD_EINVAL;
         }

@@ -13,8 +13,8 @@ struct reach {
     bool has_public, has_private, has_loopback;
 };
 
-/* words: conf->msrp.forward_to. TD_EINVAL: fault has a line for the operator. */
-int reach_init(struct reach *r, const struct conf_list *words, struct buf *fault);
+/* words: conf->msrp.forward_to, or the addresses of conf->sip.trusted; key is its name. TD_EINVAL: fault has a line for the operator. */
+int reach_init(struct reach *r, const char *key, const struct conf_list *words, struct buf *fault);
 void reach_fini(struct reach *r);
 
 bool reach_allows(const struct reach *r, const struct addr *a);

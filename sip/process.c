@@ -75,8 +75,8 @@ static void use_trusted(struct sipd *d)
     struct buf fault = BUF_INIT;
 
     reach_fini(&d->trusted);
-    if (reach_init(&d->trusted, &d->conf->sip.trusted, &fault) != TD_OK)
-        log_error("sip", 0, "sip.trusted: %s", fault.n ? fault.p : "out of memory");
+    if (reach_init(&d->trusted, "sip.trusted", &d->conf->sip.trusted, &fault) != TD_OK)
+        log_error("sip", 0, "%s", fault.n ? fault.p : "sip.trusted: out of memory");
     buf_fini(&fault);
 }
 
@@ -258,7 +258,7 @@ static int build(struct sipd *d, struct buf *fault)
         return err;
     d->root = stack_root(d->stack);
     d->nta = stack_agent(d->stack);
-    err = reach_init(&d->reach, &d->conf->msrp.forward_to, fault);
+    err = reach_init(&d->reach, "msrp.forward_to", &d->conf->msrp.forward_to, fault);
     use_trusted(d);
     if (!err)
         err = dns_new(&d->dns, d->root, d->conf);

@@ -422,6 +422,23 @@ TEST(types_and_methods_to_relay_are_checked)
     expect_faults("[msrp]\naccept_types =\n", "FILE:2: msrp.accept_types must not be empty; * means all\n");
 }
 
+/* A word for whole kinds of addresses would let everybody in. */
+TEST(trusted_sources_are_addresses_and_domains_of_others_are_not_ours)
+{
+    struct conf *c = load_good("[sip]\ndomains = a.example\ntrusted = 192.0.2.1 2001:db8::/32\nedge_for = b.example 192.0.2.9\n");
+
+    CHECK_INT(c->sip.trusted.n, 2);
+    CHECK_INT(c->sip.edge_for.n, 2);
+    conf_free(&c);
+    expect_faults("[sip]\ndomains = a.example\ntrusted = public loopback 10.0.0.0/33 host.example\nedge_for = a.example b_example/\n",
+                  "FILE:3: trusted: public is not ADDRESS or ADDRESS/BITS\n"
+                  "FILE:3: trusted: loopback is not ADDRESS or ADDRESS/BITS\n"
+                  "FILE:3: trusted: 10.0.0.0/33 is not ADDRESS or ADDRESS/BITS\n"
+                  "FILE:3: trusted: host.example is not ADDRESS or ADDRESS/BITS\n"
+                  "FILE:4: edge_for: a.example is one of sip.domains\n"
+                  "FILE:4: edge_for: b_example/ is not a domain name or an address\n");
+}
+
 TEST(places_to_forward_to_and_to_ask_are_checked)
 {
     struct conf *c = load_good("[msrp]\nforward_to = public loopback 10.0.0.0/8 2001:db8::/32 192.0.2.1\n"
@@ -592,6 +609,6 @@ SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_defaul
       TEST_ROW(tls_transports_need_a_certificate_only_when_asked_for), TEST_ROW(the_realm_follows_the_first_domain),
       TEST_ROW(md5_goes_last_and_algorithms_are_known), TEST_ROW(least_and_most_must_be_in_order),
       TEST_ROW(listen_sections_repeat_and_are_checked), TEST_ROW(types_and_methods_to_relay_are_checked),
-      TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
+      TEST_ROW(trusted_sources_are_addresses_and_domains_of_others_are_not_ours), TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
       TEST_ROW(a_control_socket_path_must_fit_its_address), TEST_ROW(keys_print_as_an_operator_would_write_them),
       TEST_ROW(what_is_dumped_is_read_back_the_same), TEST_ROW(changed_keys_are_told_apart_by_what_puts_them_in_force));
