@@ -41,10 +41,20 @@ fuzz_digest_SOURCES = fuzz/fuzz_digest.c $(TD_FUZZ_MAIN)
 fuzz_digest_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_digest_LDADD = $(AUTH_LIBS)
 
+fuzz_targets += fuzz-dns
+fuzz_dns_SOURCES = fuzz/fuzz_dns.c $(TD_FUZZ_MAIN)
+fuzz_dns_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_dns_LDADD = $(NET_LIBS)
+
 fuzz_targets += fuzz-frame
 fuzz_frame_SOURCES = fuzz/fuzz_frame.c $(TD_FUZZ_MAIN)
 fuzz_frame_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_frame_LDADD = $(MSRP_LIBS)
+
+fuzz_targets += fuzz-mark
+fuzz_mark_SOURCES = fuzz/fuzz_mark.c $(TD_FUZZ_MAIN)
+fuzz_mark_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_mark_LDADD = $(SIP_LIBS)
 
 fuzz_targets += fuzz-pv
 fuzz_pv_SOURCES = fuzz/fuzz_pv.c $(TD_FUZZ_MAIN)
