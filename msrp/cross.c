@@ -46,15 +46,16 @@ struct channel {
     int blocked; /* atomic: the producer waits for room */
 };
 
-struct overflow {
-    struct overflow *next;
+/* A record where it waits when the ring has no room. */
+struct cross_note {
+    struct cross_note *next;
     size_t n;
     char bytes[];
 };
 
 /* What this worker keeps for one it sends to. */
 struct outlet {
-    struct overflow *first, **last; /* owned: records that must get through and found no room */
+    struct cross_note *first, **last; /* owned: records that must get through and found no room */
     struct list waiters;            /* connections paused until there is room, by wait_node */
     bool dirty;                     /* to be woken at the end of this turn */
 };
@@ -162,13 +163,13 @@ void cross_free(struct cross **xp)
     }
     for (unsigned i = 0; x->out && i < x->n; i++)
         while (x->out[i].first) {
-            struct overflow *o = x->out[i].first;
+            struct cross_note *note = x->out[i].first;
             struct record r;
 
-            x->out[i].first = o->next;
-            memcpy(&r, o->bytes, sizeof r);
+            x->out[i].first = note->next;
+            memcpy(&r, note->bytes, sizeof r);
             route_unref(&r.route);
-            free(o);
+            free(note);
         }
     if (x->fd >= 0)
         close(x->fd);
@@ -299,42 +300,50 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
     return true;
 }
 
-/* Into the ring, or behind what found no room before. */
-static void send_surely(struct relay *relay, unsigned worker, const struct record *r, struct sv bytes)
+struct cross_note *cross_note_new(void)
+{
+    return malloc(sizeof(struct cross_note) + sizeof(struct record));
+}
+
+/* Into the ring, or behind what found no room before.
+ * reserved  memory for a record without bytes, which is taken if it is needed; NULL: out of memory the record is lost */
+static void send_surely(struct relay *relay, unsigned worker, const struct record *r, struct sv bytes, struct cross_note **reserved)
 {
     struct cross *x = relay->cross;
     size_t n = sizeof *r + bytes.n;
     char *at = n <= RING_SIZE / 4 ? reserve(x, worker, n) : NULL;
-    struct overflow *o;
+    struct cross_note *note;
 
     if (at) {
         add(add(at, sv_make(r, sizeof *r)), bytes);
         commit(x, worker, n);
         return;
     }
-    o = malloc(sizeof *o + n);
-    if (!o) {
+    note = reserved ? *reserved : malloc(sizeof *note + n);
+    if (!note) {
         struct route *route = r->route;
 
         stats_inc(&relay->worker->stats, STAT_msrp_dropped);
         route_unref(&route);
         return;
     }
-    o->next = NULL;
-    o->n = n;
-    add(add(o->bytes, sv_make(r, sizeof *r)), bytes);
-    relay->worker->held += (int64_t)(sizeof *o + n);
-    *x->out[worker].last = o;
-    x->out[worker].last = &o->next;
+    if (reserved)
+        *reserved = NULL;
+    note->next = NULL;
+    note->n = n;
+    add(add(note->bytes, sv_make(r, sizeof *r)), bytes);
+    relay->worker->held += (int64_t)(sizeof *note + n);
+    *x->out[worker].last = note;
+    x->out[worker].last = &note->next;
     __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
     x->out[worker].dirty = true;
 }
 
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused)
+void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused, struct cross_note **note)
 {
     struct record r = { .type = REC_END, .id = id, .flag = (uint8_t)flag, .refused = (uint16_t)refused };
 
-    send_surely(relay, worker, &r, sv_make(NULL, 0));
+    send_surely(relay, worker, &r, sv_make(NULL, 0), note);
 }
 
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
@@ -342,7 +351,7 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
     struct record r = { .type = REC_DELIVER, .conn = to, .body_n = (uint32_t)frame.n };
 
     if (frame.n <= RING_SIZE / 4 - sizeof r)
-        send_surely(relay, to.worker, &r, frame);
+        send_surely(relay, to.worker, &r, frame, NULL);
 }
 
 void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
@@ -353,21 +362,21 @@ void cross_report(struct relay *relay, struct conn_ref to, struct route *route, 
     char bytes[sizeof rep + MSRP_TID_MAX + STATUS_COMMENT_MAX];
     char *end = add(add(add(bytes, sv_make(&rep, sizeof rep)), message_id), comment);
 
-    send_surely(relay, to.worker, &r, sv_make(bytes, (size_t)(end - bytes)));
+    send_surely(relay, to.worker, &r, sv_make(bytes, (size_t)(end - bytes)), NULL);
 }
 
 void cross_auth_failed(struct relay *relay, struct conn_ref who)
 {
     struct record r = { .type = REC_AUTH_FAILED, .conn = who };
 
-    send_surely(relay, who.worker, &r, sv_make(NULL, 0));
+    send_surely(relay, who.worker, &r, sv_make(NULL, 0), NULL);
 }
 
-void cross_pause(struct relay *relay, struct conn_ref source, bool pause)
+void cross_pause(struct relay *relay, struct conn_ref source, bool pause, struct cross_note **note)
 {
     struct record r = { .type = pause ? REC_PAUSE : REC_RESUME, .conn = source };
 
-    send_surely(relay, source.worker, &r, sv_make(NULL, 0));
+    send_surely(relay, source.worker, &r, sv_make(NULL, 0), note);
 }
 
 /* ---- receiving ---- */
@@ -525,21 +534,21 @@ static void retry(struct cross *x, unsigned worker)
     struct list now = LIST_INIT(now);
 
     while (o->first) {
-        struct overflow *of = o->first;
-        char *at = ring_reserve(&channel_to(x, worker)->ring, of->n);
+        struct cross_note *note = o->first;
+        char *at = ring_reserve(&channel_to(x, worker)->ring, note->n);
 
         if (!at) {
             __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
             o->dirty = true;
             return;
         }
-        memcpy(at, of->bytes, of->n);
-        commit(x, worker, of->n);
-        o->first = of->next;
+        memcpy(at, note->bytes, note->n);
+        commit(x, worker, note->n);
+        o->first = note->next;
         if (!o->first)
             o->last = &o->first;
-        x->relay->worker->held -= (int64_t)(sizeof *of + of->n);
-        free(of);
+        x->relay->worker->held -= (int64_t)(sizeof *note + note->n);
+        free(note);
     }
     list_splice(&now, &o->waiters);
     while (!list_is_empty(&now)) {

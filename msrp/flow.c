@@ -19,6 +19,7 @@ enum {
 struct remote_waiter {
     struct conn_ref source;
     bool shared;
+    struct cross_note *note; /* owned: to tell it that it may go on */
 };
 
 /* Bring its patience up to date; was_full: since when that was last done. */
@@ -88,6 +89,8 @@ void flow_wait(struct msrp_conn *dest, struct msrp_conn *source)
 
 void flow_wait_remote(struct msrp_conn *dest, struct conn_ref source, bool shared)
 {
+    struct cross_note *pause, *resume;
+
     for (unsigned i = 0; i < dest->n_remote_waiters; i++)
         if (dest->remote_waiters[i].source.id == source.id)
             return;
@@ -100,10 +103,17 @@ void flow_wait_remote(struct msrp_conn *dest, struct conn_ref source, bool share
         dest->remote_waiters = grown;
         dest->cap_remote_waiters = cap;
     }
-    dest->remote_waiters[dest->n_remote_waiters++] = (struct remote_waiter){ source, shared };
-    dest->conn->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
-    cross_pause(dest->relay, source, true);
-    watch(dest);
+    pause = cross_note_new();
+    resume = cross_note_new();
+    if (pause && resume) {
+        dest->remote_waiters[dest->n_remote_waiters++] = (struct remote_waiter){ source, shared, resume };
+        dest->conn->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
+        cross_pause(dest->relay, source, true, &pause);
+        resume = NULL;
+        watch(dest);
+    }
+    free(pause);
+    free(resume);
 }
 
 /* Let go of those who wait; only_shared: those who have others to serve, who will find that there is no room for them. */
@@ -128,7 +138,8 @@ static void release(struct msrp_conn *dest, bool only_shared)
         if (only_shared && !w->shared) {
             dest->remote_waiters[kept++] = *w;
         } else {
-            cross_pause(dest->relay, w->source, false);
+            cross_pause(dest->relay, w->source, false, &w->note);
+            free(w->note);
             dest->conn->tx_max -= REMOTE_MAX;
         }
     }

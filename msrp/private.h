@@ -11,6 +11,7 @@
 
 struct auth_wait;
 struct authn_result;
+struct cross_note;
 struct orders;
 struct msrp_conn;
 struct remote_waiter;
@@ -188,6 +189,7 @@ struct msrp_conn {
     struct stream *rx_stream;     /* owned: next hop on this worker; else NULL */
     uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
     unsigned rx_stream_worker;
+    struct cross_note *rx_note;   /* owned: to tell that one of its end; NULL: none was told of a chunk yet, or the last one of it waits */
     struct auth_wait *auth;       /* an AUTH that waits for credentials */
     struct orders *orders;        /* owned: of a script; NULL: none was run */
     bool no_dial;                 /* nothing may be opened for the frame in hand: a script has said so */
@@ -386,15 +388,18 @@ bool cross_frame(struct relay *relay, struct msrp_conn *source, const struct out
 bool cross_stream_begin(struct relay *relay, struct msrp_conn *source, const struct outgoing *f, uint64_t id);
 bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned worker, uint64_t id, const char *p, size_t n,
                        bool hyphen_lines);
-/* These always get through, in order with the others. */
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused);
+/* What must be said of a chunk or a pause that has begun, its end, has its memory reserved before that: NULL, out of memory. */
+struct cross_note *cross_note_new(void);
+/* These always get through, in order with the others; the first two without new memory: *note is taken if the ring has no room, and
+ * cleared. The others are lost, and counted, when there is no memory. */
+void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused, struct cross_note **note);
+void cross_pause(struct relay *relay, struct conn_ref source, bool pause, struct cross_note **note);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 /* report_to() on the worker of that connection. */
 void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
                   uint64_t start, uint64_t octets, unsigned status, struct sv comment);
 /* relay_auth_strike() on the worker of that connection, after what was delivered to it. */
 void cross_auth_failed(struct relay *relay, struct conn_ref who);
-void cross_pause(struct relay *relay, struct conn_ref source, bool pause);
 
 /* ---- token.c ---- */
 

@@ -253,6 +253,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     flow_fini(m);
     report_forget(m);
     free(m->peer);
+    free(m->rx_note);
     relay->worker->held -= (int64_t)sizeof *m;
     free(m);
     c->user = NULL;

@@ -333,11 +333,17 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
     if (f->route->dest.worker != relay->worker->index) {
         uint64_t id = ++relay->next_stream | (uint64_t)relay->worker->index << 48;
 
-        if (!cross_stream_begin(relay, m, f, id))
-            return false;
-        m->rx_stream_id = id;
-        m->rx_stream_worker = f->route->dest.worker;
-        m->conn->one_read = 1; /* who else sends there is not known here */
+        if (!m->rx_note)
+            m->rx_note = cross_note_new();
+        if (!m->rx_note) {
+            relay_undeliverable(relay, f);
+        } else {
+            if (!cross_stream_begin(relay, m, f, id))
+                return false;
+            m->rx_stream_id = id;
+            m->rx_stream_worker = f->route->dest.worker;
+            m->conn->one_read = 1; /* who else sends there is not known here */
+        }
     } else {
         struct conn *dest = conn_deref(relay->worker, f->route->dest);
 
@@ -395,7 +401,7 @@ static void end_stream(struct msrp_conn *m, char flag, unsigned refused)
     if (m->rx_stream)
         hop_stream_end(m->rx_stream, flag, refused);
     else if (m->rx_stream_id)
-        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag, refused);
+        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag, refused, &m->rx_note);
     m->rx_stream = NULL;
     m->rx_stream_id = 0;
     m->conn->one_read = 0;

@@ -1,0 +1,167 @@
+/* What workers tell each other gets through, with a full ring between them and no memory left. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "msrp/private.h"
+#include "tests/unit/msrp/rig.h"
+
+/* The linker gives us every malloc() of the relay (tests/unit/msrp/local.mk). */
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+static bool no_memory;
+
+void *__wrap_malloc(size_t n)
+{
+    return no_memory ? NULL : __real_malloc(n);
+}
+
+static struct rig r;
+
+static struct conn *conn_of(const struct peer *p, char token)
+{
+    struct sv id = sv_of(r.var[(int)token]);
+    struct session *s;
+    struct conn *c;
+
+    id = sv_from(id, sv_find(id, '5') + 5); /* behind the port */
+    s = session_find(r.shared->sessions, sv_upto(id, SESSION_ID_LEN));
+    CHECK_FATAL(s != NULL);
+    c = conn_deref(p->worker, s->owner);
+    session_unref(&s);
+    CHECK_FATAL(c != NULL);
+    return c;
+}
+
+/* One worker goes on without the other: what it has for that one fills the ring, and then waits. */
+static void turn_alone(unsigned worker)
+{
+    for (int i = 0; i < 50; i++)
+        loop_turn(r.workers[worker].loop, 0);
+}
+
+static void send_alone(struct peer *p, const char *bytes, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t sent = send(p->fd, bytes + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        loop_turn(p->worker->loop, 0);
+        if (sent <= 0)
+            break;
+        at += (size_t)sent;
+    }
+    turn_alone(p->worker->index);
+}
+
+/* What nobody wants, until the ring is full and more of it waits. */
+static void fill_ring(unsigned from, unsigned to)
+{
+    char frame[1000];
+
+    memset(frame, 'x', sizeof frame);
+    for (int i = 0; i < 400; i++)
+        cross_deliver(r.relays[from], (struct conn_ref){ .worker = to, .id = UINT64_MAX }, sv_make(frame, sizeof frame));
+}
+
+/* M-CHK-14, M-FAIR-04: the chunk of a sender that has gone ends with `#`. Else what else is for that next hop would come as its body. */
+TEST(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory)
+{
+    char *body = calloc(1, 2 << 20);
+    struct peer *c, *d;
+    struct heard h;
+    int64_t paused;
+
+    CHECK_FATAL(body != NULL);
+    rig_start(&r, NULL);
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000000\nContent-Type: a/b\n\n");
+    say_bytes(c, body, 20000);
+    paused = rig_stat(&r, STAT_msrp_paused);
+    send_alone(c, body, 2 << 20);
+    CHECK_FATAL(rig_stat(&r, STAT_msrp_paused) > paused);
+    fill_ring(0, 1);
+    no_memory = true;
+    conn_close(conn_of(c, 'U'), CLOSE_RESET);
+    turn_alone(c->worker->index);
+    no_memory = false;
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 0);
+    peer_close(c);
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.flag == '#' && h.body.n > 20000);
+    rig_turn(&r);
+    CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+    CHECK_INT(r.relays[1]->streams.n, 0);
+    rig_stop(&r);
+    free(body);
+}
+
+/* M-FLOW-01: a source that was told to wait is told that it may go on. */
+TEST(word_that_a_source_may_go_on_reaches_it_with_a_full_ring_and_no_memory)
+{
+    char *octets = calloc(1, 65536);
+    struct peer *c, *d;
+    struct conn *from, *to;
+    struct heard h;
+
+    CHECK_FATAL(octets != NULL);
+    rig_start(&r, "msrp.buffer=64k");
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    from = conn_of(c, 'U');
+    to = conn_of(d, 'V');
+    do { /* until the system takes no more, and then as much as may wait */
+        conn_write(to, octets, 65536);
+        conn_flush(to);
+    } while (conn_queued(to) == 0);
+    conn_write(to, octets, 65536);
+    say(c, "MSRP c000001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------c000001$\n");
+    rig_turn(&r);
+    CHECK_FATAL(from->pauses & CONN_PAUSE_REMOTE);
+    fill_ring(1, 0);
+    no_memory = true;
+    for (int i = 0; i < 1000 && conn_queued(to); i++) {
+        peer_read(d, SIZE_MAX);
+        d->got.n = 0;
+        turn_alone(1);
+    }
+    CHECK_INT(conn_queued(to), 0);
+    no_memory = false;
+    CHECK(from->pauses & CONN_PAUSE_REMOTE); /* it has not heard of it yet */
+    rig_turn(&r);
+    CHECK_INT(from->pauses, 0);
+    hear(c, &h);
+    say(c, "MSRP c000002 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\n-------c000002$\n");
+    EXPECT(c, "MSRP c000002 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c000002$\n");
+    rig_stop(&r);
+    free(octets);
+}
+
+/* M-FR-01: a chunk whose end could not be told to its next hop is not begun: its sender gets 200, and a REPORT. */
+TEST(chunk_to_another_worker_without_memory_for_its_end_is_a_408_report)
+{
+    char body[20000];
+    struct peer *c, *d;
+
+    memset(body, 'x', sizeof body);
+    rig_start(&r, NULL);
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    say(c, "MSRP c000001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------c000001$\n"); /* makes the route */
+    EXPECT(c, "MSRP c000001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c000001$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
+    say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0002\nByte-Range: 1-*/20000\nContent-Type: a/b\n\n");
+    no_memory = true;
+    send_alone(c, body, sizeof body);
+    no_memory = false;
+    say(c, "\n-------b001send$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0002\nByte-Range: 1-0/20000\nStatus: 000 408 Downstream "
+              "transaction timed out\n-------%2$\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    EXPECT_NOTHING(d);
+    rig_stop(&r);
+}
+
+SUITE(cross_suite, TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
+      TEST_ROW(word_that_a_source_may_go_on_reaches_it_with_a_full_ring_and_no_memory),
+      TEST_ROW(chunk_to_another_worker_without_memory_for_its_end_is_a_408_report));
