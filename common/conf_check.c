@@ -243,6 +243,17 @@ static void check_msrp_policy(struct conf_loader *l)
                        c->msrp.methods.v[i]);
 }
 
+static void check_next_hops(struct conf_loader *l, const struct conf_origin *at, const struct conf_list *words)
+{
+    for (size_t i = 0; i < words->n; i++) {
+        const char *word = words->v[i];
+
+        if (strcmp(word, "public") != 0 && strcmp(word, "private") != 0 && strcmp(word, "loopback") != 0 &&
+            !is_cidr(sv_of(word)))
+            conf_fault(l, at, "forward_to: %s is not public, private, loopback or ADDRESS/BITS", word);
+    }
+}
+
 static void check_msrp(struct conf_loader *l)
 {
     struct conf *c = l->conf;
@@ -256,13 +267,7 @@ static void check_msrp(struct conf_loader *l)
                 AT(msrp, auth_max_expires), "msrp.auth_max_expires", c->msrp.auth_max_expires);
     check_order(l, AT(msrp, max_header), "msrp.max_header", c->msrp.max_header, AT(msrp, buffer), "msrp.buffer",
                 c->msrp.buffer);
-    for (size_t i = 0; i < c->msrp.forward_to.n; i++) {
-        const char *word = c->msrp.forward_to.v[i];
-
-        if (strcmp(word, "public") != 0 && strcmp(word, "private") != 0 && strcmp(word, "loopback") != 0 &&
-            !is_cidr(sv_of(word)))
-            conf_fault(l, AT(msrp, forward_to), "forward_to: %s is not public, private, loopback or ADDRESS/BITS", word);
-    }
+    check_next_hops(l, AT(msrp, forward_to), &c->msrp.forward_to);
 }
 
 static void check_sip(struct conf_loader *l)
@@ -281,6 +286,7 @@ static void check_sip(struct conf_loader *l)
     for (size_t i = 0; i < c->sip.trusted.n; i++)
         if (!is_cidr(sv_of(c->sip.trusted.v[i])))
             conf_fault(l, AT(sip, trusted), "trusted: %s is not ADDRESS or ADDRESS/BITS", c->sip.trusted.v[i]);
+    check_next_hops(l, AT(sip, forward_to), &c->sip.forward_to);
     for (size_t i = 0; i < c->sip.edge_for.n; i++) {
         if (!is_host_name(sv_of(c->sip.edge_for.v[i])) && !is_ip(sv_of(c->sip.edge_for.v[i])))
             conf_fault(l, AT(sip, edge_for), "edge_for: %s is not a domain name or an address", c->sip.edge_for.v[i]);

@@ -75,7 +75,7 @@ def main():
     ap.add_argument("only", nargs="?", default="", help="only tests with this part of a name")
     ap.add_argument("--jobs", type=int, default=4, help="tests at the same time")
     ap.add_argument("--all", action="store_true", help="those marked long_only, too")
-    args = ap.parse_args()
+    args = ap.parse_intermixed_args()
     tandemd = os.path.abspath(args.tandemd)
     if not os.access(tandemd, os.X_OK):
         sys.exit("sip: no program %s" % tandemd)

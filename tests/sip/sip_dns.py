@@ -330,6 +330,18 @@ def test_names_do_not_lead_to_this_machine(make):
         t.is_quiet(0.05)
 
 
+def test_sip_may_have_next_hops_of_its_own(make):
+    # S-SEC-05: sip.forward_to, where it is given, holds for SIP instead of msrp.forward_to
+    with Peer() as u:
+        for of_msrp, of_sip, status in (("public", "10.0.0.0/8 loopback", 200), ("loopback", "public", 403)):
+            a = make(forward_to=of_msrp, max_contacts="10\nforward_to = " + of_sip).ua("udp", "alice")
+            send(a, "sip:x@127.0.0.1:%d" % u.port)
+            if status == 200:
+                u.reply(u.expect("MESSAGE"), 200)
+            a.expect(status)
+        u.is_quiet(0.05)
+
+
 def test_path_does_not_lead_to_this_machine(make):
     # S-SEC-05 S-PATH-03
     with names() as d, Peer() as u:
@@ -341,7 +353,7 @@ def test_path_does_not_lead_to_this_machine(make):
 
 
 def test_own_listeners_are_no_next_hop(make):
-    # S-SEC-05: whatever msrp.forward_to says
+    # S-SEC-05: whatever forward_to says
     with names() as d:
         d.add("us.test", "A", "127.0.0.1")
         s = make(dns=d)

@@ -442,11 +442,13 @@ TEST(trusted_sources_are_addresses_and_domains_of_others_are_not_ours)
 TEST(places_to_forward_to_and_to_ask_are_checked)
 {
     struct conf *c = load_good("[msrp]\nforward_to = public loopback 10.0.0.0/8 2001:db8::/32 192.0.2.1\n"
-                               "[dns]\nservers = 127.0.0.1 127.0.0.1:53 ::1 [::1]:53\n[admin]\naddress = 127.0.0.1:8060\n");
+                               "[sip]\nforward_to = private 192.0.2.0/24\n[dns]\nservers = 127.0.0.1 127.0.0.1:53 ::1 [::1]:53\n[admin]\naddress = 127.0.0.1:8060\n");
 
     CHECK_INT(c->msrp.forward_to.n, 5);
+    CHECK_INT(c->sip.forward_to.n, 2);
     CHECK_INT(c->dns.servers.n, 4);
     conf_free(&c);
+    expect_faults("[sip]\nforward_to = public lan\n", "FILE:2: forward_to: lan is not public, private, loopback or ADDRESS/BITS\n");
     expect_faults("[msrp]\nforward_to = everywhere 10.0.0.0/33 2001:db8::/129\n[dns]\nservers = ns.example\n[admin]\naddress = 8060\n",
                   "FILE:2: forward_to: everywhere is not public, private, loopback or ADDRESS/BITS\n"
                   "FILE:2: forward_to: 10.0.0.0/33 is not public, private, loopback or ADDRESS/BITS\n"
