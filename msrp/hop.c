@@ -471,7 +471,7 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
     struct txn *t = txn_find(from, h->tid);
     bool good = h->status >= 200 && h->status <= 299;
 
-    if (!t || (t->open && good) || h->fault || h->has_body || !is_for_us(t, h->to_path)) {
+    if (!t || h->fault || h->has_body || !is_for_us(t, h->to_path)) {
         stats_inc(&from->relay->worker->stats, STAT_msrp_dropped);
         return;
     }
@@ -486,13 +486,22 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
             relay_auth_strike(relay, origin); /* that may be the end of from, which need not be somebody else */
         return;
     }
+    if (good && (t->open || !list_is_empty(&t->sent_node))) {
+        t->answer = (uint16_t)h->status; /* nobody can have what was not written: it may still fail */
+        return;
+    }
     if (h->status == 413)
         stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
     if (t->open) /* refused before its end: the piece ends here, so that we know how much of it there was */
         hop_interrupt(from);
     if (!good)
         fail(t, h->status, h->comment);
-    account(t, h->status);
+    hop_answered(t, h->status);
+}
+
+void hop_answered(struct txn *t, unsigned status)
+{
+    account(t, status);
     txn_free(&t);
 }
 

@@ -322,6 +322,8 @@ bool hop_ends_here(struct msrp_conn *from, const struct msrp_head *h);
 /* Bytes were written: start the timers of what is out. */
 void hop_progress(struct msrp_conn *dest);
 void hop_timed_out(struct txn *t);
+/* The next hop's answer to a SEND that was written: it is accounted for and forgotten. */
+void hop_answered(struct txn *t, unsigned status);
 /* About to write a whole frame: end the chunk that is open on the wire, if any. */
 void hop_interrupt(struct msrp_conn *dest);
 

@@ -102,6 +102,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->is_auth = f->method == MSRP_AUTH;
     t->credentials = f->credentials;
     t->open = true;
+    t->answer = 0;
     t->flag = f->flag;
     t->has_body = f->has_body;
     t->fr = f->fr;
@@ -187,7 +188,10 @@ void txn_sent(struct msrp_conn *to, uint64_t pos)
         if (t->end_pos > pos)
             break;
         list_remove(&t->sent_node);
-        txn_wait(t);
+        if (t->answer)
+            hop_answered(t, t->answer);
+        else
+            txn_wait(t);
     }
 }
 

@@ -19,6 +19,7 @@ struct txn {
     bool is_auth, is_send;
     bool credentials;          /* of an AUTH */
     bool open;                 /* the frame is still being written: a chunk in pieces */
+    uint16_t answer;           /* a good one that came before its last octet was written; 0: none */
     char flag;                 /* with which it ends */
     bool has_body;
     enum msrp_failure_report fr;

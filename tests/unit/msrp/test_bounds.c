@@ -273,6 +273,41 @@ TEST(answer_behind_bulk_that_must_wait_is_not_late)
     rig_stop(&r);
 }
 
+/* M-FR-01: nobody can have what was not written. A 200 that comes before the end of a chunk counts when the end is written, and not when the next
+ * hop goes before. */
+TEST(success_in_the_middle_of_a_chunk_counts_at_its_end)
+{
+    char bytes[20000];
+
+    memset(bytes, 'x', sizeof bytes);
+    for (int lost = 0; lost < 2; lost++) {
+        struct peer *c, *d;
+        struct heard h;
+
+        rig_start(&r, NULL);
+        c = client('C', 'U');
+        d = client('D', 'V');
+        say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n"
+               "Byte-Range: 1-*/60000\nContent-Type: a/b\n\n");
+        say_bytes(c, bytes, sizeof bytes);
+        CHECK_FATAL(sv_copy(sv_make(hear_rest(d).p + 5, 16), r.var['1'], RIG_VAR_MAX)); /* D is in the middle of it */
+        say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        if (lost)
+            peer_reset(d);
+        say_bytes(c, bytes, sizeof bytes);
+        say(c, "\n-------b001send+\n");
+        if (lost)
+            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\n"
+                      "Byte-Range: 1-20000/60000\nStatus: 000 408 Downstream transaction timed out\n-------%2$\n");
+        CHECK(hear(d, &h) != lost);
+        CHECK(lost || (h.body.n == 2 * sizeof bytes && h.flag == '+'));
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        rig_pass(&r, 40000);
+        EXPECT_NOTHING(c);
+        rig_stop(&r);
+    }
+}
+
 /* RFC 4975 s.10.5: who wants no more of a message may say so before the chunk has ended. */
 TEST(refusal_in_the_middle_of_a_chunk_counts)
 {
@@ -553,6 +588,7 @@ SUITE(bounds_suite, TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffe
       TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
       TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
+      TEST_ROW(success_in_the_middle_of_a_chunk_counts_at_its_end),
       TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
       TEST_ROW(piece_without_room_for_its_transaction_is_a_408_report),
       TEST_ROW(chunk_that_is_open_when_the_relay_stops_is_forgotten));
