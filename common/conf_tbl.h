@@ -107,6 +107,7 @@ CONF(limits, sessions_per_user, INT, "2000", 1, 10000000, "", LIVE, "MSRP sessio
 CONF(limits, requests_per_second, INT, "0", 0, 1000000, "1/s", LIVE, "SIP requests and AUTHs of one source address; 0 means no limit.")
 CONF(limits, ban_time, INT, "300", 1, 604800, "s", LIVE, "How long a source over its limits is shut out.")
 CONF(limits, memory, SIZE, "0", 0, 1099511627776, "bytes", LIVE, "What may be held for peers before bulk, new tokens and new connections have to wait; 0 means half of the machine's memory.")
+CONF(limits, transactions, INT, "0", 0, 10000000, "", LIVE, "SIP transactions, incoming and outgoing, over UDP until 32 s after their end; beyond it new requests are answered 503 with Retry-After; 0 means what half of the machine's memory holds, 150000 at most.")
 CONF(limits, scanners, LIST, "friendly-scanner sipvicious sipcli sip-scan sundayddr vaxsipuseragent pplsip", 0, 0, "", LIVE, "A SIP request whose User-Agent holds one of these words is dropped without an answer, and its source shut out for ban_time; over UDP, where a source can be forged, it is dropped only.")
 CONF_END(limits)
 

@@ -1,13 +1,14 @@
 /* The recvmsg() that Sofia calls. */
 #include "sip/datagram.h"
 
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/sipframe.h"
 
-enum { DATAGRAM_MAX = 65536, SOCKETS_MAX = 64 };
+enum { DATAGRAM_MAX = 65536, SOCKETS_MAX = 64, QUEUE_BYTES = 4 * 1024 * 1024 };
 
 static const struct addr *guarded;
 static size_t n_guarded;
@@ -29,6 +30,30 @@ void datagram_guard(const struct addr *locals, size_t n)
     n_known = 0;
 }
 
+unsigned datagram_percent(void)
+{
+    uint32_t info[SK_MEMINFO_VARS], most = 0;
+
+    for (size_t i = 0; i < n_known; i++) {
+        socklen_t len = sizeof info;
+
+        if (getsockopt(known[i], SOL_SOCKET, SO_MEMINFO, info, &len) == 0 && info[SK_MEMINFO_RCVBUF])
+            most = TD_MAX(most, (uint32_t)((uint64_t)info[SK_MEMINFO_RMEM_ALLOC] * 100 / info[SK_MEMINFO_RCVBUF]));
+    }
+    return most;
+}
+
+/* Room for a burst: as much as net.core.rmem_max allows. */
+static void add_known(int fd)
+{
+    const int room = QUEUE_BYTES;
+
+    if (n_known == SOCKETS_MAX)
+        return;
+    (void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    known[n_known++] = fd;
+}
+
 static bool is_guarded(int fd)
 {
     struct sockaddr_storage ss;
@@ -43,8 +68,7 @@ static bool is_guarded(int fd)
     addr_from_socket(&at, &ss);
     for (size_t i = 0; i < n_guarded; i++)
         if (addr_eq(&at, &guarded[i])) {
-            if (n_known < SOCKETS_MAX)
-                known[n_known++] = fd;
+            add_known(fd);
             return true;
         }
     return false;

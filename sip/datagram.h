@@ -10,5 +10,8 @@
 typedef bool datagram_may_fn(void *arg, const struct addr *source, bool is_request);
 void datagram_admit(datagram_may_fn *may, void *arg);
 
+/* How full the queue of one of the sockets is, in the kernel: the fullest one's. */
+unsigned datagram_percent(void);
+
 /* From now on, for the sockets bound to these addresses; borrowed, n 0 ends it. */
 void datagram_guard(const struct addr *locals, size_t n);

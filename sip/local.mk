@@ -15,6 +15,7 @@ libsip_a_SOURCES = \
 	sip/location.c sip/location.h \
 	sip/mark.c sip/mark.h \
 	sip/method.c sip/method.h \
+	sip/overload.c sip/overload.h \
 	sip/process.c sip/process.h \
 	sip/rank.c sip/rank.h \
 	sip/registrar.c sip/registrar.h \

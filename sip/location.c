@@ -2,6 +2,7 @@
 #include "sip/location.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/buf.h"
 #include "common/crypto.h"
@@ -15,6 +16,7 @@ struct location {
     struct db *db;      /* borrowed */
     struct mailbox *mb; /* borrowed */
     struct hash aors;
+    struct list changes; /* being written: the oldest first */
 };
 
 /* ---- bindings ---- */
@@ -181,11 +183,26 @@ void location_pass(struct aor *a)
 /* ---- changes ---- */
 
 struct change {
+    struct list node;
+    uint64_t since_ms;
     struct aor *aor;
     struct list bindings; /* the new ones */
     void (*done)(int err, struct aor *a, void *arg);
     void *arg;
 };
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t location_unwritten_ms(const struct location *l)
+{
+    return list_is_empty(&l->changes) ? 0 : now_ms() - list_item(l->changes.next, struct change, node)->since_ms;
+}
 
 static struct sv text(const char *s)
 {
@@ -221,6 +238,7 @@ static void on_written(int err, void *arg)
     struct change *c = arg;
     struct aor *a = c->aor;
 
+    list_remove(&c->node);
     if (!err) {
         bindings_free(&a->bindings);
         list_splice(&a->bindings, &c->bindings);
@@ -251,6 +269,8 @@ void location_commit(struct aor *a, struct list *bindings, void (*done)(int err,
         return;
     }
     c->aor = a;
+    c->since_ms = now_ms();
+    list_append(&a->location->changes, &c->node);
     list_init(&c->bindings);
     list_splice(&c->bindings, bindings);
     c->done = done;
@@ -384,6 +404,7 @@ int location_new(struct location **out, struct db *db, struct mailbox *mb)
         free(l);
         return err;
     }
+    list_init(&l->changes);
     l->db = db;
     l->mb = mb;
     *out = l;

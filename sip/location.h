@@ -75,4 +75,7 @@ void bindings_free(struct list *bindings);
 /* Forget what has expired, and bindings whose flow has ended, in memory and on the disk. Now and then. */
 void location_sweep(struct location *l, int64_t now, bool (*has_ended)(void *arg, uint64_t conn_id), void *arg);
 
+/* For how long the oldest change has waited to be written; 0: none waits. */
+uint64_t location_unwritten_ms(const struct location *l);
+
 size_t location_count(const struct location *l); /* addresses with bindings */

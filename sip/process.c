@@ -32,7 +32,7 @@
 #include "sip/sipd.h"
 #include "sip/sofia.h"
 
-enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = 500, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8, LAST_MAILS = 1000 };
+enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = OVERLOAD_SWEEP_MS, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8, LAST_MAILS = 1000 };
 
 /* A runaway parser must not take the machine's memory; sanitizers need theirs by the terabyte. */
 static void limit_memory(void)
@@ -141,12 +141,26 @@ static void set_gauge(struct stats *s, enum stat_id id, size_t value)
     stats_add(s, id, (int64_t)(value - stats_get(s, id)));
 }
 
+static void look_for_overload(struct sipd *d)
+{
+    struct overload_state s = { .transactions_max = (size_t)d->conf->limits.transactions, .datagrams_percent = datagram_percent(),
+                                .unwritten_ms = location_unwritten_ms(d->location) };
+    usize_t incoming = 0, outgoing = 0;
+
+    nta_agent_get_stats(d->nta, NTATAG_S_IRQ_HASH_USED_REF(incoming), NTATAG_S_ORQ_HASH_USED_REF(outgoing), TAG_END());
+    s.transactions = incoming + outgoing;
+    if (!s.transactions_max)
+        s.transactions_max = overload_transactions_max((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
+    overload_note(&d->overload, &s, sipd_now_ms());
+}
+
 static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
 {
     struct sipd *d = arg;
     int64_t now = sipd_time();
     size_t n_forks = 0;
 
+    look_for_overload(d);
     fork_sweep(d);
     list_each(node, &d->forks)
         n_forks++;

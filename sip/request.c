@@ -13,6 +13,7 @@
 
 static enum verdict (*const steps[])(struct request *r) = {
     step_admit,
+    step_overload,
     step_script,
     step_sanity,
     step_max_forwards,

@@ -94,8 +94,9 @@ enum verdict request_deny(struct request *r, int status, const char *phrase, con
  * place (not known of one who calls himself by name), and when we do not send to his address on anybody's word. */
 bool request_is_behind_nat(const struct request *r);
 
-/* The steps. What must hold for every request, whoever routes it, is in the first. */
+/* The steps. What must hold for every request, whoever routes it, is in the first two. */
 enum verdict step_admit(struct request *r);
+enum verdict step_overload(struct request *r);
 enum verdict step_script(struct request *r); /* script.c */
 enum verdict step_sanity(struct request *r);
 enum verdict step_max_forwards(struct request *r);

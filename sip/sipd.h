@@ -7,6 +7,7 @@
 #include "common/stats.h"
 #include "net/reach.h"
 #include "sip/flow.h"
+#include "sip/overload.h"
 #include "sip/sofia.h"
 #include "sip/stack.h"
 
@@ -36,6 +37,7 @@ struct sipd {
     struct authn *authn;
     struct location *location;
     struct db_feed *feed;      /* accounting */
+    struct overload overload;
     size_t n_requests;         /* struct request that live */
     struct list forks;         /* transactions under way */
     struct list errands;       /* messages without one: struct errand in errand.c */

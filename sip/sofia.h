@@ -13,6 +13,7 @@ struct branch;
 #include <sofia-sip/su_wait.h>
 #include <sofia-sip/su_tag.h>
 #include <sofia-sip/su_string.h>
+#include <sofia-sip/su_uniqueid.h>
 #include <sofia-sip/nta.h>
 #include <sofia-sip/nta_tag.h>
 #include <sofia-sip/nta_stateless.h>

@@ -1,4 +1,5 @@
 /* Steps: is the message fit to be handled? RFC 3261 s.16.3 items 1 to 5. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -6,7 +7,7 @@
 #include "sip/fork.h"
 #include "sip/request.h"
 
-enum { VIAS_MAX = 70, FORWARDS_MAX = 255 };
+enum { VIAS_MAX = 70, FORWARDS_MAX = 255, RETRY_LEAST_S = 5, RETRY_MOST_S = 14 };
 
 /* By hash code, which is a class's own: two classes are not Sofia's but copies (sip/method.c). */
 static bool is_mandatory(const msg_hclass_t *c)
@@ -106,6 +107,21 @@ enum verdict step_admit(struct request *r)
     if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
         return STEP_DONE;
     return STEP_NEXT;
+}
+
+/* What is inside a call, and the ACK, goes on. A CANCEL has found its transaction before. */
+enum verdict step_overload(struct request *r)
+{
+    sip_method_t method = r->sip->sip_request->rq_method;
+    bool is_change = method == sip_method_register && r->sip->sip_contact;
+    char retry[40];
+
+    if (method == sip_method_ack || r->sip->sip_to->a_tag || !overload_refuses(&r->d->overload, is_change))
+        return STEP_NEXT;
+    stats_inc(&r->d->shared->stats, STAT_sip_overloaded);
+    /* Not everybody at the same time. */
+    snprintf(retry, sizeof retry, "Retry-After: %d\r\n", su_randint(RETRY_LEAST_S, RETRY_MOST_S));
+    return request_reply(r, SIP_503_SERVICE_UNAVAILABLE, retry);
 }
 
 enum verdict step_sanity(struct request *r)

@@ -1,11 +1,14 @@
 """Who is shut out, over UDP as over streams; a reload that reaches the SIP process; its counters."""
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 
+import sip_calls
 from sipua import Timeout
 
 
@@ -111,3 +114,59 @@ def test_datagram_ping_gets_a_pong(make):
     a.send(b"\r\n\r\n\r\n")
     assert a.s.read(2) == b"\r\n"
     a.silent()
+
+
+def is_refused_for_now(m):
+    return m.status == 503 and 5 <= int(m.get("retry-after")) <= 14
+
+
+def test_new_requests_are_refused_when_there_are_too_many_transactions(make):
+    # S-SEC-01: without a transaction, and what has one goes on
+    s = make(auth="", max_contacts="10\n[limits]\ntransactions = 60")
+    b, a, other = s.registered("tcp", "bob"), s.ua("tcp", "alice"), s.ua("udp", "carol")
+    call, got, ok = sip_calls.call_up(a, b)
+    calls = [a.invite("sip:bob@example.com") for _ in range(40)]
+    invites = [b.expect("INVITE") for _ in calls]
+    b.reply(invites[0], 180, tag="rings")
+    a.expect(180)
+    s.wait_for("overload: as many transactions as there may be")
+    for method in ("INVITE", "REGISTER", "MESSAGE", "OPTIONS"):
+        refused = dict(callid="overload@test", branch="z9hG4bK-" + method, tag="o")
+        other.send(other.request(method, "sip:example.com" if method == "REGISTER" else "sip:bob@example.com", to=other.aor, **refused))
+        m = other.expect(503)
+        assert is_refused_for_now(m) and m.tag("to"), m.raw
+        if method == "INVITE":
+            other.send(other.request("ACK", "sip:bob@example.com", to=other.aor, to_tag=m.tag("to"), **refused))
+    assert not s.rows("SELECT 1 FROM location WHERE username = 'carol'")
+    a.cancel(calls[0])
+    a.expect(200)
+    b.reply(b.expect("CANCEL"), 200)
+    sip_calls.hang_up(a, b, call)
+    for invite in invites:
+        b.reply(invite, 486, tag="busy")
+    for _ in invites:
+        a.expect(486)
+    s.wait_for("overload is over: as many transactions")
+    other.register()
+    assert json.loads(ctl(s, "rpc", "stats.get"))["sip_overloaded"] == 4
+    other.silent(0.1)
+
+
+def test_registrations_are_refused_while_the_database_does_not_write(make):
+    # S-SEC-01: and nothing else is
+    s = make(auth="")
+    a, b = s.ua("udp", "alice"), s.registered("udp", "bob")
+    with contextlib.closing(sqlite3.connect(s.database, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        b.send(b.request("REGISTER", "sip:example.com", to=b.aor, callid=b.registration, cseq=10, headers=["Contact: " + b.contact]))
+        s.wait_for("overload: registrations wait for the database")
+        a.send(a.request("REGISTER", "sip:example.com", to=a.aor, headers=["Contact: " + a.contact]))
+        assert is_refused_for_now(a.expect(503))
+        a.ask("REGISTER", "sip:example.com", 200, to=a.aor)  # a query
+        a.send(a.request("MESSAGE", "sip:bob@example.com"))
+        b.reply(b.expect("MESSAGE"), 200)
+        a.expect(200)
+        db.execute("ROLLBACK")
+    b.expect(200)
+    s.wait_for("overload is over: registrations")
+    a.register()
