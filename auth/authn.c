@@ -1,7 +1,6 @@
 /* Authentication of MSRP AUTH and SIP requests. */
 #include "auth/authn.h"
 
-#include <sofia-sip/msg_header.h>
 #include <sofia-sip/sip.h>
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/su.h>
@@ -10,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/claim.h"
 #include "auth/nonce.h"
 #include "auth/scheme.h"
-#include "auth/sipmsg.h"
 #include "common/err.h"
 #include "common/list.h"
 
@@ -26,7 +25,6 @@ struct authn_req {
     struct list node;
     struct authn *a;       /* back */
     auth_status_t *as;     /* owned */
-    msg_t *msg;            /* owned: MSRP's synthesized request; NULL for SIP */
     authn_cb *cb;
     void *arg;
     struct auth_splugin_t scheme;
@@ -137,8 +135,7 @@ static void req_free(struct authn_req *r)
     list_remove(&r->node);
     if (r->as)
         auth_status_unref(r->as);
-    if (r->msg)
-        msg_destroy(r->msg);
+    buf_fini(&r->scheme.answer);
     free(r);
 }
 
@@ -148,36 +145,10 @@ void authn_cancel(struct authn_req *r)
     req_free(r);
 }
 
-/* Append `Name: value CRLF` for each header of the chain. Sofia's encoder leaves out the last parameter when the
- * room is exactly what it asked for, in sip_header_as_string() as well; hence the slack. */
-static void add_headers(struct buf *out, const msg_header_t *h)
-{
-    enum { SLACK = 16, USUAL = 1024 };
-
-    for (; h; h = h->sh_next) {
-        char usual[USUAL], *text = usual;
-        issize_t n = msg_header_field_e(usual, USUAL, h, 0);
-
-        if (n + SLACK > USUAL) {
-            text = malloc((size_t)n + SLACK);
-            n = text ? msg_header_field_e(text, n + SLACK, h, 0) : -1;
-        }
-        if (n < 0)
-            out->failed = true;
-        buf_puts(out, h->sh_class->hc_name);
-        buf_puts(out, ": ");
-        buf_add(out, text, n < 0 ? 0 : (size_t)n);
-        buf_puts(out, "\r\n");
-        if (text != usual)
-            free(text);
-    }
-}
-
 /* Say how it ended, and be gone. */
 static void req_finish(struct authn_req *r)
 {
     const auth_status_t *as = r->as;
-    struct buf headers = BUF_INIT;
     struct authn_result result = {
         .phrase = as->as_phrase, .status = as->as_status, .realm = sv_of(as->as_realm),
         .username = r->scheme.had_credentials && r->scheme.cred.username.p ? r->scheme.cred.username : SV(""),
@@ -189,7 +160,6 @@ static void req_finish(struct authn_req *r)
         result.verdict = AUTHN_OK;
         result.status = 200;
         result.phrase = "OK";
-        add_headers(&headers, as->as_info);
         break;
     case 400:
         result.verdict = AUTHN_BAD;
@@ -200,22 +170,16 @@ static void req_finish(struct authn_req *r)
     case 401:
     case 407:
         result.verdict = AUTHN_CHALLENGE;
-        add_headers(&headers, as->as_response);
         break;
     default:
-        result.verdict = AUTHN_ERROR;
-    }
-    if (buf_failed(&headers)) {
-        buf_clear(&headers);
         result.verdict = AUTHN_ERROR;
     }
     if (result.verdict == AUTHN_ERROR) {
         result.status = r->scheme.is_msrp ? 408 : 500;
         result.phrase = r->scheme.is_msrp ? "Authentication Timeout" : "Server Internal Error";
     }
-    result.headers = buf_sv(&headers);
+    result.headers = buf_sv(&r->scheme.answer);
     r->cb(&result, r->arg);
-    buf_fini(&headers);
     req_free(r);
 }
 
@@ -226,10 +190,11 @@ static void on_status(auth_magic_t *magic, auth_status_t *as)
 
 static struct authn_req *req_new(struct authn *a, bool is_msrp, authn_cb *cb, void *arg)
 {
-    struct authn_req *r = calloc(1, sizeof *r);
+    struct authn_req *r = malloc(sizeof *r);
 
     if (!r)
         return NULL;
+    memset(r, 0, offsetof(struct authn_req, scheme.cred));
     list_init(&r->node);
     r->a = a;
     r->cb = cb;
@@ -286,19 +251,8 @@ static struct authn_req *verify_msrp(struct authn *a, struct sv uri, struct sv h
         req_free(r);
         return give_up(true, cb, arg);
     }
-    switch (sipmsg_make(&r->msg, headers)) {
-    case SIPMSG_MADE:
-        return req_verify(r, sip_object(r->msg)->sip_authorization, &origin);
-    case SIPMSG_BAD:
-        r->as->as_status = 400;
-        r->as->as_phrase = "Malformed Credentials";
-        r->scheme.had_credentials = true;
-        break;
-    case SIPMSG_NOMEM:
-        break; /* as_status is 500 from the start */
-    }
-    req_finish(r);
-    return NULL;
+    r->scheme.headers = headers;
+    return req_verify(r, NULL, &origin);
 }
 
 struct authn_req *authn_msrp(struct authn *a, struct sv uri, struct sv headers, authn_cb *cb, void *arg)
@@ -326,7 +280,7 @@ bool authn_password(struct sv headers, struct sv realm, struct sv password, bool
     bool good;
 
     *out = (struct db_cred){ .found = true };
-    if (!sipmsg_claim(&claimed, headers))
+    if (!claim_first(&claimed, headers))
         return false;
     if (is_ha1)
         return sv_copy(password, out->ha1_md5, sizeof out->ha1_md5);
@@ -349,7 +303,7 @@ int authn_fetch(struct authn *a, struct sv headers, struct db_cred *out, void (*
     auth_plugin_t *env = scheme_env(a->am);
     struct digest_cred claimed;
 
-    if (!sipmsg_claim(&claimed, headers))
+    if (!claim_first(&claimed, headers))
         return TD_EINVAL;
     return db_cred_get(env->db, claimed.username, claimed.realm, out, env->mailbox, done, arg, req);
 }

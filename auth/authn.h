@@ -3,7 +3,7 @@
  * A struct authn belongs to one thread and answers through that thread's mailbox. Credentials that are in memory are
  * judged before the call returns; else the database's reader thread is asked meanwhile. The callback comes exactly
  * once (possibly before the call returns) unless the request is cancelled. Inside is a Sofia authentication module
- * (auth/scheme.h); an MSRP AUTH is shown to it as a SIP request (auth/sipmsg.h). */
+ * (auth/scheme.h), which judges both alike. */
 #pragma once
 
 #include "common/conf.h"

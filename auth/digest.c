@@ -45,11 +45,10 @@ static bool is_token(char c)
 static const struct {
     const char *name;
     size_t at; /* offset of its struct sv */
-    bool bare; /* printed without quotes */
 } params[] = {
-#define PARAM(name, bare) { #name, offsetof(struct digest_cred, name), bare }
-    PARAM(username, false), PARAM(realm, false), PARAM(nonce, false), PARAM(uri, false), PARAM(response, false),
-    PARAM(algorithm, true), PARAM(cnonce, false), PARAM(opaque, false), PARAM(qop, true), PARAM(nc, true),
+#define PARAM(name) { #name, offsetof(struct digest_cred, name) }
+    PARAM(username), PARAM(realm), PARAM(nonce), PARAM(uri), PARAM(response),
+    PARAM(algorithm), PARAM(cnonce), PARAM(opaque), PARAM(qop), PARAM(nc),
 #undef PARAM
 };
 
@@ -251,34 +250,6 @@ static void add_quoted(struct buf *out, struct sv s)
         }
     buf_add_sv(out, sv_from(s, from));
     buf_putc(out, '"');
-}
-
-static bool can_be_bare(struct sv s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!is_token(s.p[i]))
-            return false;
-    return s.n > 0;
-}
-
-void digest_print(const struct digest_cred *c, struct buf *out)
-{
-    const char *separator = "Digest ";
-
-    for (size_t i = 0; i < TD_ARRAY_LEN(params); i++) {
-        const struct sv *value = (const struct sv *)(const void *)((const char *)c + params[i].at);
-
-        if (!value->p)
-            continue;
-        buf_puts(out, separator);
-        buf_puts(out, params[i].name);
-        buf_putc(out, '=');
-        if (params[i].bare && can_be_bare(*value))
-            buf_add_sv(out, *value);
-        else
-            add_quoted(out, *value);
-        separator = ", ";
-    }
 }
 
 void digest_challenge_print(struct buf *out, enum digest_alg alg, struct sv realm, struct sv nonce, struct sv opaque,

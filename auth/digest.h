@@ -36,9 +36,6 @@ enum digest_parse digest_parse(struct digest_cred *c, struct sv value);
 void digest_cred_init(struct digest_cred *c);
 bool digest_take_param(struct digest_cred *c, struct sv param);
 
-/* Append the credentials as a header value of plain shape. */
-void digest_print(const struct digest_cred *c, struct buf *out);
-
 /* The response for these credentials with this HA1; method "" gives rspauth. uri is what is hashed (not c->uri).
  * Without c->qop the old form of RFC 2069 is computed. */
 void digest_response(enum digest_alg alg, const struct digest_cred *c, struct sv ha1, struct sv method, struct sv uri,

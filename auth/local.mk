@@ -4,5 +4,5 @@ libauth_a_SOURCES = \
 	auth/digest.c auth/digest.h \
 	auth/nonce.c auth/nonce.h \
 	auth/scheme.c auth/scheme.h \
-	auth/sipmsg.c auth/sipmsg.h
+	auth/claim.c auth/claim.h
 AUTH_LIBS = libauth.a $(DB_LIBS) $(SOFIA_LIBS)

@@ -6,9 +6,9 @@
 #include "auth/scheme.h"
 
 #include <pthread.h>
-#include <sofia-sip/msg_header.h>
 #include <sofia-sip/su_string.h>
 
+#include "auth/claim.h"
 #include "auth/nonce.h"
 #include "common/err.h"
 
@@ -38,31 +38,40 @@ static void set_status(auth_status_t *as, int status, const char *phrase)
     as->as_phrase = phrase;
 }
 
+static void header_begin(struct buf *answer, msg_hclass_t *of)
+{
+    buf_puts(answer, of->hc_name);
+    buf_puts(answer, ": ");
+}
+
+/* The answer is complete. */
+static void answered(auth_status_t *as, int status, const char *phrase)
+{
+    if (buf_failed(&as->as_plugin->answer)) {
+        buf_fini(&as->as_plugin->answer);
+        set_status(as, 500, auth_internal_server_error);
+        return;
+    }
+    set_status(as, status, phrase);
+}
+
 /* One header for each algorithm; only: that one alone. */
 static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach, const enum digest_alg *only)
 {
     auth_plugin_t *env = scheme_env(am);
+    struct buf *answer = &as->as_plugin->answer;
     struct sv realm = sv_of(as->as_realm);
-    msg_header_t **next = &as->as_response;
     char nonce[NONCE_LEN + 1];
 
     nonce_make(env->nonces, realm, env->now_s(), nonce);
     for (size_t i = 0; i < env->n_algs; i++) {
-        struct buf value = BUF_INIT;
-
         if (only && *only != env->algs[i])
             continue;
-        digest_challenge_print(&value, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)),
-                               as->as_stale);
-        *next = buf_failed(&value) ? NULL : msg_header_make(as->as_home, ach->ach_header, value.p);
-        buf_fini(&value);
-        if (!*next) {
-            set_status(as, 500, auth_internal_server_error);
-            return;
-        }
-        next = &(*next)->sh_next;
+        header_begin(answer, ach->ach_header);
+        digest_challenge_print(answer, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)), as->as_stale);
+        buf_puts(answer, "\r\n");
     }
-    set_status(as, ach->ach_status, ach->ach_phrase);
+    answered(as, ach->ach_status, ach->ach_phrase);
 }
 
 static void challenge(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach)
@@ -97,26 +106,15 @@ static struct sv hashed_uri(const struct auth_splugin_t *s)
 
 static void admit(struct auth_splugin_t *s, struct sv ha1)
 {
-    auth_status_t *as = s->as;
-    struct buf value = BUF_INIT;
     char rspauth[CRYPTO_HEX_MAX];
 
-    as->as_user = su_strndup(as->as_home, s->cred.username.p, (isize_t)s->cred.username.n);
-    if (!as->as_user) {
-        set_status(as, 500, auth_internal_server_error);
-        return;
-    }
     if (s->ach->ach_info && s->cred.qop.p) {
         digest_response(s->alg, &s->cred, ha1, SV(""), hashed_uri(s), rspauth);
-        digest_info_print(&value, sv_of(rspauth), s->cred.cnonce, s->cred.nc);
-        as->as_info = buf_failed(&value) ? NULL : msg_header_make(as->as_home, s->ach->ach_info, value.p);
-        buf_fini(&value);
-        if (!as->as_info) {
-            set_status(as, 500, auth_internal_server_error);
-            return;
-        }
+        header_begin(&s->answer, s->ach->ach_info);
+        digest_info_print(&s->answer, sv_of(rspauth), s->cred.cnonce, s->cred.nc);
+        buf_puts(&s->answer, "\r\n");
     }
-    set_status(as, 0, "");
+    answered(s->as, 0, "");
 }
 
 static void judge(struct auth_splugin_t *s, const struct db_cred *user)
@@ -160,42 +158,59 @@ static void looked_up(int err, const struct db_cred *user, void *arg)
 
 /* ---- reading the request */
 
-/* Find Digest credentials for our realm, best with an algorithm that we offered. False: a header of ours is
- * malformed. */
+/* Where the credentials of a request are. */
+struct source {
+    msg_auth_t *au;       /* SIP */
+    struct claims claims; /* MSRP */
+};
+
+/* The next ones into s->cred. 1: there they are; 0: there are no more; negative: malformed. */
+static int read_next(struct auth_splugin_t *s, struct source *src)
+{
+    msg_auth_t *au;
+    bool good = true;
+
+    if (s->is_msrp)
+        return claim_next(&src->claims, &s->cred);
+    while ((au = src->au) && !su_casematch(au->au_scheme, "Digest"))
+        src->au = au->au_next;
+    if (!au)
+        return 0;
+    src->au = au->au_next;
+    digest_cred_init(&s->cred);
+    for (const msg_param_t *p = au->au_params; p && *p && good; p++)
+        good = digest_take_param(&s->cred, sv_of(*p));
+    return good ? 1 : TD_EINVAL;
+}
+
+/* Find Digest credentials for our realm, best with an algorithm that we offer. False: some are malformed. */
 static bool find_credentials(struct auth_splugin_t *s, msg_auth_t *au)
 {
     auth_plugin_t *env = scheme_env(s->am);
-    msg_auth_t *chosen = NULL, *read = NULL; /* read: what s->cred holds */
-    bool chosen_offered = false;
+    struct source next = { au, { s->headers, 0 } }, here, chosen = next;
+    bool is_offered_one = false, is_read = false; /* is s->cred the chosen one? */
+    enum digest_alg alg;
+    int found = 1;
 
-    for (; au && !chosen_offered; au = au->au_next) {
-        bool good = su_casematch(au->au_scheme, "Digest");
-        enum digest_alg alg = DIGEST_MD5;
-        bool offered;
-
-        if (!good)
-            continue;
-        read = au;
-        digest_cred_init(&s->cred);
-        for (const msg_param_t *p = au->au_params; p && *p && good; p++)
-            good = digest_take_param(&s->cred, sv_of(*p));
-        if (!good)
-            return false;
+    while (!is_offered_one) {
+        here = next;
+        found = read_next(s, &next);
+        if (found <= 0)
+            break;
+        is_read = false;
         if (!s->cred.realm.p || !sv_eq(s->cred.realm, sv_of(s->as->as_realm)))
             continue;
-        offered = (!s->cred.algorithm.p || digest_alg_parse(s->cred.algorithm, &alg)) && is_offered(env, alg);
-        if (!chosen || offered) {
-            chosen = au;
-            chosen_offered = offered;
+        alg = DIGEST_MD5;
+        is_offered_one = (!s->cred.algorithm.p || digest_alg_parse(s->cred.algorithm, &alg)) && is_offered(env, alg);
+        if (!s->had_credentials || is_offered_one) {
+            s->had_credentials = is_read = true;
+            chosen = here;
         }
     }
-    s->had_credentials = chosen != NULL;
-    s->as->as_match = (msg_header_t *)chosen;
-    if (!chosen || chosen == read)
-        return true;
-    digest_cred_init(&s->cred);
-    for (const msg_param_t *p = chosen->au_params; p && *p; p++)
-        digest_take_param(&s->cred, sv_of(*p));
+    if (found < 0)
+        return false;
+    if (s->had_credentials && !is_read)
+        read_next(s, &chosen);
     return true;
 }
 
@@ -228,7 +243,10 @@ static void check(auth_mod_t *am, auth_status_t *as, msg_auth_t *au, const auth_
     s->am = am;
     s->as = as;
     s->ach = ach;
+    digest_cred_init(&s->cred);
     if (!find_credentials(s, au)) {
+        digest_cred_init(&s->cred); /* nobody in particular */
+        s->had_credentials = s->is_msrp;
         set_status(as, 400, "Malformed Credentials");
         return;
     }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "auth/digest.h"
-#include "auth/sipmsg.h"
+#include "auth/claim.h"
 #include "msrp/script_private.h"
 
 static void truth(struct script_call *c, bool good)
@@ -371,7 +371,7 @@ void ksr_db_www_authenticate(struct script_call *c)
     if (!is_auth(c))
         return;
     /* They were fetched for the realm that the client named. */
-    ours = sipmsg_claim(&claimed, e->h->headers) && sv_eq(claimed.realm, realm_of(c));
+    ours = claim_first(&claimed, e->h->headers) && sv_eq(claimed.realm, realm_of(c));
     if (ours && !e->o->has_cred) {
         script_return(c, -6);
         return;
@@ -405,5 +405,5 @@ void ksr_has_credentials(struct script_call *c)
 {
     struct digest_cred claimed;
 
-    truth(c, is_auth(c) && sipmsg_claim(&claimed, event_of(c)->h->headers) && sv_eq(claimed.realm, realm_of(c)));
+    truth(c, is_auth(c) && claim_first(&claimed, event_of(c)->h->headers) && sv_eq(claimed.realm, realm_of(c)));
 }

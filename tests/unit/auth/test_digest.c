@@ -141,23 +141,15 @@ TEST(values_have_a_limit_and_one_byte_more_is_broken)
     CHECK_INT(digest_parse(&c, sv_make(text, (size_t)head + DIGEST_TEXT_MAX + 1)), DIGEST_BROKEN);
 }
 
-TEST(what_was_printed_reads_the_same)
+TEST(values_are_read_without_their_quotes)
 {
-    struct buf b = BUF_INIT;
-    struct digest_cred c, again;
+    struct digest_cred c;
 
-    CHECK_INT(parse(&c, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=n, uri=\"sip:a,b\", response=\"r\", "
-                        "algorithm=\"SHA-256\", "
-                        "cnonce=\"c\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1"),
+    CHECK_INT(parse(&c, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=n, uri=\"sip:a,b\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1"),
               DIGEST_PARSED);
-    digest_print(&c, &b);
-    CHECK_STR(b.p, "Digest username=\"al \\\"x\\\\\", realm=\"\", nonce=\"n\", uri=\"sip:a,b\", response=\"r\", "
-                   "algorithm=SHA-256, "
-                   "cnonce=\"c\", opaque=\"\xc3\xa4\", qop=\"a b\", nc=1");
-    CHECK_INT(digest_parse(&again, buf_sv(&b)), DIGEST_PARSED);
-    CHECK(sv_eq(again.username, c.username) && sv_eq(again.realm, c.realm) && sv_eq(again.qop, c.qop) &&
-          sv_eq(again.uri, c.uri));
-    buf_fini(&b);
+    CHECK(sv_eq(c.username, SV("al \"x\\")) && c.realm.p && c.realm.n == 0 && sv_eq(c.nonce, SV("n")));
+    CHECK(sv_eq(c.uri, SV("sip:a,b")) && sv_eq(c.opaque, SV("\xc3\xa4")) && sv_eq(c.qop, SV("a b")) && sv_eq(c.nc, SV("1")));
+    CHECK(!c.response.p && !c.algorithm.p && !c.cnonce.p);
 }
 
 /* M-AUTH-03, M-AUTH-06, M-AUTH-11 */
@@ -201,6 +193,6 @@ TEST(algorithms_are_known_by_name_in_any_case)
 SUITE(digest_suite, TEST_ROW(the_check_values_of_x_01_come_out_for_both_algorithms),
       TEST_ROW(the_examples_of_rfc_2617_come_out), TEST_ROW(any_blanks_any_order_and_any_quoting_are_read),
       TEST_ROW(what_is_no_digest_or_no_grammar_is_told_apart),
-      TEST_ROW(values_have_a_limit_and_one_byte_more_is_broken), TEST_ROW(what_was_printed_reads_the_same),
+      TEST_ROW(values_have_a_limit_and_one_byte_more_is_broken), TEST_ROW(values_are_read_without_their_quotes),
       TEST_ROW(challenges_and_info_have_the_shape_that_clients_split), TEST_ROW(a_nonce_count_is_eight_hex_digits),
       TEST_ROW(algorithms_are_known_by_name_in_any_case));
