@@ -23,20 +23,48 @@ void addr_set_port(struct addr *a, uint16_t port)
         a->in.sin_port = htons(port);
 }
 
+static char *put_number(char *at, unsigned v)
+{
+    char digits[10], *from = digits + sizeof digits;
+
+    do
+        *--from = (char)('0' + v % 10);
+    while (v /= 10);
+    memcpy(at, from, (size_t)(digits + sizeof digits - from));
+    return at + (digits + sizeof digits - from);
+}
+
+/* By hand: every accepted connection and every token is written down. */
+static char *put_ipv4(char *at, const struct in_addr *ip)
+{
+    const uint8_t *part = (const uint8_t *)ip;
+
+    for (int i = 0; i < 4; i++) {
+        at = put_number(at, part[i]);
+        *at++ = '.';
+    }
+    return at - 1;
+}
+
 const char *addr_host_text(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
-    const void *raw = a->sa.sa_family == AF_INET6 ? (const void *)&a->in6.sin6_addr : (const void *)&a->in.sin_addr;
-
-    if ((a->sa.sa_family != AF_INET && a->sa.sa_family != AF_INET6) ||
-        !inet_ntop(a->sa.sa_family, raw, out, ADDR_TEXT_MAX))
+    if (a->sa.sa_family == AF_INET)
+        *put_ipv4(out, &a->in.sin_addr) = '\0';
+    else if (a->sa.sa_family != AF_INET6 || !inet_ntop(AF_INET6, &a->in6.sin6_addr, out, ADDR_TEXT_MAX))
         snprintf(out, ADDR_TEXT_MAX, "-");
     return out;
 }
 
 const char *addr_text(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
-    char host[ADDR_TEXT_MAX];
+    char host[ADDR_TEXT_MAX], *at;
 
+    if (a->sa.sa_family == AF_INET) {
+        at = put_ipv4(out, &a->in.sin_addr);
+        *at++ = ':';
+        *put_number(at, addr_port(a)) = '\0';
+        return out;
+    }
     addr_host_text(a, host);
     if (a->sa.sa_family == AF_INET6)
         snprintf(out, ADDR_TEXT_MAX, "[%.46s]:%u", host, addr_port(a));

@@ -71,6 +71,7 @@ static void offer(struct conn *c, size_t n)
     }
     c->in_data = 0;
     paused = c->pauses != 0;
+    want_read(c);
     if (!list_is_empty(&w->borrowers))
         worker_settle(w); /* may drain a queue and so resume us before the rest is kept */
     if (c->ended)
@@ -291,9 +292,10 @@ void conn_ready(struct loop_io *io, uint32_t events)
         broken(c, CLOSE_RESET, "reset");
 }
 
+/* What is waited for is told to the system when the protocol has done with its bytes: most often it has been paused and resumed. */
 static void want_read(struct conn *c)
 {
-    if (c->ended)
+    if (c->ended || c->in_data)
         return;
     loop_want(c->worker->loop, &c->io, (c->io.want & LOOP_WRITE) | (c->pauses ? 0 : LOOP_READ));
 }
