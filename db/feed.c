@@ -125,23 +125,23 @@ void db_session_put(struct db_feed *f, const struct db_session *s)
 {
     PUT(f, true, ROW_SESSION_PUT, param_text(s->session_id), param_text(s->username), param_text(s->domain),
         param_int((int64_t)s->conn_id), param_text(s->peer_uri), param_text(s->srcaddr), param_text(s->srcsock),
-        param_text(s->use_path), param_int(s->created), param_int(s->expires), param_int(s->last_activity),
+        param_text(s->use_path), param_time(s->created), param_time(s->expires), param_time(s->last_activity),
         param_text(state_name(s->state)), param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out),
         param_int((int64_t)s->bytes_in), param_int((int64_t)s->bytes_out), param_int((int64_t)s->resumed));
 }
 
 void db_session_counters(struct db_feed *f, const struct db_session *s)
 {
-    PUT(f, false, ROW_SESSION_COUNTERS, param_text(s->session_id), param_int((int64_t)s->resumed), param_int(s->last_activity),
+    PUT(f, false, ROW_SESSION_COUNTERS, param_text(s->session_id), param_int((int64_t)s->resumed), param_time(s->last_activity),
         param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out), param_int((int64_t)s->bytes_in),
         param_int((int64_t)s->bytes_out));
 }
 
 void db_session_changed(struct db_feed *f, const struct db_session *s)
 {
-    PUT(f, true, ROW_SESSION_CHANGED, param_text(s->session_id), param_int((int64_t)s->resumed), param_int(s->last_activity),
+    PUT(f, true, ROW_SESSION_CHANGED, param_text(s->session_id), param_int((int64_t)s->resumed), param_time(s->last_activity),
         param_int((int64_t)s->frames_in), param_int((int64_t)s->frames_out), param_int((int64_t)s->bytes_in),
-        param_int((int64_t)s->bytes_out), param_int(s->expires), param_int((int64_t)s->conn_id));
+        param_int((int64_t)s->bytes_out), param_time(s->expires), param_int((int64_t)s->conn_id));
 }
 
 void db_session_ended(struct db_feed *f, const struct db_session *s)
@@ -153,13 +153,13 @@ void db_conn_opened(struct db_feed *f, const struct db_conn *c)
 {
     PUT(f, true, ROW_CONN_OPENED, param_int((int64_t)c->conn_id), param_text(c->protocol), param_text(c->transport),
         param_text(c->peer), param_text(c->local), param_text_or_null(c->tls_version),
-        param_text_or_null(c->tls_cipher), param_text_or_null(c->peer_name), param_int(c->opened));
+        param_text_or_null(c->tls_cipher), param_text_or_null(c->peer_name), param_time(c->opened));
 }
 
 void db_conn_closed(struct db_feed *f, uint64_t conn_id, int64_t closed, struct sv reason, uint64_t bytes_in,
                     uint64_t bytes_out)
 {
-    PUT(f, true, ROW_CONN_CLOSED, param_int((int64_t)conn_id), param_int(closed), param_text(reason),
+    PUT(f, true, ROW_CONN_CLOSED, param_int((int64_t)conn_id), param_time(closed), param_text(reason),
         param_int((int64_t)bytes_in), param_int((int64_t)bytes_out));
 }
 
@@ -167,7 +167,7 @@ void db_acc_msrp(struct db_feed *f, const struct db_acc_msrp *row)
 {
     PUT(f, false, ROW_ACC_MSRP, param_text(row->session_id), param_text(row->username), param_text(row->domain),
         param_text(row->from_uri), param_text(row->to_uri), param_text(row->message_id), param_int((int64_t)row->bytes),
-        param_int(row->status), param_int(row->started), param_int(row->finished));
+        param_int(row->status), param_time(row->started), param_time(row->finished));
 }
 
 void db_acc(struct db_feed *f, const struct db_acc *row)
@@ -180,5 +180,5 @@ void db_acc(struct db_feed *f, const struct db_acc *row)
     code[1] = (char)('0' + v / 10 % 10);
     code[2] = (char)('0' + v % 10);
     PUT(f, false, ROW_ACC, param_text(row->method), param_text(row->from_tag), param_text(row->to_tag),
-        param_text(row->callid), param_text(sv_make(code, 3)), param_text(row->sip_reason), param_int(row->time));
+        param_text(row->callid), param_text(sv_make(code, 3)), param_text(row->sip_reason), param_time(row->time));
 }

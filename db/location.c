@@ -53,11 +53,11 @@ void db_loc_put(struct db_loc_set *set, const struct db_location *l)
         param_text(l->contact),
         param_text_or_null(l->received),
         param_text_or_null(l->path),
-        param_int(l->expires),
+        param_time(l->expires),
         param_real(l->q),
         param_text(l->callid),
         param_int(l->cseq),
-        param_int(l->last_modified),
+        param_time(l->last_modified),
         param_int(l->flags),
         param_int(l->cflags),
         param_text(l->user_agent),
@@ -90,7 +90,7 @@ void db_loc_del_aor(struct db_loc_set *set, struct sv username, struct sv domain
 
 void db_loc_del_expired(struct db_loc_set *set, int64_t now)
 {
-    const struct param p[] = { param_int(now) };
+    const struct param p[] = { param_time(now) };
 
     loc_add(set, ROW_LOC_DEL_EXPIRED, p, TD_ARRAY_LEN(p));
 }

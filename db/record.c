@@ -1,16 +1,16 @@
 /* A row on its way to the writer.
  *
  * Bytes: statement (1), number of parameters (1), then each parameter: type (1) and 8 bytes of value, or for a text
- * its length (4) and its bytes. Only ever read by the process that wrote it, hence host order. */
+ * its length (4) and its bytes. Only ever read by the process that wrote it, hence host order. A time becomes text here: SQLite's
+ * datetime() takes as long as an index. */
 #include "db/record.h"
 
 #include <string.h>
 
 #include "db/feed.h"
 
-#define TIME_OF(param) "datetime(" param ", 'unixepoch')"
 #define SESSION_COUNTERS \
-    "resumed = ?2, last_activity = " TIME_OF("?3") ", frames_in = ?4, frames_out = ?5, bytes_in = ?6, bytes_out = ?7"
+    "resumed = ?2, last_activity = ?3, frames_in = ?4, frames_out = ?5, bytes_in = ?6, bytes_out = ?7"
 #define SESSION_WHERE " WHERE session_id = ?1 AND resumed <= ?2"
 
 /* clang-format off */
@@ -18,8 +18,7 @@ static const char *const statements[ROW_KIND_N] = {
     [ROW_SESSION_PUT] =
         "INSERT INTO msrp_session (session_id, username, domain, conn_id, peer_uri, srcaddr, srcsock, "
         "use_path, created, expires, last_activity, state, frames_in, frames_out, bytes_in, bytes_out, resumed) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
-        TIME_OF("?9") ", " TIME_OF("?10") ", " TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
         "ON CONFLICT (session_id) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
         "conn_id = excluded.conn_id, peer_uri = excluded.peer_uri, srcaddr = excluded.srcaddr, "
         "srcsock = excluded.srcsock, use_path = excluded.use_path, created = excluded.created, "
@@ -28,26 +27,26 @@ static const char *const statements[ROW_KIND_N] = {
         "bytes_out = excluded.bytes_out, resumed = excluded.resumed WHERE resumed <= excluded.resumed",
     [ROW_SESSION_COUNTERS] = "UPDATE msrp_session SET " SESSION_COUNTERS SESSION_WHERE,
     [ROW_SESSION_CHANGED] =
-        "UPDATE msrp_session SET " SESSION_COUNTERS ", expires = " TIME_OF("?8") ", conn_id = ?9" SESSION_WHERE,
+        "UPDATE msrp_session SET " SESSION_COUNTERS ", expires = ?8, conn_id = ?9" SESSION_WHERE,
     [ROW_SESSION_ENDED] = "UPDATE msrp_session SET resumed = ?2, state = ?3" SESSION_WHERE,
     [ROW_CONN_OPENED] =
         "INSERT OR REPLACE INTO connection (conn_id, protocol, transport, peer, local, tls_version, tls_cipher, "
-        "peer_name, opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ")",
+        "peer_name, opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [ROW_CONN_CLOSED] =
-        "UPDATE connection SET closed = " TIME_OF("?2") ", close_reason = ?3, bytes_in = ?4, bytes_out = ?5 "
+        "UPDATE connection SET closed = ?2, close_reason = ?3, bytes_in = ?4, bytes_out = ?5 "
         "WHERE conn_id = ?1",
     [ROW_ACC_MSRP] =
         "INSERT INTO acc_msrp (session_id, username, domain, from_uri, to_uri, message_id, bytes, status, "
-        "started, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " TIME_OF("?9") ", " TIME_OF("?10") ")",
+        "started, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [ROW_ACC] =
         "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ")",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [ROW_LOC_PUT] =
         "INSERT INTO location (ruid, username, domain, contact, received, path, expires, q, callid, cseq, "
         "last_modified, flags, cflags, user_agent, socket, methods, instance, reg_id, server_id, connection_id, "
         "keepalive, \"partition\") "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TIME_OF("?7") ", ?8, ?9, ?10, "
-        TIME_OF("?11") ", ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+        "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) "
         "ON CONFLICT (ruid) DO UPDATE SET username = excluded.username, domain = excluded.domain, "
         "contact = excluded.contact, received = excluded.received, path = excluded.path, "
         "expires = excluded.expires, q = excluded.q, callid = excluded.callid, cseq = excluded.cseq, "
@@ -59,7 +58,7 @@ static const char *const statements[ROW_KIND_N] = {
     [ROW_LOC_DEL] = "DELETE FROM location WHERE ruid = ?1",
     [ROW_LOC_DEL_AOR] = "DELETE FROM location WHERE username = ?1 AND domain IS ?2",
     [ROW_LOC_DEL_EXPIRED] =
-        "DELETE FROM location WHERE expires <= " TIME_OF("?1") " AND expires <> '1970-01-01 00:00:00'",
+        "DELETE FROM location WHERE expires <= ?1 AND expires <> '1970-01-01 00:00:00'",
 };
 /* clang-format on */
 
@@ -98,7 +97,7 @@ void record_write(void *to, enum row_kind kind, const struct param *p, size_t n)
                 memcpy(at + 4, p[i].s.p, len);
             at += 4 + len;
         } else if (p[i].type != PARAM_NULL) {
-            memcpy(at, p[i].type == PARAM_INT ? (const void *)&p[i].i : (const void *)&p[i].d, 8);
+            memcpy(at, p[i].type == PARAM_REAL ? (const void *)&p[i].d : (const void *)&p[i].i, 8);
             at += 8;
         }
     }
@@ -107,6 +106,41 @@ void record_write(void *to, enum row_kind kind, const struct param *p, size_t n)
 enum row_kind record_kind(const void *record)
 {
     return *(const uint8_t *)record;
+}
+
+static void two_digits(char *at, unsigned v)
+{
+    at[0] = (char)('0' + v / 10);
+    at[1] = (char)('0' + v % 10);
+}
+
+/* As datetime(t, 'unixepoch') writes it, and NULL for a year of other than four digits. The calendar of years that begin in March: the
+ * day that comes and goes is the last one. */
+static int bind_time(sqlite3_stmt *st, int i, int64_t t)
+{
+    enum { DAY = 86400, CENTURIES = 146097 /* days of four */, TO_MARCH_0 = 719468, LAST = 2932896 /* 9999-12-31 */ };
+    char text[] = "YYYY-MM-DD HH:MM:SS";
+    unsigned days, era, day, year, month, second;
+
+    if (t < 0 || t / DAY > LAST)
+        return sqlite3_bind_null(st, i);
+    second = (unsigned)(t % DAY);
+    days = (unsigned)(t / DAY) + TO_MARCH_0;
+    era = days / CENTURIES;
+    day = days % CENTURIES;
+    year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100; /* of the year */
+    month = (5 * day + 2) / 153;               /* 0: March */
+    day -= (153 * month + 2) / 5;
+    year += era * 400 + (month >= 10);
+    two_digits(text, year / 100);
+    two_digits(text + 2, year % 100);
+    two_digits(text + 5, month < 10 ? month + 3 : month - 9);
+    two_digits(text + 8, day + 1);
+    two_digits(text + 11, second / 3600);
+    two_digits(text + 14, second / 60 % 60);
+    two_digits(text + 17, second % 60);
+    return sqlite3_bind_text64(st, i, text, sizeof text - 1, SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
 int record_bind(const void *record, sqlite3_stmt *st)
@@ -124,6 +158,11 @@ int record_bind(const void *record, sqlite3_stmt *st)
         case PARAM_INT:
             memcpy(&value, at, 8);
             rc = sqlite3_bind_int64(st, i, value);
+            at += 8;
+            break;
+        case PARAM_TIME:
+            memcpy(&value, at, 8);
+            rc = bind_time(st, i, value);
             at += 8;
             break;
         case PARAM_REAL:

@@ -24,7 +24,7 @@ enum row_kind {
 const char *row_sql(enum row_kind kind);
 
 struct param {
-    enum { PARAM_INT, PARAM_REAL, PARAM_TEXT, PARAM_NULL } type;
+    enum { PARAM_INT, PARAM_TIME /* UNIX time, a text in the row */, PARAM_REAL, PARAM_TEXT, PARAM_NULL } type;
     union {
         int64_t i;
         double d;
@@ -35,6 +35,11 @@ struct param {
 static inline struct param param_int(int64_t i)
 {
     return (struct param){ PARAM_INT, { .i = i } };
+}
+
+static inline struct param param_time(int64_t unix_s)
+{
+    return (struct param){ PARAM_TIME, { .i = unix_s } };
 }
 
 static inline struct param param_real(double d)
@@ -61,5 +66,5 @@ size_t record_size(const struct param *p, size_t n);
 void record_write(void *to, enum row_kind kind, const struct param *p, size_t n);
 
 enum row_kind record_kind(const void *record);
-/* Bind its parameters; texts stay where they are in the record. */
+/* Bind its parameters; texts but times stay where they are in the record. */
 int record_bind(const void *record, sqlite3_stmt *st);

@@ -166,6 +166,28 @@ TEST(a_connection_and_accounting_rows_are_written)
     scratch_end();
 }
 
+/* Through 180 years by steps that meet every day of the year, and where the calendar is odd. */
+TEST(a_time_is_written_as_sqlite_itself_would)
+{
+    static const int64_t odd[] = { 0, 86399, 951782399, 951782400, 951868800, 4107542399, 4107542400, 253402300799, 253402300800 };
+    struct db_feed *f;
+    struct db *db;
+    int n = 0;
+
+    scratch_begin();
+    db = open_started();
+    CHECK_INT(db_feed_new(&f, db), 0);
+    for (int64_t t = 1; t < (int64_t)180 * 365 * 86400; t += 23 * 86400 + 3607, n++)
+        db_acc_msrp(f, &(struct db_acc_msrp){ .bytes = (uint64_t)t, .started = t });
+    for (size_t i = 0; i < TD_ARRAY_LEN(odd); i++, n++)
+        db_acc_msrp(f, &(struct db_acc_msrp){ .bytes = (uint64_t)odd[i], .started = odd[i] });
+    db_feed_free(&f);
+    db_close(&db);
+    CHECK_INT(look_number("SELECT count(*) FROM acc_msrp"), n);
+    CHECK_INT(look_number("SELECT count(*) FROM acc_msrp WHERE started IS NOT datetime(bytes, 'unixepoch')"), 0);
+    scratch_end();
+}
+
 TEST(a_row_is_visible_to_others_within_a_second)
 {
     const struct db_acc a = { .method = SV("BYE"), .sip_code = 200, .time = 1700000000 };
@@ -499,7 +521,8 @@ TEST(a_start_after_a_crash_closes_stale_connections_and_takes_over_live_sessions
 
 SUITE(feed_suite, TEST_ROW(a_session_is_written_and_followed_to_its_end),
       TEST_ROW(what_was_put_before_a_session_was_resumed_changes_nothing_after_it),
-      TEST_ROW(a_connection_and_accounting_rows_are_written), TEST_ROW(a_row_is_visible_to_others_within_a_second),
+      TEST_ROW(a_connection_and_accounting_rows_are_written), TEST_ROW(a_time_is_written_as_sqlite_itself_would),
+      TEST_ROW(a_row_is_visible_to_others_within_a_second),
       TEST_ROW(texts_are_data_and_long_ones_are_cut), TEST_ROW(many_threads_write_while_another_program_reads),
       TEST_ROW(a_full_queue_loses_accounting_first_and_counts_it),
       TEST_ROW(a_failing_disk_stops_no_traffic_and_all_goes_on_when_it_is_back),
