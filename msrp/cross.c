@@ -155,7 +155,7 @@ void cross_free(struct cross **xp)
             continue;
         while (x->in[i]->ring.mem && (r = ring_peek(&x->in[i]->ring, &n))) {
             if (r->route)
-                route_unref(&r->route);
+                route_unref(x->relay, &r->route);
             ring_consume(&x->in[i]->ring);
         }
         ring_fini(&x->in[i]->ring);
@@ -168,7 +168,7 @@ void cross_free(struct cross **xp)
 
             x->out[i].first = note->next;
             memcpy(&r, note->bytes, sizeof r);
-            route_unref(&r.route);
+            route_unref(x->relay, &r.route);
             free(note);
         }
     if (x->fd >= 0)
@@ -324,7 +324,7 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
         struct route *route = r->route;
 
         stats_inc(&relay->worker->stats, STAT_msrp_dropped);
-        route_unref(&route);
+        route_unref(relay, &route);
         return;
     }
     if (reserved)
@@ -449,7 +449,7 @@ static void got_outgoing(struct relay *relay, struct record *r)
             hash_insert(&relay->streams, &rs->node, r->id);
         }
     }
-    route_unref(&r->route);
+    route_unref(relay, &r->route);
 }
 
 static void got_stream(struct relay *relay, const struct record *r)
@@ -493,7 +493,7 @@ static void got_report(struct relay *relay, struct record *r)
     at += sizeof rep;
     report_to(relay, r->conn, r->route, sv_make(at, r->message_id_n), &r->range, rep.start, rep.octets, rep.status,
               sv_make(at + r->message_id_n, rep.comment_n));
-    route_unref(&r->route);
+    route_unref(relay, &r->route);
 }
 
 static void got(struct relay *relay, struct record *r)

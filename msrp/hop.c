@@ -346,7 +346,7 @@ static void stream_free(struct stream *s)
         list_remove(s->txns.next);
     s->relay->worker->held -= stream_bytes(s);
     list_remove(&s->node);
-    route_unref(&s->f.route);
+    route_unref(s->relay, &s->f.route);
     buf_fini(&s->pending);
     free(s);
 }

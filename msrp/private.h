@@ -55,6 +55,7 @@ struct route {
     int refs;                /* atomic */
     struct hash_node node;   /* relay->routes: by raw and origin */
     struct list conn_node;   /* on the origin's list, oldest first */
+    struct list relay_node;  /* on relay->remembered, oldest first */
     struct conn_ref origin;  /* where the frames come from */
     struct conn_ref dest;    /* where they go */
     unsigned hops_ended;     /* shared->hops_ended when it was made: is a next hop on another worker to be looked for again? */
@@ -90,12 +91,15 @@ bool route_leads_on(const struct route *r);
 unsigned route_failure(const struct route *r);
 
 struct route *route_ref(struct route *r);
-void route_unref(struct route **r);
+/* Any worker's relay: its own. */
+void route_unref(struct relay *relay, struct route **r);
+/* There is too much in memory (M-FLOW-04): the routes made longest ago, on whatever connection, go, a part of them a turn. */
+void route_trim(struct relay *relay);
 /* The route, made for frames from m, is no longer used for new ones. */
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
 
 /* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us;
- * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it). What our own policy will
+ * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it, or memory for a large route). What our own policy will
  * refuse gets a route that leads nowhere: nothing is opened for it.
  * body  of it, as much as there is, and what comes behind it */
 enum { ROUTE_WAITS = 1 };
@@ -139,6 +143,7 @@ struct relay {
     struct authn *authn;          /* borrowed */
     struct cross *cross;          /* owned */
     struct hash routes;
+    struct list remembered;       /* the same, oldest first */
     struct hash streams;          /* that come from other workers, by their number */
     uint64_t next_stream;
     struct txn **txns;            /* owned: by index */

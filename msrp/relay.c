@@ -425,14 +425,14 @@ static void stop_stream(struct msrp_conn *m)
     if (m->rx_fr != MSRP_FR_NO)
         relay_answer(m->conn, sv_make(m->rx_tid, m->rx_tid_n), 413, m->rx_route->answer, sv_make(NULL, 0));
     end_stream(m, '#', 413);
-    route_unref(&m->rx_route);
+    route_unref(m->relay, &m->rx_route);
     m->rx = RX_SKIP;
 }
 
 void relay_abort_chunk(struct msrp_conn *m)
 {
     end_stream(m, '#', 0);
-    route_unref(&m->rx_route);
+    route_unref(m->relay, &m->rx_route);
 }
 
 /* Is there no memory for bulk (M-FLOW-04)? Then the source is not read until there is. */
@@ -493,7 +493,7 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n)
         end_stream(m, b.flag, 0);
         count_in(m, route, 0, true);
         answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route, m->rx_fr == MSRP_FR_YES);
-        route_unref(&route);
+        route_unref(m->relay, &route);
     }
     return b.used;
 }
@@ -635,7 +635,11 @@ void relay_drain(struct relay *r)
 
 static void on_turn_end(struct loop_hook *h)
 {
-    TD_CONTAINER_OF(h, struct relay, hook)->now_s = (uint32_t)time(NULL);
+    struct relay *relay = TD_CONTAINER_OF(h, struct relay, hook);
+
+    relay->now_s = (uint32_t)time(NULL);
+    if (TD_UNLIKELY(relay->worker->crowded) && !list_is_empty(&relay->remembered))
+        route_trim(relay);
 }
 
 int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w, struct authn *authn)
@@ -655,6 +659,7 @@ int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w,
     list_init(&r->hook.node);
     list_init(&r->sessions);
     list_init(&r->changed);
+    list_init(&r->remembered);
     wheel_timer_init(&r->changed_timer, on_changed_timer);
     if (hash_init(&r->routes, ROUTE_TABLE_LOG2) || hash_init(&r->streams, STREAM_TABLE_LOG2))
         goto out;

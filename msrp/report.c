@@ -132,9 +132,9 @@ static struct owed *take_owed(struct msrp_conn *m)
     return o;
 }
 
-static void owed_free(struct owed *o)
+static void owed_free(struct relay *relay, struct owed *o)
 {
-    route_unref(&o->route);
+    route_unref(relay, &o->route);
     free(o);
 }
 
@@ -144,7 +144,7 @@ void report_owed(struct msrp_conn *m)
         struct owed *o = take_owed(m);
 
         write_report(m->relay, conn_ref(m->conn), o->route->report, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
-        owed_free(o);
+        owed_free(m->relay, o);
     }
     if (!list_is_empty(&m->owed))
         m->conn->above = 1;
@@ -156,7 +156,7 @@ void report_forget(struct msrp_conn *m)
         struct owed *o = take_owed(m);
 
         report_to(m->relay, conn_ref(m->conn), o->route, o->message_id, &o->range, o->start, o->octets, o->status, o->comment);
-        owed_free(o);
+        owed_free(m->relay, o);
     }
 }
 

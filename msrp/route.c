@@ -6,7 +6,10 @@
 #include <stdlib.h>
 
 #include "msrp/private.h"
+#include "net/memory.h"
 #include "net/tls.h"
+
+enum { TRIM_ROUTES = 256 };
 
 struct route *route_ref(struct route *r)
 {
@@ -14,13 +17,14 @@ struct route *route_ref(struct route *r)
     return r;
 }
 
-void route_unref(struct route **rp)
+void route_unref(struct relay *relay, struct route **rp)
 {
     struct route *r = *rp;
 
     *rp = NULL;
     if (!r || __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
+    relay->worker->held -= (int64_t)(sizeof *r + r->text_n);
     session_unref(&r->u1);
     session_unref(&r->u2);
     free(r);
@@ -61,12 +65,23 @@ void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
 {
     m->n_routes--;
     m->route_bytes -= r->text_n;
-    relay->worker->held -= (int64_t)(sizeof *r + r->text_n);
     if (m->last_route == r)
         m->last_route = NULL;
     list_remove(&r->conn_node);
+    list_remove(&r->relay_node);
     hash_remove(&relay->routes, &r->node);
-    route_unref(&r);
+    route_unref(relay, &r);
+}
+
+void route_trim(struct relay *relay)
+{
+    for (int n = 0; n < TRIM_ROUTES && !list_is_empty(&relay->remembered); n++) {
+        struct route *r = list_item(relay->remembered.next, struct route, relay_node);
+
+        route_drop(relay, msrp_of(conn_deref(relay->worker, r->origin)), r);
+    }
+    if (!list_is_empty(&relay->remembered))
+        loop_soon(relay->worker->loop); /* if it is still too much */
 }
 
 bool route_is_live(const struct route *r)
@@ -343,6 +358,8 @@ static struct route *new_route(struct conn *c, const struct msrp_head *h, struct
     r->hops_ended = hops_ended;
     r->auth = h->method == MSRP_AUTH;
     list_init(&r->conn_node);
+    list_init(&r->relay_node);
+    c->worker->held += (int64_t)(sizeof *r + text); /* until it is freed, be that by another worker */
     r->raw = sv_make(r->text, h->paths.n);
     add(r->text, h->paths);
     return r;
@@ -405,10 +422,11 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
     while (m->n_routes >= ROUTES_PER_CONN || (m->n_routes && m->route_bytes + r->text_n > ROUTE_BYTES_PER_CONN))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
     last = m->n_routes ? list_item(m->routes.prev, struct route, conn_node)->dest.id : 0;
-    m->shared = m->n_routes && (m->shared || (last && r->dest.id && last != r->dest.id));
+    m->shared |= last && r->dest.id && last != r->dest.id;
     m->n_routes++;
     m->route_bytes += r->text_n;
-    relay->worker->held += (int64_t)(sizeof *r + r->text_n);
+    list_append(&relay->remembered, &r->relay_node);
+    memory_settle(relay->worker); /* there may be many in a turn */
     if (r->dest.id)
         list_append(&m->routes, &r->conn_node);
     else
@@ -434,6 +452,11 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     if (TD_LIKELY(r && route_is_good(relay, r))) {
         m->last_route = r;
         return r;
+    }
+    if (TD_UNLIKELY(relay->worker->crowded) && h->paths.n > CHUNK_MIN) {
+        memory_wait(c); /* as other bulk does */
+        *status = ROUTE_WAITS;
+        return NULL;
     }
     memset(&k, 0, sizeof k);
     if (r) { /* the way is another one from now on, the messages are the same */

@@ -43,7 +43,7 @@ static void orders_clear(struct msrp_conn *m)
     struct orders *o = m->orders;
 
     if (o->route)
-        route_unref(&o->route);
+        route_unref(m->relay, &o->route);
     if (o->answer.p && !m->relay->spare.p && o->answer.cap <= SPARE_MAX) {
         m->relay->spare = o->answer; /* kept for another frame, of any connection */
         o->answer = BUF_INIT;
@@ -135,7 +135,7 @@ void script_auth_failed(struct frame_event *e, const struct authn_result *r)
 
 static void event_fini(struct frame_event *e)
 {
-    route_unref(&e->route);
+    route_unref(e->m->relay, &e->route);
     buf_fini(&e->user);
     buf_fini(&e->realm);
     buf_fini(&e->info);
@@ -175,7 +175,7 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
             m->finish_hop = false;
         if (taken && !c->ended && m->rx != RX_STREAM) /* it has been answered, or refused */
             orders_clear(m);
-        route_unref(&route);
+        route_unref(m->relay, &route);
         return taken;
     }
     relay_skip_body(m, h);

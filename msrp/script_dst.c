@@ -49,7 +49,7 @@ void dst_leave(struct msrp_conn *m)
 {
     leave(m, &m->orders->at);
     leave(m, &m->orders->at_socket);
-    route_unref(&m->orders->sent);
+    route_unref(m->relay, &m->orders->sent);
     buf_fini(&m->orders->sent_for);
     buf_fini(&m->orders->dst);
 }
@@ -136,7 +136,7 @@ static void remember(struct frame_event *e, struct route *r)
 
     if (o->sent && o->sent->dest.id != r->dest.id)
         e->m->shared = true;
-    route_unref(&o->sent);
+    route_unref(e->m->relay, &o->sent);
     buf_clear(&o->sent_for);
     buf_add_sv(&o->sent_for, buf_sv(&o->dst));
     if (!buf_failed(&o->sent_for))
@@ -150,7 +150,7 @@ static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct
     /* what our own policy will refuse gets a route that leads nowhere */
     unsigned status = policy_of_head(relay_conf(e->m->relay->shared), e->h) == 200 ? find(e, u, socket, &dest) : 200;
 
-    route_unref(&e->route);
+    route_unref(e->m->relay, &e->route);
     if (status != 200) {
         e->waits |= status == ROUTE_WAITS;
         return status;
@@ -170,7 +170,7 @@ unsigned dst_look_up(struct frame_event *e)
     struct sv socket;
 
     if (is_same(e)) {
-        route_unref(&e->route);
+        route_unref(e->m->relay, &e->route);
         e->route = route_ref(e->o->sent);
         return 200;
     }

@@ -167,7 +167,7 @@ void txn_free(struct txn **tp)
     list_remove(&t->sent_node);
     list_remove(&t->stream_node);
     loop_timer_stop(relay->worker->loop, &t->timer);
-    route_unref(&t->route);
+    route_unref(relay, &t->route);
     t->index = relay->free_txn;
     relay->free_txn = index;
     stats_add(&relay->worker->stats, STAT_msrp_transactions, -1);

@@ -49,6 +49,8 @@ struct worker {
     bool crowded;                /* all workers together hold too much */
     struct list memory_waiters;  /* connections that are not read until they hold less */
     struct wheel_timer memory_timer;
+    struct post memory_post;     /* it is too much: another worker says so, as this one may be idle */
+    int memory_told;             /* atomic: it is under way */
 
     /* net/conn's own */
     struct tx_pool pool;

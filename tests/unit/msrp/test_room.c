@@ -1,4 +1,5 @@
 /* What happens when there are as many connections as may be, or as much memory in use. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -205,6 +206,35 @@ TEST(memory_ceiling_has_a_low_mark)
     worker_fini(&w);
 }
 
+/* M-FLOW-04: who has nothing to do may hold what could be let go of, so it is woken: its loop's descriptor can be read. */
+TEST(idle_worker_is_woken_when_there_is_too_much_in_memory)
+{
+    struct memory memory = { 0 };
+    struct worker w[2];
+    uint64_t next_id = 0;
+
+    memory_set(&memory, 8 * MEMORY_STEP);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_FATAL(worker_init(&w[i], i, &next_id) == 0);
+        w[i].memory = &memory;
+        w[i].next = &w[!i];
+        loop_turn(w[i].loop, 0);
+    }
+    for (int over = 0; over <= 1; over++) {
+        struct pollfd fd = { .events = POLLIN, .fd = loop_fd(w[1].loop) };
+
+        w[0].held = 8 * MEMORY_STEP + over;
+        w[0].held_told -= over * MEMORY_STEP; /* as told in steps */
+        memory_settle(&w[0]);
+        CHECK_INT(poll(&fd, 1, 0), over);
+        loop_turn(w[1].loop, 0);
+        CHECK(w[1].crowded == over);
+        CHECK_INT(poll(&fd, 1, 0), 0);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        worker_fini(&w[i]);
+}
+
 /* M-FLOW-04: bulk waits though its receiver reads, no token is given, nobody is let in; small messages pass and are answered. When a slow
  * receiver has read, all goes on, and nothing is lost. */
 TEST(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory)
@@ -289,7 +319,162 @@ TEST(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory)
     rig_stop(&r);
 }
 
-SUITE(room_suite, TEST_ROW(memory_ceiling_has_a_low_mark),
+static int64_t held(void)
+{
+    int64_t sum = 0;
+
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        sum += r.workers[i].held;
+    return sum;
+}
+
+static struct msrp_conn *newest(unsigned worker)
+{
+    return msrp_of(list_item(r.workers[worker].conns.prev, struct conn, all_node));
+}
+
+/* So many frames, each from another sender's name, hence each with a route of its own; they are heard. */
+static void make_routes(struct peer *from, char me, char mine, struct peer *to, char him, char his, int n)
+{
+    struct buf b = BUF_INIT;
+    struct heard h;
+    int heard = 0;
+
+    for (int i = 0; i < n; i++) {
+        buf_printf(&b, "MSRP t%06d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: msrp://%c.invalid:9/%0*d;tcp\r\nMessage-ID: m%06d\r\n"
+                   "Failure-Report: no\r\n-------t%06d$\r\n", i, r.var[(int)mine], r.var[(int)his], r.var[(int)him], me, 900, i, i, i);
+        if (b.n < 60000 && i + 1 < n)
+            continue;
+        say_bytes(from, b.p, b.n);
+        buf_clear(&b);
+        for (; hear(to, &h); heard++)
+            if (heard + 1 > i)
+                break;
+        heard = i + 1;
+    }
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 0);
+    buf_fini(&b);
+}
+
+/* M-FLOW-04: remembered routes go when there is too much in memory, those made longest ago first, be they of a connection that is silent
+ * now, on a worker that has nothing to do. Nobody's frame is lost for it. */
+TEST(remembered_routes_go_when_there_is_too_much_in_memory)
+{
+    enum { LIMIT = 6 * 1024 * 1024 };
+    const struct msrp_conn *mc, *md;
+    struct memory memory = { 0 };
+    struct peer *c, *d;
+    int64_t before;
+
+    rig_start(&r, NULL);
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        r.workers[i].memory = &memory;
+        r.workers[i].next = &r.workers[(i + 1) % RIG_WORKERS];
+    }
+    memory_set(&memory, LIMIT);
+    c = rig_client(&r, 'C', 'U');
+    mc = newest(0);
+    d = rig_client(&r, 'D', 'V');
+    md = newest(RIG_WORKERS - 1);
+    before = held();
+    make_routes(d, 'D', 'V', c, 'C', 'U', 500);
+    CHECK_INT(md->n_routes, 500);
+    CHECK(held() - before > 500 * 5000 && held() < LIMIT);
+    make_routes(c, 'C', 'U', d, 'D', 'V', 1200); /* 7 MB and more */
+    CHECK(held() <= LIMIT + MEMORY_STEP && !memory_is_over(&r.workers[0]));
+    CHECK_INT(md->n_routes, 0);
+    CHECK(mc->n_routes > 300 && mc->n_routes < 1200);
+    CHECK_INT(rig_stat(&r, STAT_msrp_forwarded), 1700);
+    memory_set(&memory, 1); /* there is nothing but too much: not one of them is kept, and all goes on */
+    make_routes(c, 'C', 'U', d, 'D', 'V', 100);
+    CHECK_INT(mc->n_routes, 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_forwarded), 1800);
+    rig_stop(&r);
+}
+
+/* M-FLOW-04, M-TMR-05: a route is counted as long as a transaction holds on to it, though nobody looks it up any more, and be it another
+ * worker's transaction. */
+TEST(route_counts_as_memory_until_its_last_transaction_has_ended)
+{
+    struct peer *c, *d;
+    struct heard h;
+    int64_t before;
+    char text[600];
+
+    rig_start(&r, NULL);
+    d = rig_client(&r, 'D', 'V');
+    before = held();
+    c = rig_client(&r, 'C', 'U');
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "MSRP t%06d SEND\nTo-Path: %%U %%V %%D\nFrom-Path: msrp://c.invalid:9/%0300d;tcp\nMessage-ID: m-0001\n"
+                 "Failure-Report: partial\n-------t%06d$\n", i, i, i);
+        say(c, text);
+        CHECK_FATAL(hear(d, &h));
+    }
+    peer_reset(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 100);
+    CHECK(held() - before > 100 * 6 * 400);
+    rig_pass(&r, 100000); /* and the token is over */
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    CHECK_INT(held(), before);
+    rig_stop(&r);
+}
+
+/* M-FLOW-04: path lines of the usual size are no bulk; one octet more than that is, when a route is to be made for them. */
+TEST(large_paths_wait_while_there_is_too_much_in_memory)
+{
+    enum { MUCH = 16 * 1024 * 1024 };
+    struct memory memory = { 0 };
+    struct peer *c, *d;
+    struct buf b = BUF_INIT;
+
+    rig_start(&r, NULL);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        r.workers[i].memory = &memory;
+    memory_set(&memory, MUCH / 2);
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        r.workers[i].held += MUCH;
+    rig_turn(&r);
+    for (int more = 0; more <= 1; more++) {
+        size_t rest = strlen("To-Path:   \r\nFrom-Path: msrp://c.invalid:9/;tcp msrp://c.invalid:9/;tcp msrp://c.invalid:9/;tcp\r\n") +
+                      strlen(r.var['U']) + strlen(r.var['V']) + strlen(r.var['D']);
+        int each = (int)(CHUNK_MIN - rest) / 3, last = (int)(CHUNK_MIN - rest) - 2 * each + more;
+
+        buf_clear(&b);
+        buf_printf(&b, "MSRP t00000%d SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: msrp://c.invalid:9/%0*d;tcp msrp://c.invalid:9/%0*d;tcp "
+                   "msrp://c.invalid:9/%0*d;tcp\r\nMessage-ID: m-0001\r\n-------t00000%d$\r\n", more, r.var['U'], r.var['V'], r.var['D'], each, 1,
+                   each, 2, last, 3, more);
+        say_bytes(c, b.p, b.n);
+        if (more == 0) { /* who names three must be a relay: it was judged */
+            struct heard h;
+
+            CHECK_FATAL(hear(c, &h));
+            CHECK(sv_eq(sv_from(h.start, 13), SV("403 Forbidden")));
+        } else {
+            EXPECT_NOTHING(c);
+            CHECK_INT(rig_stat(&r, STAT_memory_paused), 1);
+        }
+    }
+    say(d, "MSRP d001send SEND\nTo-Path: %V\nFrom-Path: %D\nMessage-ID: m-0001\n-------d001send$\n");
+    EXPECT(d, "MSRP d001send 200 OK\nTo-Path: %D\nFrom-Path: %V\n-------d001send$\n");
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        r.workers[i].held -= MUCH;
+    rig_pass(&r, 1000);
+    {
+        struct heard h;
+
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_eq(h.start, SV("MSRP t000001 403 Forbidden")));
+    }
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+SUITE(room_suite, TEST_ROW(idle_worker_is_woken_when_there_is_too_much_in_memory), TEST_ROW(remembered_routes_go_when_there_is_too_much_in_memory),
+      TEST_ROW(route_counts_as_memory_until_its_last_transaction_has_ended), TEST_ROW(large_paths_wait_while_there_is_too_much_in_memory),
+      TEST_ROW(memory_ceiling_has_a_low_mark),
       TEST_ROW(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory), TEST_ROW(connection_that_nobody_needs_makes_room_for_a_new_one),
       TEST_ROW(connection_whose_token_has_ended_makes_room), TEST_ROW(connections_dialled_count_and_make_room),
       TEST_ROW(next_hop_is_not_dialled_beyond_the_limit), TEST_ROW(connection_that_nobody_needs_gives_its_descriptor));
