@@ -55,8 +55,8 @@ static void answered(auth_status_t *as, int status, const char *phrase)
     set_status(as, status, phrase);
 }
 
-/* One header for each algorithm; only: that one alone. */
-static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach, const enum digest_alg *only)
+/* One header for each algorithm, in the order configured or backwards. */
+static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach, bool backwards)
 {
     auth_plugin_t *env = scheme_env(am);
     struct buf *answer = &as->as_plugin->answer;
@@ -65,10 +65,10 @@ static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challen
 
     nonce_make(env->nonces, realm, env->now_s(), nonce);
     for (size_t i = 0; i < env->n_algs; i++) {
-        if (only && *only != env->algs[i])
-            continue;
+        enum digest_alg alg = env->algs[backwards ? env->n_algs - 1 - i : i];
+
         header_begin(answer, ach->ach_header);
-        digest_challenge_print(answer, env->algs[i], realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)), as->as_stale);
+        digest_challenge_print(answer, alg, realm, sv_of(nonce), sv_of(nonces_opaque(env->nonces)), as->as_stale);
         buf_puts(answer, "\r\n");
     }
     answered(as, ach->ach_status, ach->ach_phrase);
@@ -76,7 +76,7 @@ static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challen
 
 static void challenge(auth_mod_t *am, auth_status_t *as, const auth_challenger_t *ach)
 {
-    challenge_with(am, as, ach, NULL);
+    challenge_with(am, as, ach, false);
 }
 
 static void challenge_stale(struct auth_splugin_t *s)
@@ -87,13 +87,11 @@ static void challenge_stale(struct auth_splugin_t *s)
 }
 
 /* Users whose rows were made elsewhere may have an HA1 for MD5 alone, and a client tries the first algorithm it
- * knows. So whoever failed with SHA-256 is asked for MD5 next, known or not. */
+ * knows. So who failed with SHA-256 is offered MD5 first, known or not, and SHA-256 behind it: the password may have been mistyped
+ * by a client that knows nothing else. MD5 goes last (M-AUTH-15) for those who know it alone, and they do not fail like this. */
 static void challenge_again(struct auth_splugin_t *s)
 {
-    static const enum digest_alg md5 = DIGEST_MD5;
-    bool narrow = s->had_credentials && s->alg == DIGEST_SHA256 && is_offered(scheme_env(s->am), DIGEST_MD5);
-
-    challenge_with(s->am, s->as, s->ach, narrow ? &md5 : NULL);
+    challenge_with(s->am, s->as, s->ach, s->alg == DIGEST_SHA256);
 }
 
 /* ---- judging */

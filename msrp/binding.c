@@ -87,6 +87,45 @@ void session_unbind_all(struct list *conn_bindings, bool only_dead)
     }
 }
 
+/* ---- calls ---- */
+
+static bool has_call_locked(const struct session *s, uint64_t id)
+{
+    for (unsigned i = 0; i < TD_MIN(s->n_calls, (unsigned)CALLS_PER_SESSION); i++)
+        if (s->calls[i] == id)
+            return true;
+    return false;
+}
+
+void session_add_call(struct session *s, struct conn_ref conn)
+{
+    struct stripe *st = stripe_of(s->table, s->node.hash);
+
+    pthread_mutex_lock(&st->lock);
+    if (session_is_live(s) && !has_call_locked(s, conn.id)) {
+        unsigned n = s->n_calls;
+        /* It grows at each power of two, up to the limit; from there on the oldest is overwritten. */
+        uint64_t *grown = n & (n - 1) || n >= CALLS_PER_SESSION ? s->calls : realloc(s->calls, (n ? 2 * n : 1) * sizeof *grown);
+
+        if (grown) {
+            s->calls = grown;
+            s->calls[s->n_calls++ % CALLS_PER_SESSION] = conn.id;
+        }
+    }
+    pthread_mutex_unlock(&st->lock);
+}
+
+bool session_has_call(struct session *s, const struct conn *c)
+{
+    struct stripe *st = stripe_of(s->table, s->node.hash);
+    bool has;
+
+    pthread_mutex_lock(&st->lock);
+    has = has_call_locked(s, c->id);
+    pthread_mutex_unlock(&st->lock);
+    return has;
+}
+
 /* ---- dialled peers ---- */
 
 static void lower(char *s, size_t size, int n)

@@ -59,15 +59,17 @@ static void write_report(struct relay *relay, struct conn_ref to, struct sv line
 {
     char comment_buf[STATUS_COMMENT_MAX], fields[256], tid[TID_LEN];
     struct buf frame = BUF_INIT;
-    char total[24] = "*";
+    char end[24] = "*", total[24] = "*";
 
     if (range->total_known)
         snprintf(total, sizeof total, "%" PRIu64, range->total);
+    if (range->end_known)
+        snprintf(end, sizeof end, "%" PRIu64, range->end);
     comment = comment.n ? safe_comment(comment, comment_buf) : sv_of(status_phrase(status));
     if (octets != UINT64_MAX)
         snprintf(fields, sizeof fields, "Byte-Range: %" PRIu64 "-%" PRIu64 "/%s\r\n", start, start + octets - 1, total);
-    else if (range->present && range->end_known)
-        snprintf(fields, sizeof fields, "Byte-Range: %" PRIu64 "-%" PRIu64 "/%s\r\n", range->start, range->end, total);
+    else if (range->present) /* M-REP-03 */
+        snprintf(fields, sizeof fields, "Byte-Range: %" PRIu64 "-%s/%s\r\n", range->start, end, total);
     else
         snprintf(fields, sizeof fields, "Byte-Range: 1-0/0\r\n");
 
@@ -176,7 +178,7 @@ void report_to(struct relay *relay, struct conn_ref to, struct route *route, str
         return;
     }
     m = msrp_of(conn_deref(relay->worker, to));
-    if (list_is_empty(&m->owed) && conn_queued(m->conn) < m->buffer + m->conn->tx_high)
+    if (list_is_empty(&m->owed) && conn_queued(m->conn) < m->buffer + m->conn->tx_high && !m->conn->doomed)
         write_report(relay, to, route->report, message_id, range, start, octets, status, comment);
     else
         owe(m, route, message_id, range, start, octets, status, safe_comment(comment, safe));

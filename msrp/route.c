@@ -216,8 +216,12 @@ static unsigned outward(struct making *k)
             return 200;
         }
         k->via_peer = true;
-        return auth || k->n_to > 2 ? peer_relay(k->relay, k->c, next, auth, &k->dest)
-                                   : peer_endpoint(k->relay, k->c, k->u1, next, &k->dest);
+        if (auth || k->n_to > 2)
+            return peer_relay(k->relay, k->c, next, auth, &k->dest);
+        status = peer_endpoint(k->relay, k->c, k->u1, next, &k->dest);
+        if (status == 200 && k->dest.id && k->u1->uri.secure && !next->secure)
+            session_add_call(k->u1, k->dest);
+        return status;
     }
     status = token(&k->u2, k->relay, next);
     if (status == 481)
@@ -260,10 +264,10 @@ static unsigned inward(struct making *k)
         return 403; /* M-TLS-02 */
     if (k->u1->uri.secure && !k->c->tls && relay_conf(k->relay->shared)->msrp.require_tls) {
         char key[PEER_KEY_MAX];
-        const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint */
+        const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint, and for this token */
 
         peer_key(key, sizeof key, &k->from[0], false);
-        if (!peer || strcmp(peer->key, key) != 0)
+        if (!peer || strcmp(peer->key, key) != 0 || !session_has_call(k->u1, k->c))
             return 403;
     }
     if (k->n_from > 1)

@@ -122,8 +122,10 @@ void session_unref(struct session **sp)
     struct session *s = *sp;
 
     *sp = NULL;
-    if (s && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        free(s);
+    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    free(s->calls);
+    free(s);
 }
 
 /* ---- how many a user has ---- */
@@ -431,6 +433,10 @@ static void hand_over(struct session *to, struct session *from)
     to->frames_out = __atomic_load_n(&from->frames_out, __ATOMIC_RELAXED);
     to->bytes_in = __atomic_load_n(&from->bytes_in, __ATOMIC_RELAXED);
     to->bytes_out = __atomic_load_n(&from->bytes_out, __ATOMIC_RELAXED);
+    to->calls = from->calls;
+    to->n_calls = from->n_calls;
+    from->calls = NULL;
+    from->n_calls = 0;
     to->n_bindings = from->n_bindings;
     from->n_bindings = 0;
     list_splice(&to->bindings, &from->bindings);

@@ -61,6 +61,8 @@ struct session {
 
     struct list bindings;      /* struct binding by session_node; under the table's lock, as is their number */
     unsigned n_bindings;
+    uint64_t *calls;           /* owned: ids of connections, the newest CALLS_PER_SESSION; under the table's lock */
+    unsigned n_calls;          /* how many were put */
     char text[];               /* what the views above point into */
 };
 
@@ -170,6 +172,14 @@ enum bind_result session_bind(struct session *s, const struct msrp_uri *uri, str
 struct conn_ref session_bound(struct session *s, const struct msrp_uri *uri);
 /* Let go of all bindings on a connection's list; only_dead: only those of sessions that ended. */
 void session_unbind_all(struct list *conn_bindings, bool only_dead);
+
+/* ---- endpoints called in the clear, which may answer on that connection (M-TLS-10) ---- */
+
+enum { CALLS_PER_SESSION = 256 }; /* remembered; a power of two */
+
+/* A request of this session goes over that connection, which we have opened. Without memory this is not remembered. */
+void session_add_call(struct session *s, struct conn_ref conn);
+bool session_has_call(struct session *s, const struct conn *c);
 
 /* ---- connections to next hops, for reuse (M-CON-06) ---- */
 

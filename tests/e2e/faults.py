@@ -4,6 +4,7 @@ The program relay-faults (tests/faults) plays clients and foreign endpoints behi
 was told and got. M-FR-01 M-FR-02 M-FR-04 M-FLOW-01 M-CHK-08 M-CHK-12 M-CHK-14 M-REP-01 M-REP-02 M-CON-10 M-CON-13"""
 
 import os
+import re
 import subprocess
 import time
 
@@ -39,7 +40,10 @@ def _run(w, workers, *args):
 
 def test_random_faults(w):
     """messages over connections that break at random: none is lost in silence, none comes twice, none is changed"""
-    return _run(w, 3, "--messages", str(2000000 if w.all else 80000 if SLOW == 1 else 6000))
+    said = _run(w, 3, "--messages", str(2000000 if w.all else 80000 if SLOW == 1 else 6000))
+    sent = int(re.search(r"(\d+) messages in", said).group(1))
+    assert sent >= (100000 if SLOW == 1 else 6000), "only %d messages were sent" % sent  # those asked for are half of what may come
+    return said
 
 
 def test_breaking_at_every_byte(w):

@@ -194,7 +194,7 @@ class Player:
         self.peers[name] = Peer(name, conn)
 
     def do_listen(self, words, block):
-        """listen f [tls|plain] HOST:PORT [cert=HOST[,KIND]] [rcvbuf=N] [refuse] [mute] [hold]
+        """listen f [tls|plain] HOST:PORT [cert=HOST[,KIND]] [rcvbuf=N] [refuse] [mute] [hold] [at=ADDR] [shut=ADDR]
 
         The runner picks the real port and writes it wherever HOST:PORT stands in the scenario; HOST
         gets an A record (unless the scenario gave it some)."""
@@ -207,7 +207,7 @@ class Player:
         if mode == "tls":
             context = self.pki.server_context(self._leaf(opts.get("cert", host)))
         l = peer.Listener(self.loop, context, int(opts.get("rcvbuf", 0)),
-                          "refuse" in words, "mute" in words, "hold" in words)
+                          "refuse" in words, "mute" in words, "hold" in words, opts.get("at", "127.0.0.1"), opts.get("shut"))
         self.listeners[name] = l
         self.rewrites[authority] = "%s:%d" % (authority.rpartition(":")[0], l.port)
         if re.match(r"[0-9.]+\Z", host) is None and not any(n == host.lower() for n, _ in self.dns.records):
@@ -669,15 +669,6 @@ class Player:
                 raise Mismatch("expected Status: 000 " + code)
         except Mismatch as e:
             raise Mismatch("%s\nreceived on %s:\n%s" % (e, p.name, show(f.raw))) from None
-
-    def on_refuses(self, p, words, block):
-        """c1 refuses TID: 400, or the end of the connection, or both; for what breaks the framing."""
-        self._wait(lambda: p.conn.inbuf or p.conn.is_over())
-        if p.conn.inbuf:
-            self._is_answer(p, self._frame(p, {}), "400", words[0])
-        elif not p.conn.is_over():
-            raise Mismatch("nothing happened")
-        p.ignored = True
 
     def on_holds(self, p, words, block):
         """f1 holds N: N octets at least have come, complete frames or not."""

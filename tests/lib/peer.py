@@ -274,7 +274,7 @@ def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, time
 class Listener:
     """An endpoint tandem dials. Accepts at once; the test names the connections later."""
 
-    def __init__(self, loop, context=None, rcvbuf=0, refuse=False, mute=False, hold=False):
+    def __init__(self, loop, context=None, rcvbuf=0, refuse=False, mute=False, hold=False, at="127.0.0.1", shut=None):
         self.loop = loop
         self.context = context
         self.waiting = []    # accepted, not yet claimed by the test
@@ -285,8 +285,20 @@ class Listener:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.bind(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
+        self.shut = None     # holds the same port of another address, which refuses
+        for _ in range(50):
+            self.sock.bind((at, 0))
+            self.port = self.sock.getsockname()[1]
+            if not shut:
+                break
+            self.shut = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                self.shut.bind((shut, self.port))
+                break
+            except OSError:  # taken there: another one
+                self.shut.close()
+                self.sock.close()
+                self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if not refuse:  # a bound socket that does not listen refuses, and nobody else can take the port
             self.sock.listen(128)
             self.sock.setblocking(False)
@@ -306,5 +318,7 @@ class Listener:
     def close(self):
         self.loop.unwatch(self.sock)
         self.sock.close()
+        if self.shut:
+            self.shut.close()
         for conn in self.waiting:
             conn.close()

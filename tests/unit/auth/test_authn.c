@@ -462,9 +462,9 @@ TEST(a_blocked_user_is_forbidden_with_the_right_password_only)
     end();
 }
 
-/* M-AUTH-15: rows made elsewhere have no SHA-256; the second challenge is one such a user can answer. And it tells
- * nothing. */
-TEST(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not)
+/* M-AUTH-15: rows made elsewhere have no SHA-256; the second challenge is one such a user can answer. It tells
+ * nothing, and who has but mistyped answers it with SHA-256 as before. */
+TEST(who_fails_with_sha_256_is_offered_both_again_known_or_not)
 {
     static const char *const users[] = { "old", "alice", "nobody" };
     struct client c;
@@ -478,17 +478,30 @@ TEST(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not)
               SQLITE_OK);
     sqlite3_close(h);
     for (size_t i = 0; i < TD_ARRAY_LEN(users); i++) {
+        const char *sha, *md5;
         struct seen s;
 
         c = challenged(DIGEST_SHA256);
         c.user = users[i];
         c.password = "pw";
         s = ask(line(credentials(&c, 1, "")));
-        CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale && !strstr(s.headers, "SHA-256") &&
-              strstr(s.headers, "algorithm=MD5"));
+        CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale);
+        sha = strstr(s.headers, "algorithm=SHA-256\r\n");
+        md5 = strstr(s.headers, "algorithm=MD5\r\n");
+        CHECK(sha && md5 && md5 < sha);
         c.alg = DIGEST_MD5;
         take_challenge(&c, &s);
         CHECK((ask(line(credentials(&c, 1, ""))).verdict == AUTHN_OK) == (i == 0));
+        c.alg = DIGEST_SHA256;
+        take_challenge(&c, &s);
+        c.password = "Wonder-1and"; /* alice's */
+        CHECK((ask(line(credentials(&c, 2, ""))).verdict == AUTHN_OK) == (i == 1));
+        c.alg = DIGEST_MD5;
+        c.password = "wrong";
+        s = ask(line(credentials(&c, 3, ""))); /* he knows MD5: as at first */
+        sha = strstr(s.headers, "algorithm=SHA-256\r\n");
+        md5 = strstr(s.headers, "algorithm=MD5\r\n");
+        CHECK(s.verdict == AUTHN_CHALLENGE && sha && md5 && sha < md5);
     }
     end();
 }
@@ -683,7 +696,7 @@ SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(wrong_password_and_unknown_user_get_the_same_challenge_without_stale),
       TEST_ROW(an_old_nonce_is_stale_only_with_the_right_password), TEST_ROW(the_same_nonce_and_count_again_are_stale),
       TEST_ROW(a_blocked_user_is_forbidden_with_the_right_password_only),
-      TEST_ROW(who_fails_with_sha_256_is_asked_for_md5_next_known_or_not),
+      TEST_ROW(who_fails_with_sha_256_is_offered_both_again_known_or_not),
       TEST_ROW(credentials_for_others_and_algorithms_not_offered_do_not_count),
       TEST_ROW(malformed_credentials_are_bad_and_cannot_smuggle_anything_in),
       TEST_ROW(a_cancelled_request_calls_nobody_and_the_free_cancels_the_rest),

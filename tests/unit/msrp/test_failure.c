@@ -413,6 +413,9 @@ TEST(report_on_a_send_without_byte_range_or_body)
         const char *more, *range;
     } rows[] = { { "", "1-0/0" },
                  { "Byte-Range: 1-0/0\n", "1-0/0" },
+                 { "Byte-Range: 1-*/*\n", "1-*/*" }, /* as received */
+                 { "Byte-Range: 6-*/10\n", "6-*/10" },
+                 { "Byte-Range: 6-5/*\n", "6-5/*" },
                  { "Content-Type: a/b\n\nhello\n", "1-5/*" },
                  { "Byte-Range: 1-*/*\nContent-Type: a/b\n\nhello\n", "1-5/*" },
                  { "Byte-Range: 6-*/10\nContent-Type: a/b\n\nhello\n", "6-10/10" } };
@@ -467,6 +470,38 @@ TEST(report_for_a_sender_who_is_gone_is_dropped)
     EXPECT_NOTHING(d);
     CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
     rig_stop(&r);
+}
+
+/* M-REP-09: nor is one made for a session that an operator has ended, and with it the sender's connection; but it is, while the
+ * connection lives on for another session of his: it can arrive (M-FR-01). */
+TEST(report_on_a_message_of_a_session_that_has_ended)
+{
+    for (int others = 0; others < 2; others++) {
+        struct msrp_uri u;
+
+        start(0);
+        if (others)
+            say_auth(c, 'C', 'W');
+        say(c, "MSRP b001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+               "a/b\n\nhello\n-------b001send$\n");
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\nByte-Range: 1-5/5\nContent-Type: "
+                  "a/b\n\nhello\n-------%1$\n");
+        CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var['U'])));
+        CHECK(relay_kick(r.shared, u.session));
+        rig_turn(&r);
+        say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        if (others) {
+            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 "
+                      "Stop\n-------%2$\n");
+        } else {
+            EXPECT_END(c);
+        }
+        CHECK_INT(rig_stat(&r, STAT_msrp_reports_made), others);
+        CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+        EXPECT_NOTHING(d);
+        rig_stop(&r);
+    }
 }
 
 /* M-TMR-01: the chunk takes longer than the timer, to a reader who reads slowly; the clock runs from its last octet. */
@@ -611,7 +646,7 @@ SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next
       TEST_ROW(nothing_is_reported_about_what_is_not_a_send), TEST_ROW(report_goes_to_the_sender_as_his_own_paths_say),
       TEST_ROW(report_tells_the_octets_that_came_not_those_that_were_announced),
       TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(codes_of_our_own_are_a_closed_list),
-      TEST_ROW(report_for_a_sender_who_is_gone_is_dropped),
+      TEST_ROW(report_for_a_sender_who_is_gone_is_dropped), TEST_ROW(report_on_a_message_of_a_session_that_has_ended),
       TEST_ROW(hop_timer_runs_from_the_last_octet_written),
       TEST_ROW(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range),
       TEST_ROW(transactions_with_a_silent_sink_are_forgotten_after_30_seconds));

@@ -446,6 +446,9 @@ TEST(body_of_a_report_has_at_most_10240_octets)
     say(c, "MSRP v003rprt REPORT\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------v003rprt+\n");
     EXPECT_NOTHING(d);
     EXPECT_NOTHING(c);
+    say(c, "MSRP v005frob FROB\nTo-Path: %U %V %D\nFrom-Path: %C\nContent-Type: a/b\n\nx\n-------v005frob+\n"); /* nor is it cut */
+    EXPECT(c, "MSRP v005frob 400 Bad Request\nTo-Path: %C\nFrom-Path: %U\n-------v005frob$\n");
+    EXPECT_NOTHING(d);
     say(c, "MSRP v004rprt REPORT\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------v004rprt$\n");
     EXPECT(d, "MSRP %1 REPORT\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
     free(body);

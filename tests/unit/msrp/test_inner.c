@@ -292,6 +292,67 @@ TEST(relay_is_dialled_when_it_has_no_link)
     rig_stop(&r);
 }
 
+/* M-REP-04: a link that breaks in the very moment is none: the REPORT goes by another. */
+TEST(report_does_not_go_down_with_a_link_that_ends)
+{
+    struct peer *c, *b2;
+    struct heard h;
+
+    start();
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrps://alice-pc.invalid:49152/a1;tcp");
+    c = rig_peer_tls(&r, nobody);
+    say_auth(c, 'C', 'U');
+    say(b, "MSRP b001send SEND\nTo-Path: %U %C\nFrom-Path: %B %D\n" HELLO "-------b001send$\n");
+    EXPECT(b, "MSRP b001send 200 OK\nTo-Path: %B\nFrom-Path: %U\n-------b001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %B %D\n" HELLO "-------%1$\n");
+    b2 = rig_peer_tls(&r, relay_b);
+    say(b2, "MSRP b002send SEND\nTo-Path: %U %C\nFrom-Path: %B %D\nFailure-Report: no\n" HELLO "-------b002send$\n");
+    CHECK_FATAL(hear(c, &h));
+    list_each(node, &b->worker->conns) {
+        struct conn *link = list_item(node, struct conn, all_node);
+
+        if (link->user && msrp_of(link)->relay_link) { /* b's is the older one */
+            conn_doom(link, CLOSE_QUEUE_FULL);
+            break;
+        }
+    }
+    say(c, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %C\n-------%1$\n");
+    EXPECT(b2, "MSRP %2 REPORT\nTo-Path: %B %D\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 413 "
+               "Stop\n-------%2$\n");
+    rig_stop(&r);
+}
+
+/* M-ACM-03: nor is a relay dialled at port 9, for its client's frames or for our REPORTs; its own link is good whatever it says. */
+TEST(relay_at_port_9_is_not_dialled)
+{
+    struct peer *c, *x;
+    uint64_t made;
+
+    start();
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrps://alice-pc.invalid:49152/a1;tcp");
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrps://localhost:9/g;tcp");
+    c = rig_peer_tls(&r, nobody);
+    say_auth(c, 'C', 'U');
+    x = rig_peer_tls(&r, nobody);
+    auth_for(b, "%G %D");
+    say(b, "MSRP b001send SEND\nTo-Path: %U %C\nFrom-Path: %G %D\n" HELLO "-------b001send$\n");
+    EXPECT(b, "MSRP b001send 200 OK\nTo-Path: %G\nFrom-Path: %U\n-------b001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %G %D\n" HELLO "-------%1$\n");
+    say(x, "MSRP k001send SEND\nTo-Path: %T %G %D\nFrom-Path: %X\nFailure-Report: no\n" HELLO "-------k001send$\n");
+    EXPECT(b, "MSRP %2 SEND\nTo-Path: %G %D\nFrom-Path: %T %X\nFailure-Report: no\n" HELLO "-------%2$\n");
+    peer_close(b);
+    rig_turn(&r);
+    made = r.next_id; /* of connections, were it only to try */
+    say(c, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %C\n-------%1$\n");
+    CHECK_INT(rig_stat(&r, STAT_msrp_reports_made), 0);
+    say(x, "MSRP k002send SEND\nTo-Path: %T %G %D\nFrom-Path: %X\n" HELLO "-------k002send$\n");
+    EXPECT(x, "MSRP k002send 200 OK\nTo-Path: %X\nFrom-Path: %T\n-------k002send$\n");
+    EXPECT(x, "MSRP %3 REPORT\nTo-Path: %X\nFrom-Path: %T\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 408 Downstream "
+              "transaction timed out\n-------%3$\n");
+    CHECK_INT(r.next_id, made);
+    rig_stop(&r);
+}
+
 /* M-REP-04: an endpoint is not called back, nor is anybody for a response. */
 TEST(report_to_an_endpoint_that_is_gone_is_dropped)
 {
@@ -460,7 +521,8 @@ SUITE(inner_suite, TEST_ROW(use_path_names_the_inner_relays_first), TEST_ROW(aut
       TEST_ROW(failed_auths_do_not_end_a_relays_link),
       TEST_ROW(relay_that_is_its_own_client_keeps_its_link), TEST_ROW(refusal_may_end_the_connection_that_it_came_on), TEST_ROW(token_of_a_relay_is_used_in_both_directions),
       TEST_ROW(token_of_a_relay_is_not_for_others), TEST_ROW(token_of_a_relay_outlives_its_link),
-      TEST_ROW(relay_is_dialled_when_it_has_no_link), TEST_ROW(report_to_an_endpoint_that_is_gone_is_dropped),
+      TEST_ROW(relay_is_dialled_when_it_has_no_link), TEST_ROW(report_does_not_go_down_with_a_link_that_ends), TEST_ROW(relay_at_port_9_is_not_dialled),
+      TEST_ROW(report_to_an_endpoint_that_is_gone_is_dropped),
       TEST_ROW(link_that_a_relay_has_opened_is_used_whatever_the_port), TEST_ROW(endpoint_with_a_certificate_is_an_endpoint),
       TEST_ROW(tokens_of_a_client_and_of_a_relay_in_a_row), TEST_ROW(token_of_a_relay_is_refreshed_and_expires),
       TEST_ROW(chunk_is_cut_off_when_the_token_of_a_relay_expires), TEST_ROW(traffic_of_a_relays_token_is_counted));

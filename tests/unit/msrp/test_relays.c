@@ -115,6 +115,70 @@ TEST(plain_endpoint_that_was_called_may_answer_on_that_connection)
     rig_stop(&r);
 }
 
+/* M-TLS-10: on that connection it reaches the token for whose frames we have called it, wherever that moves, and no other one. */
+TEST(plain_endpoint_that_was_called_for_one_token_does_not_reach_another)
+{
+    struct peer *d, *f;
+
+    start();
+    d = rig_peer_tls(&r, nobody);
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrps://dora-pc.invalid:49153/d1;tcp");
+    say_auth(d, 'G', 'V');
+    rig_listen(&r, 'F', 0);
+    say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\n" HELLO "-------b001send$\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\n" HELLO "-------%1$\n");
+    say(f, "MSRP f001send SEND\nTo-Path: %V %G\nFrom-Path: %F\n" HELLO "-------f001send$\n");
+    EXPECT(f, "MSRP f001send 403 Forbidden\nTo-Path: %F\nFrom-Path: %V\n-------f001send$\n");
+    EXPECT_NOTHING(d);
+    say(d, "MSRP d001send SEND\nTo-Path: %V %F\nFrom-Path: %G\n" HELLO "-------d001send$\n");
+    EXPECT(d, "MSRP d001send 200 OK\nTo-Path: %G\nFrom-Path: %V\n-------d001send$\n");
+    EXPECT(f, "MSRP %2 SEND\nTo-Path: %F\nFrom-Path: %V %G\n" HELLO "-------%2$\n");
+    say(f, "MSRP f002send SEND\nTo-Path: %V %G\nFrom-Path: %F\n" HELLO "-------f002send$\n");
+    EXPECT(f, "MSRP f002send 200 OK\nTo-Path: %F\nFrom-Path: %V\n-------f002send$\n");
+    EXPECT(d, "MSRP %3 SEND\nTo-Path: %G\nFrom-Path: %V %F\n" HELLO "-------%3$\n");
+    peer_close(c);
+    c = rig_peer_tls(&r, nobody);
+    say(c, "MSRP b002auth AUTH\nTo-Path: %U\nFrom-Path: %C\n-------b002auth$\n");
+    EXPECT(c, "MSRP b002auth 200 OK\nTo-Path: %C\nFrom-Path: %U\nUse-Path: %U\nExpires: 3600\n-------b002auth$\n");
+    say(f, "MSRP f003send SEND\nTo-Path: %U %C\nFrom-Path: %F\n" HELLO "-------f003send$\n");
+    EXPECT(f, "MSRP f003send 200 OK\nTo-Path: %F\nFrom-Path: %U\n-------f003send$\n");
+    EXPECT(c, "MSRP %4 SEND\nTo-Path: %C\nFrom-Path: %U %F\n" HELLO "-------%4$\n");
+    rig_stop(&r);
+}
+
+/* M-TLS-10: so many calls are remembered; the oldest is forgotten, and what has ended remembers none. */
+TEST(calls_of_a_token_are_bounded)
+{
+    struct conn fake = { 0 };
+    struct session *s;
+    struct sv id;
+
+    start();
+    id = sv_from(sv_of(r.var['U']), strlen("msrps://edge.tandem.example:5061/"));
+    s = session_find(r.shared->sessions, sv_upto(id, sv_find(id, ';')));
+    CHECK_FATAL(s != NULL);
+    for (uint64_t i = 1; i <= CALLS_PER_SESSION + 1; i++) {
+        fake.id = 1000 + i;
+        CHECK(!session_has_call(s, &fake));
+        for (int again = 0; again < 2; again++)
+            session_add_call(s, (struct conn_ref){ .id = fake.id });
+        CHECK(session_has_call(s, &fake));
+        fake.id = 1001;
+        CHECK_INT(session_has_call(s, &fake), i <= CALLS_PER_SESSION);
+    }
+    fake.id = 1002;
+    CHECK(session_has_call(s, &fake));
+    session_end(s, SESSION_CLOSED);
+    session_add_call(s, (struct conn_ref){ .id = 1 });
+    fake.id = 1;
+    CHECK(!session_has_call(s, &fake));
+    session_unref(&s);
+    rig_stop(&r);
+}
+
 /* M-FWD-02: on a relay's link the request is discarded and reported, and the link goes on for its other sessions. */
 TEST(relay_that_sends_what_is_not_for_us_keeps_its_link)
 {
@@ -251,6 +315,8 @@ SUITE(relays_suite, TEST_ROW(relay_with_its_certificate_may_send_for_its_client)
       TEST_ROW(certificate_of_another_name_or_maker_makes_no_relay),
       TEST_ROW(token_of_the_secure_kind_is_not_reached_in_the_clear),
       TEST_ROW(plain_endpoint_that_was_called_may_answer_on_that_connection),
+      TEST_ROW(plain_endpoint_that_was_called_for_one_token_does_not_reach_another),
+      TEST_ROW(calls_of_a_token_are_bounded),
       TEST_ROW(relay_that_sends_what_is_not_for_us_keeps_its_link),
       TEST_ROW(next_relay_is_dialled_by_tls_with_both_certificates),
       TEST_ROW(next_relay_that_cannot_prove_its_name_gets_nothing),
