@@ -16,11 +16,19 @@ static int known[SOCKETS_MAX]; /* sockets found to be guarded, which live as lon
 static size_t n_known;
 static datagram_may_fn *may_pass;
 static void *may_pass_arg;
+static datagram_returned *returned;
+static void *returned_arg;
 
 void datagram_admit(datagram_may_fn *may, void *arg)
 {
     may_pass = may;
     may_pass_arg = arg;
+}
+
+void datagram_returns(datagram_returned *fn, void *arg)
+{
+    returned = fn;
+    returned_arg = arg;
 }
 
 void datagram_guard(const struct addr *locals, size_t n)
@@ -97,15 +105,23 @@ static void answer(int fd, const struct msghdr *m, const char *p, const struct s
     buf_fini(&out);
 }
 
-static bool is_admitted(const struct msghdr *m, struct sv text)
+static struct addr name_of(const struct msghdr *m)
 {
     struct sockaddr_storage ss = { 0 };
+    struct addr a;
+
+    memcpy(&ss, m->msg_name, TD_MIN((size_t)m->msg_namelen, sizeof ss));
+    addr_from_socket(&a, &ss);
+    return a;
+}
+
+static bool is_admitted(const struct msghdr *m, struct sv text)
+{
     struct addr source;
 
     if (!may_pass)
         return true;
-    memcpy(&ss, m->msg_name, TD_MIN((size_t)m->msg_namelen, sizeof ss));
-    addr_from_socket(&source, &ss);
+    source = name_of(m);
     return may_pass(may_pass_arg, &source, text.n && !sv_starts(text, SV("SIP/2.0 ")));
 }
 
@@ -153,5 +169,12 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *m,
 
     if (n <= 0 || !n_guarded || !m->msg_name || !m->msg_iovlen || (flags & MSG_PEEK) || !is_guarded(fd))
         return n;
+    if (flags & MSG_ERRQUEUE) { /* what we have sent, and not what its name says */
+        struct addr to = name_of(m);
+
+        if (returned)
+            returned(returned_arg, &to, sv_make(m->msg_iov[0].iov_base, TD_MIN((size_t)n, m->msg_iov[0].iov_len)));
+        return n;
+    }
     return judge(fd, m, (size_t)n);
 }

@@ -4,11 +4,16 @@
  * sip/flow.c. What may not pass is answered here, from the socket it came to, and Sofia is given a keep-alive instead. RFC 3261 s.18.3. One thread. */
 #pragma once
 
+#include "common/sv.h"
 #include "net/addr.h"
 
 /* May a datagram of this source pass? is_request: it is none of the keep-alives and responses. NULL: all may. */
 typedef bool datagram_may_fn(void *arg, const struct addr *source, bool is_request);
 void datagram_admit(datagram_may_fn *may, void *arg);
+
+/* One has come back, as nobody takes it there (ICMP): where it went, and how it began. NULL: nobody wants to know. */
+typedef void datagram_returned(void *arg, const struct addr *to, struct sv text);
+void datagram_returns(datagram_returned *fn, void *arg);
 
 /* How full the queue of one of the sockets is, in the kernel: the fullest one's. */
 unsigned datagram_percent(void);

@@ -8,11 +8,11 @@
 #include "common/log.h"
 #include "sip/account.h"
 #include "sip/answered.h"
-#include "sip/errand.h"
 #include "sip/forward.h"
 #include "sip/later.h"
 #include "sip/rank.h"
 #include "sip/script.h"
+#include "sip/undelivered.h"
 
 enum {
     TIMER_C_MS = 185000,     /* S-FWD-10 */
@@ -121,14 +121,7 @@ static void release(struct fork *f)
         log_error("sip", 0, "out of memory: a transaction cannot be ended"); /* forks_fini() takes it */
 }
 
-/* The stream that the request came on has gone: what is final goes to a new one. nta is told all the same, which ends its
- * transaction. */
-static bool is_lost(const struct fork *f, int status)
-{
-    return status >= 200 && f->origin.tport && tport_is_secondary(f->origin.tport) &&
-           !tport_is_clear_to_send(f->origin.tport);
-}
-
+/* nta is told all the same, which ends its transaction. */
 static void reply_elsewhere(struct fork *f, int status, const char *phrase, const char *headers)
 {
     msg_t *m = nta_incoming_create_response(f->irq, status, phrase);
@@ -136,14 +129,14 @@ static void reply_elsewhere(struct fork *f, int status, const char *phrase, cons
     if (m && headers && *headers)
         sip_add_tl(m, sip_object(m), SIPTAG_HEADER_STR(headers), TAG_END());
     if (m)
-        errand_response(f->d, m);
+        undelivered(&f->origin, m);
 }
 
 void fork_reply(struct fork *f, int status, const char *phrase, const char *headers)
 {
     if (!f->done) {
         f->done = true;
-        if (is_lost(f, status))
+        if (undelivered_may(&f->origin, status))
             reply_elsewhere(f, status, phrase, headers);
         nta_incoming_treply(f->irq, status, phrase, TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
     }
@@ -170,11 +163,11 @@ static void pass_up(struct fork *f, msg_t *m)
 
     drop_errors(m, sip);
     sip_via_remove(m, sip);
-    if (is_lost(f, sip->sip_status->st_status)) {
+    if (undelivered_may(&f->origin, sip->sip_status->st_status)) {
         msg_t *again = msg_dup(m);
 
         if (again)
-            errand_response(f->d, again);
+            undelivered(&f->origin, again);
     }
     nta_incoming_mreply(f->irq, m);
 }
@@ -231,7 +224,7 @@ static void answer_best(struct fork *f)
     if (status == 503)
         status = 500; /* S-RSP-07 */
     /* A 408 to what is no INVITE ends nta's transaction and is not sent: S-TXN-09. Ended without it, nta would say 500. */
-    if (is_lost(f, status) && (f->is_invite || status != 408))
+    if (undelivered_may(&f->origin, status) && (f->is_invite || status != 408))
         reply_elsewhere(f, status, sip_status_phrase(status), NULL);
     nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
     account(f->d, f->origin.sip, status, NULL, fork_tag(f));
@@ -778,6 +771,7 @@ void fork_sweep(struct sipd *d)
     list_each_safe(node, &d->forks)
         sweep_fork(list_item(node, struct fork, node), now);
     answered_sweep(d, now);
+    undelivered_sweep(d, now);
 }
 
 void forks_fini(struct sipd *d)

@@ -36,7 +36,7 @@ static void find_place(struct hops *h);
 
 static void give(struct hops *h, tport_t *tport, const struct addr *at, const char *transport)
 {
-    struct next_hop hop = { .route = h->route, .tport = tport };
+    struct next_hop hop = { .route = h->route, .tport = tport, .at = *at };
     char text[ADDR_TEXT_MAX];
 
     snprintf(h->route, sizeof h->route, "sip:%s;transport=%s", addr_text(at, text), transport);
@@ -292,18 +292,20 @@ struct hops *hops_new_response(struct sipd *d, const sip_via_t *via)
     struct locate_ask ask = { .host = via->v_host, .port = addr_port_of_text(via->v_port, 0) };
     struct hops *h;
 
-    if (!transport || !via->v_host || (!su_casematch(transport, "TCP") && !su_casematch(transport, "TLS")))
+    if (!transport || !via->v_host)
+        return NULL;
+    ask.transport = su_casematch(transport, "TLS") ? TRANSPORT_TLS : su_casematch(transport, "TCP") ? TRANSPORT_TCP : TRANSPORT_UDP;
+    if (ask.transport == TRANSPORT_UDP && !su_casematch(transport, "UDP"))
         return NULL;
     h = hops_alloc(d);
     if (!h)
         return NULL;
-    ask.transport = su_casematch(transport, "TLS") ? TRANSPORT_TLS : TRANSPORT_TCP;
     h->host = strdup(via->v_host);
     if (!h->host || !search(h, &ask)) {
         hops_free(&h);
         return NULL;
     }
-    if (via->v_received && addr_from_host(&h->first.at, sv_of(via->v_received),
+    if (ask.transport != TRANSPORT_UDP && via->v_received && addr_from_host(&h->first.at, sv_of(via->v_received),
                                           ask.port ? ask.port : ask.transport == TRANSPORT_TLS ? 5061 : 5060))
         h->first.transport = ask.transport;
     return h;

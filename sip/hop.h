@@ -10,6 +10,7 @@
 struct next_hop {
     const char *route;  /* URL for nta, always with an IP address; lives as long as the search */
     tport_t *tport;     /* borrowed: the flow's transport, or a UDP socket of ours */
+    struct addr at;
 };
 
 enum hop_end {
@@ -25,8 +26,8 @@ struct hops;
 /* Where the message goes: its first Route, else its Request-URI, unless the target's mark says it. size: octets of the request as it came; a
  * large one goes by TCP rather than UDP if that can be (S-TRN-01). Nothing of the message is kept. NULL: out of memory. */
 struct hops *hops_new(struct sipd *d, const sip_t *sip, const struct target *t, size_t size);
-/* A response whose connection has gone (RFC 3261 s.18.2.2): where its top Via came from, at the port it names, and
- * then as RFC 3263 s.5 says. Streams only. */
+/* A response whose connection has gone, or whose datagram has reached nobody (RFC 3261 s.18.2.2): as RFC 3263 s.5 says, on a stream after
+ * where its top Via came from, at the port it names. NULL: out of memory, or no such transport. */
 struct hops *hops_new_response(struct sipd *d, const sip_via_t *via);
 void hops_free(struct hops **h); /* done does not come any more */
 

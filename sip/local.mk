@@ -23,6 +23,7 @@ libsip_a_SOURCES = \
 	sip/script.c sip/script.h sip/script_ksr.c sip/script_private.h sip/script_pv.c sip/script_tbl.h sip/script_user.c \
 	sip/sipd.h sip/sofia.h \
 	sip/stack.c sip/stack.h \
+	sip/undelivered.c sip/undelivered.h \
 	sip/uri.c sip/uri.h \
 	sip/step_auth.c sip/step_forward.c sip/step_locate.c sip/step_path.c sip/step_route.c sip/step_sanity.c
 SIP_LIBS = libsip.a $(SCRIPT_LIBS) $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS) $(SOFIA_LIBS)

@@ -31,6 +31,7 @@
 #include "sip/script.h"
 #include "sip/sipd.h"
 #include "sip/sofia.h"
+#include "sip/undelivered.h"
 
 enum { EXIT_GOOD = 0, EXIT_RESOURCE = 2, SWEEP_MS = OVERLOAD_SWEEP_MS, EXPIRY_SWEEP_S = 30, HASH_LOG2 = 8, LAST_MAILS = 1000 };
 
@@ -305,6 +306,7 @@ static int build(struct sipd *d, struct buf *fault)
 static void take_down(struct sipd *d)
 {
     datagram_admit(NULL, NULL);
+    datagram_returns(NULL, NULL);
     if (d->db)
         db_stop(d->db); /* every request that waits for the database gets an answer */
     for (int i = 0; d->mailbox && d->n_requests && i < LAST_MAILS; i++)
@@ -312,6 +314,7 @@ static void take_down(struct sipd *d)
     if (d->nta)
         forks_fini(d);
     errands_fini(d);
+    undelivered_fini(d);
     dns_free(&d->dns);
     authn_free(&d->authn);
     flows_free(&d->flows);
@@ -337,6 +340,7 @@ static int run(struct sipd *d)
     if (!sweep || su_timer_set_for_ever(sweep, on_sweep, (su_timer_arg_t *)d) < 0)
         return EXIT_RESOURCE;
     datagram_admit(may_pass, d);
+    datagram_returns(undelivered_error, d);
     stack_ports(d->stack, ports);
     flows_ready(d->flows, ports);
     su_root_run(d->root);
@@ -365,6 +369,7 @@ int sip_process_main(const struct conf *conf, int control_fd, const struct scrip
     list_init(&d.forks);
     list_init(&d.errands);
     list_init(&d.answered_list);
+    list_init(&d.undelivered);
     err = flows_new(&d.flows, control_fd, &hello, &d.shared, &events);
     if (err) {
         log_error("sip", 0, "no edge on descriptor %d: %s", control_fd, td_err_text(err));

@@ -42,6 +42,8 @@ struct sipd {
     struct list forks;         /* transactions under way */
     struct list errands;       /* messages without one: struct errand in errand.c */
     size_t n_errands;
+    struct list undelivered;   /* UDP responses that may have to go elsewhere: struct undelivered in undelivered.c, oldest first */
+    size_t n_undelivered;
     struct hash answered;      /* branches of INVITEs answered with 2xx: struct answered in answered.c */
     struct list answered_list; /* the same, oldest first */
     struct pump_shared *shared; /* mapping: the request in work, for the edge to log should we die of it, and counters */

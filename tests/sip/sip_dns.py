@@ -1,5 +1,6 @@
 """Where requests and responses go: RFC 3263 with a name server of the test's own, what may be sent to, and TLS towards other servers."""
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -9,6 +10,7 @@ import ssl
 import tempfile
 import time
 
+import sip_limits
 from dns import Threaded
 from pki import Pki
 from ports import free_port
@@ -422,6 +424,32 @@ def test_response_goes_to_a_new_connection_when_the_old_one_has_gone(make):
             m = peer.receive()
             assert m.status == 200 and m.tag("to") == "late" and len(m.all("via")) == 1, m.raw
         t.is_quiet(0.05)
+
+
+def test_response_that_nobody_takes_over_udp_goes_to_the_next_place(make):
+    # S-DNS-07 S-TRN-06: the sender's address first; when that refuses, those of the name in sent-by, one after the other, or the address there
+    with names() as d, Peer(host="127.0.0.4") as last:
+        d.add("_sip._udp.client.test", "SRV", 1, 1, last.port, "one.test")
+        d.add("_sip._udp.client.test", "SRV", 2, 1, last.port, "two.test")
+        for name, at in (("one.test", "127.0.0.3"), ("two.test", "127.0.0.4")):
+            d.add(name, "A", at)
+        s = make(dns=d, auth="")
+        b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+        for sent_by in ("client.test", "two.test:%d" % last.port, "127.0.0.4:%d" % last.port):
+            for method, answer in (("MESSAGE", 200), ("MESSAGE", 404), ("INVITE", 486)):
+                branch = "z9hG4bK-refused-%f" % time.monotonic()
+                via = "SIP/2.0/UDP %s;branch=%s" % (sent_by, branch)
+                a.send(a.request(method, "sip:bob@example.com", via=via))
+                b.reply(b.expect(method), answer, tag="late")
+                m = last.receive()
+                while m.status == 100:
+                    m = last.receive()
+                assert m.status == answer and m.tag("to") == "late" and len(m.all("via")) == 1 and branch in m.get("via"), m.raw
+                if method == "INVITE":
+                    b.expect("ACK")
+                    a.send(a.request("ACK", "sip:bob@example.com", via=via, to_tag="late", callid=m.get("call-id"), tag=m.tag("from")))
+        assert json.loads(sip_limits.ctl(s, "rpc", "stats.get"))["sip_datagrams_dropped"] == 0
+        a.silent(0.05)
 
 
 def test_response_to_nowhere_does_not_reach_this_machine(make):

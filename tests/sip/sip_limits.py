@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import sip_calls
+from ports import free_port
 from sipua import Timeout
 
 
@@ -170,3 +171,14 @@ def test_registrations_are_refused_while_the_database_does_not_write(make):
     b.expect(200)
     s.wait_for("overload is over: registrations")
     a.register()
+
+
+def test_who_does_not_take_datagrams_is_not_shut_out_for_it(make):
+    # S-SEC-04: what comes back by ICMP has not been sent by the one it could not reach
+    s = make(auth="", forward_to="loopback", max_contacts="10\n[limits]\nrequests_per_second = 30")
+    s.ua("udp", "bob").register(contact=", ".join("<sip:bob@127.0.0.1:%d>" % free_port() for _ in range(8)))
+    a = s.ua("udp", "alice")
+    for _ in range(10):
+        a.ask("MESSAGE", "sip:bob@example.com", 500)
+    assert "127.0.0.1" not in ctl(s, "ban", "list")
+    assert json.loads(ctl(s, "rpc", "stats.get"))["sip_datagrams_dropped"] == 0
