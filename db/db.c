@@ -15,6 +15,7 @@
 #include "db/db_private.h"
 #include "db/feed_private.h"
 #include "db/migrate.h"
+#include "db/queries.h"
 #include "db/reader.h"
 #include "db/writer.h"
 
@@ -213,6 +214,7 @@ int db_start(struct db *db)
 
 void db_stop(struct db *db)
 {
+    queries_stop(&db->queries);
     reader_stop(&db->reader);
     writer_stop(&db->writer);
 }

@@ -11,6 +11,7 @@
 #include "db/location.h"
 
 struct writer;
+struct queries;
 struct reader;
 
 struct db {
@@ -19,7 +20,8 @@ struct db {
     struct writer *writer; /* owned; NULL: not started */
     struct reader *reader; /* owned; NULL: not started */
     struct cred_cache *creds; /* owned */
-    unsigned pending_creds;   /* atomic: lookups under way */
+    struct queries *queries;  /* owned; NULL: not started */
+    unsigned pending_creds, pending_queries; /* atomic: under way */
     int64_t keep_s;           /* atomic: of old rows; 0: for ever */
     struct stats late;        /* counters of writers that are gone */
 

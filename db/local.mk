@@ -8,6 +8,7 @@ libdb_a_SOURCES = \
 	db/location.c db/location.h db/location_private.h \
 	db/migrate.c db/migrate.h \
 	db/prune.c db/prune.h \
+	db/query.c db/query.h db/queries.h \
 	db/record.c db/record.h \
 	db/startup.c db/startup.h \
 	db/subscriber.c db/subscriber.h \

@@ -439,8 +439,13 @@ bool relay_is_us(const struct relay *relay, const struct conn *c, const struct m
 /* ---- script.c ---- */
 
 /* The frame goes to the operator's script. True: that has seen to it, *taken says how far (0: it must wait); false: the built-in
- * routing is to. Only with relay->script. */
+ * routing is to. Only if script_may_be(). */
 bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken);
+/* There is a script, or the frame may be with one that has been taken away. */
+static inline bool script_may_be(const struct msrp_conn *m)
+{
+    return m->relay->script || m->orders;
+}
 /* Is the frame under way one that a script has decided about? Then it is answered by script_done(). */
 bool script_is_in_charge(const struct msrp_conn *m);
 /* The frame's last octet is there and has been taken: its answer goes out, if there is one. */

@@ -27,9 +27,11 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
     size_t taken;
 
     if (h->is_response) {
-        stats_inc(&w->stats, STAT_msrp_responses);
-        if (TD_UNLIKELY(m->relay->script != NULL) && !h->fault && script_frame(m, h, p, n, &taken))
+        if (TD_UNLIKELY(script_may_be(m)) && !h->fault && script_frame(m, h, p, n, &taken)) {
+            stats_add(&w->stats, STAT_msrp_responses, taken != 0);
             return taken;
+        }
+        stats_inc(&w->stats, STAT_msrp_responses);
         hop_response(m, h);
         relay_skip_body(m, h); /* a response has no body; one that has is read over (M-FRM-22) */
         return h->n;
@@ -61,7 +63,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         if (!b.ended)
             return 0;
     }
-    if (TD_UNLIKELY(m->relay->script != NULL) && script_frame(m, h, p, n, &taken)) {
+    if (TD_UNLIKELY(script_may_be(m)) && script_frame(m, h, p, n, &taken)) {
         stats_add(&w->stats, STAT_msrp_requests, taken != 0);
         return taken;
     }

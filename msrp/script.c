@@ -67,12 +67,25 @@ void script_done(struct msrp_conn *m)
         conn_finish(m->conn, o->close); /* that is the end of o and m, too */
 }
 
+static void event_fini(struct relay *relay, struct frame_event *e)
+{
+    route_unref(relay, &e->route);
+    buf_fini(&e->user);
+    buf_fini(&e->realm);
+    buf_fini(&e->info);
+    buf_fini(&e->challenge);
+}
+
 void script_forget(struct msrp_conn *m)
 {
     if (!m->orders)
         return;
     if (m->orders->fetch)
         db_cred_cancel(m->orders->fetch);
+    script_abandon(&m->orders->wait);
+    if (m->orders->event)
+        event_fini(m->relay, m->orders->event);
+    free(m->orders->event);
     dst_leave(m);
     orders_clear(m);
     free(m->orders);
@@ -132,15 +145,6 @@ void script_auth_failed(struct frame_event *e, const struct authn_result *r)
 }
 
 /* ---- a frame ---- */
-
-static void event_fini(struct frame_event *e)
-{
-    route_unref(e->m->relay, &e->route);
-    buf_fini(&e->user);
-    buf_fini(&e->realm);
-    buf_fini(&e->info);
-    buf_fini(&e->challenge);
-}
 
 /* What the script has said becomes what is to be done. */
 static void decide(struct frame_event *e)
@@ -208,43 +212,110 @@ static bool is_admitted(const struct msrp_conn *m, const struct msrp_head *h)
     return m->conn->tls || !relay_conf(m->relay->shared)->msrp.require_tls;
 }
 
+/* ---- runs that wait ---- */
+
+static bool hold(void *subject)
+{
+    return true;
+}
+
+static void ready(void *subject)
+{
+    const struct frame_event *e = subject;
+
+    conn_resume(e->m->conn, CONN_PAUSE_AUTH);
+}
+
+static const struct script_host host = { hold, ready };
+
+/* The frame stays where it is until the answer is there: what is known of it is kept, but not where it lies. */
+static enum script_end wait_for(struct frame_event *e)
+{
+    struct orders *o = e->o;
+
+    if (!o->event) {
+        o->event = malloc(sizeof *o->event);
+        if (!o->event) {
+            script_abandon(&o->wait);
+            return SCRIPT_FAILED;
+        }
+    }
+    *o->event = *e;
+    script_move(o->wait, o->event);
+    conn_pause(e->m->conn, CONN_PAUSE_AUTH);
+    return SCRIPT_WAITS;
+}
+
+/* Run the script for the frame, or go on with the run that has waited. */
+static enum script_end run(struct frame_event *e)
+{
+    struct relay *relay = e->m->relay;
+    uint64_t now_ms = loop_now_ms(relay->worker->loop);
+    struct orders *o = e->o;
+    enum script_end end;
+
+    if (o->wait) {
+        struct frame_event fresh = *e;
+
+        *e = *o->event;
+        e->h = fresh.h;
+        e->bytes = fresh.bytes;
+        e->paths = fresh.paths;
+        e->body_known = e->paths_known = false;
+        script_move(o->wait, e);
+        end = script_resume(&o->wait, now_ms);
+    } else {
+        buf_clear(&o->dst);
+        end = script_start(&o->wait, relay->script, relay->callback, "msrp:frame-in", SCRIPT_MSRP, &host, e, now_ms);
+    }
+    if (TD_UNLIKELY(end == SCRIPT_WAITS))
+        end = wait_for(e);
+    if (end != SCRIPT_WAITS && o->event) {
+        free(o->event);
+        o->event = NULL;
+    }
+    return end;
+}
+
 bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken)
 {
-    struct relay *relay = m->relay;
+    struct relay *relay = m->relay; /* m may be gone at the end */
     struct conn *c = m->conn;
     struct event_paths paths;
     struct frame_event e = { .m = m, .h = h, .bytes = sv_make(p, n), .paths = &paths };
     enum script_end end;
 
+    if (!m->relay->script && !(m->orders && (m->orders->decided || m->orders->wait)))
+        return false;
     if (!m->orders) {
         m->orders = calloc(1, sizeof *m->orders);
         if (m->orders)
             dst_enter(m);
     }
-    if (!m->orders || !is_admitted(m, h))
+    if (!m->orders || (!m->orders->decided && !m->orders->wait && !is_admitted(m, h)))
         return false;
     *taken = 0;
     if (m->orders->decided) { /* it had to wait */
         *taken = carry_out(m, h, p, n);
         return true;
     }
-    if (!fetch(m, h))
+    if (!m->orders->wait && !fetch(m, h))
         return true;
-    if (!h->is_response && h->method == MSRP_AUTH && !conn_may_request(m->conn)) {
+    if (!m->orders->wait && !h->is_response && h->method == MSRP_AUTH && !conn_may_request(m->conn)) {
         conn_finish(m->conn, CLOSE_LIMIT);
         *taken = h->n;
         return true;
     }
     e.o = m->orders;
-    buf_clear(&e.o->dst);
-    end = script_run(relay->script, relay->callback, "msrp:frame-in", SCRIPT_MSRP, &e,
-                     loop_now_ms(relay->worker->loop));
+    end = run(&e);
+    if (end == SCRIPT_WAITS)
+        return true;
     e.o->fetched = false;
     if (e.waits && !e.acted) { /* paused: the same again when there is a connection less being opened */
         orders_clear(m);
     } else if ((end == SCRIPT_FAILED || e.is_default) && !e.acted) {
         orders_clear(m);
-        event_fini(&e);
+        event_fini(relay, &e);
         return false;
     } else if (h->is_response) {
         *taken = response(m, &e);
@@ -257,6 +328,6 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
         decide(&e);
         *taken = carry_out(m, h, p, n);
     }
-    event_fini(&e);
+    event_fini(relay, &e);
     return true;
 }

@@ -25,6 +25,9 @@ struct orders {
     struct buf sent_for;      /* dst as it was for that */
     struct buf dst;           /* of the frame in hand: URI, a space, and the socket, if any; empty: not set */
 
+    struct script_wait *wait; /* a run that waits for the database; the connection is paused */
+    struct frame_event *event; /* owned: what that is about */
+
     /* credentials of an AUTH, fetched before the script runs */
     struct db_cred cred;
     struct db_cred_req *fetch; /* under way; the connection is paused */

@@ -14,6 +14,9 @@ void core_get_sht(struct script_call *c, const struct script_name *name, struct 
 bool core_set_sht(struct script_call *c, const struct script_name *name, const struct script_value *v);
 void core_get_shtex(struct script_call *c, const struct script_name *name, struct script_value *out);
 bool core_set_shtex(struct script_call *c, const struct script_name *name, const struct script_value *v);
+void core_get_dbr(struct script_call *c, const struct script_name *name, struct script_value *out);
+void core_get_xavp(struct script_call *c, const struct script_name *name, struct script_value *out);
+bool core_set_xavp(struct script_call *c, const struct script_name *name, const struct script_value *v);
 void core_get_null(struct script_call *c, const struct script_name *name, struct script_value *out);
 void core_get_time(struct script_call *c, const struct script_name *name, struct script_value *out);
 void core_get_random(struct script_call *c, const struct script_name *name, struct script_value *out);

@@ -9,7 +9,8 @@ libscript_a_SOURCES = \
 	script/scan.c \
 	script/script.h \
 	script/shared.c \
+	script/sql.c \
 	script/state.c \
 	script/trans.c script/trans_tbl.h \
 	script/var_tbl.h
-SCRIPT_LIBS = libscript.a $(COMMON_LIBS) $(LUA_LIBS)
+SCRIPT_LIBS = libscript.a $(DB_LIBS) $(LUA_LIBS)

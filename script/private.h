@@ -2,11 +2,17 @@
 #pragma once
 
 #include "common/hash.h"
+#include "common/list.h"
 #include "script/htable.h"
 #include "script/script.h"
 
+struct db;
+struct db_query;
+struct db_rows;
 struct lua_State;
+struct mailbox;
 struct pv;
+struct script_wait;
 
 enum {
     ROOM_MAX = 128 * 1024,  /* texts made during one callback */
@@ -35,6 +41,26 @@ struct var {
     char name[];
 };
 
+/* What a run has asked of the database (sql.c). */
+enum { SQL_RESULTS_MAX = 8, SQL_NAME_MAX = 32 };
+
+struct sql_entry;
+
+struct sql_run {
+    struct script *script;    /* back */
+    const struct script_host *host; /* borrowed; NULL: this run cannot wait */
+    void *subject;            /* borrowed */
+    struct {
+        char name[SQL_NAME_MAX];
+        struct sql_entry *entry; /* owned reference */
+    } results[SQL_RESULTS_MAX];
+    size_t n;
+    struct buf key;           /* of the query that is under way or answered; empty: there is none */
+    struct db_query *query;   /* while it is under way */
+    const char *why;          /* owned: what went wrong with it; NULL: nothing */
+    struct db_rows *rows;     /* owned: its answer */
+};
+
 struct script {
     struct script_shared *shared; /* borrowed */
     struct stats *stats;      /* borrowed; may be NULL */
@@ -50,11 +76,19 @@ struct script {
     void *subject;
     uint64_t now_ms;
     bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
+    struct script_wait *spare; /* owned: its coroutine is used again */
     unsigned n_waiting;       /* runs that wait */
     bool is_freed;            /* and goes with the last of them */
     char *room;               /* owned: ROOM_MAX bytes */
     size_t room_n;
     struct buf error;         /* text and traceback of what failed */
+
+    struct db *db;            /* borrowed; NULL: there is none */
+    struct mailbox *mailbox;  /* borrowed */
+    struct sql_run own_sql, *sql; /* of runs that cannot wait; of the run under way, NULL while the script is loaded */
+    struct hash queries;      /* struct sql_entry: answers that are remembered */
+    struct list queries_used; /* the same, the one used last in front */
+    size_t queries_bytes;     /* of these, a part of memory */
 
     uint64_t log_window_ms;   /* errors logged since then */
     unsigned log_n, log_skipped;
@@ -86,7 +120,16 @@ void script_scan(const struct script_shared *shared, const char *file, struct sv
 /* The row of any kind. */
 const struct script_func *api_func(const struct script_shared *shared, struct sv module, struct sv name);
 
+/* ---- sql.c ---- */
+
+/* The run has ended: what it has asked for is forgotten, answers that are remembered stay. */
+void sql_run_clear(struct sql_run *run);
+void sql_cache_flush(struct script *s);
+
 /* ---- state.c ---- */
+
+/* Log what is in s->error, at most so often. */
+void script_log(struct script *s);
 
 /* Memory of the state, within its budget; as realloc(). */
 void *script_realloc(struct script *s, void *p, size_t old, size_t n);

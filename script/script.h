@@ -15,6 +15,8 @@
 #include "common/conf.h"
 #include "common/stats.h"
 
+struct db;
+struct mailbox;
 struct script;
 struct script_shared;
 
@@ -132,6 +134,10 @@ int script_new(struct script **out, struct script_shared *shared, const struct c
                struct buf *faults);
 void script_free(struct script **s);
 
+/* What KSR.sqlops asks, and where the answers go; borrowed, for longer than the script. db_query_open() comes first. Without it, as while
+ * the script is loaded, its functions are errors. */
+void script_use_db(struct script *s, struct db *db, struct mailbox *mb);
+
 /* Is there such a global function? */
 bool script_has(struct script *s, const char *function);
 
@@ -141,14 +147,22 @@ enum script_end { SCRIPT_DONE, SCRIPT_FAILED, SCRIPT_WAITS };
 enum script_end script_run(struct script *s, const char *function, const char *arg, enum script_kind kind, void *subject,
                            uint64_t now_ms);
 
+/* How whoever has an event waits for its script. */
+struct script_host {
+    bool (*hold)(void *subject);  /* the run is about to wait; false: it cannot, and goes on without */
+    void (*ready)(void *subject); /* what it waits for is there: script_resume() is due. Not called inside script_start() or script_resume() */
+};
+
 /* The same for a run that may wait for what a function of it has asked for: with SCRIPT_WAITS *w is set, and script_resume() goes on, which
  * clears it when the run has ended. Others may run meanwhile; the budget of instructions is for all of it. script_abandon() gives it up.
  * A script that is freed while a run of it waits lives until that has ended. */
 struct script_wait;
 enum script_end script_start(struct script_wait **w, struct script *s, const char *function, const char *arg, enum script_kind kind,
-                             void *subject, uint64_t now_ms);
+                             const struct script_host *host, void *subject, uint64_t now_ms);
 enum script_end script_resume(struct script_wait **w, uint64_t now_ms);
 void script_abandon(struct script_wait **w);
+/* While it waits: its subject is now here. */
+void script_move(struct script_wait *w, void *subject);
 
 /* Bytes that the state holds now. */
 size_t script_memory(const struct script *s);

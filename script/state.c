@@ -393,6 +393,11 @@ struct run {
     const char *function, *arg;
 };
 
+static int run_ended(lua_State *L, int status, lua_KContext context)
+{
+    return 0;
+}
+
 static int run_function(lua_State *L)
 {
     const struct run *run = lua_touserdata(L, 1);
@@ -400,12 +405,12 @@ static int run_function(lua_State *L)
     if (lua_getglobal(L, run->function) != LUA_TFUNCTION)
         return luaL_error(L, "no function %s", run->function);
     lua_pushstring(L, run->arg);
-    lua_call(L, 1, 0);
+    lua_callk(L, 1, 0, 0, run_ended);
     return 0;
 }
 
 /* One line for the log: the frames of the traceback behind each other. */
-static void log_error_of(struct script *s)
+void script_log(struct script *s)
 {
     struct buf line = BUF_INIT;
     struct sv rest = buf_sv(&s->error);
@@ -436,7 +441,7 @@ static enum script_end run_failed(struct script *s)
 {
     if (s->stats)
         stats_inc(s->stats, STAT_script_errors);
-    log_error_of(s);
+    script_log(s);
     return SCRIPT_FAILED;
 }
 
@@ -444,15 +449,18 @@ enum script_end script_run(struct script *s, const char *function, const char *a
                            uint64_t now_ms)
 {
     struct run run = { function, arg };
+    bool good;
 
     s->kind = kind;
     s->subject = subject;
     s->now_ms = now_ms;
+    s->sql = &s->own_sql;
     if (s->stats)
         stats_inc(s->stats, STAT_script_runs);
-    if (TD_LIKELY(call_protected(s, run_function, &run, (int)s->instructions)))
-        return SCRIPT_DONE;
-    return run_failed(s);
+    good = call_protected(s, run_function, &run, (int)s->instructions);
+    s->sql = NULL;
+    sql_run_clear(&s->own_sql);
+    return TD_LIKELY(good) ? SCRIPT_DONE : run_failed(s);
 }
 
 /* ---- runs that may wait ---- */
@@ -463,7 +471,7 @@ struct script_wait {
     int ref;
     enum script_kind kind;
     void *subject;            /* borrowed */
-    const struct run *run;    /* while it is being made */
+    struct sql_run sql;
 };
 
 static int make_coroutine(lua_State *L)
@@ -472,10 +480,6 @@ static int make_coroutine(lua_State *L)
 
     w->co = lua_newthread(L);
     w->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    if (lua_getglobal(L, w->run->function) != LUA_TFUNCTION)
-        return luaL_error(L, "no function %s", w->run->function);
-    lua_pushstring(L, w->run->arg);
-    lua_xmove(L, w->co, 2);
     return 0;
 }
 
@@ -509,9 +513,42 @@ static void wait_free(struct script_wait *w)
 {
     struct script *s = w->s;
 
+    sql_run_clear(&w->sql);
     if (w->co)
         call_protected(s, drop_coroutine, w, LOAD_INSTRUCTIONS);
     free(w);
+}
+
+/* NULL: no memory for it. */
+static struct script_wait *wait_new(struct script *s)
+{
+    struct script_wait *w = s->spare;
+
+    if (w) {
+        s->spare = NULL;
+        return w;
+    }
+    w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->s = w->sql.script = s;
+    if (call_protected(s, make_coroutine, w, LOAD_INSTRUCTIONS))
+        return w;
+    w->co = NULL;
+    wait_free(w);
+    return NULL;
+}
+
+/* The run has ended; is_whole: its coroutine can be used again. */
+static void wait_end(struct script_wait *w, bool is_whole)
+{
+    struct script *s = w->s;
+
+    sql_run_clear(&w->sql);
+    if (is_whole && !s->spare && !s->is_freed)
+        s->spare = w;
+    else
+        wait_free(w);
     if (--s->n_waiting == 0 && s->is_freed)
         script_free(&s);
 }
@@ -525,14 +562,19 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
 
     s->kind = w->kind;
     s->subject = w->subject;
+    s->sql = &w->sql;
     s->now_ms = now_ms;
     s->exiting = s->spent = false;
     status = lua_resume(w->co, s->lua, n_args, &n);
     s->subject = NULL;
+    s->sql = NULL;
     s->kind = SCRIPT_ANY;
     if (status == LUA_YIELD)
         return SCRIPT_WAITS;
-    if (status != LUA_OK && !s->exiting) {
+    if (status != LUA_OK && s->exiting) {
+        status = lua_resetthread(w->co);
+        lua_settop(w->co, 0);
+    } else if (status != LUA_OK) {
         buf_clear(&s->error);
         if (status == LUA_ERRMEM)
             buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
@@ -541,30 +583,30 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
         end = run_failed(s);
     }
     *wp = NULL;
-    wait_free(w);
+    wait_end(w, status == LUA_OK);
     return end;
 }
 
 enum script_end script_start(struct script_wait **wp, struct script *s, const char *function, const char *arg, enum script_kind kind,
-                             void *subject, uint64_t now_ms)
+                             const struct script_host *host, void *subject, uint64_t now_ms)
 {
     struct run run = { function, arg };
-    struct script_wait *w = calloc(1, sizeof *w);
+    struct script_wait *w;
 
     *wp = NULL;
+    s->now_ms = now_ms;
     if (s->stats)
         stats_inc(s->stats, STAT_script_runs);
-    s->now_ms = now_ms;
-    if (!w)
-        return SCRIPT_FAILED;
-    *w = (struct script_wait){ .s = s, .kind = kind, .subject = subject, .run = &run, .ref = LUA_NOREF };
+    w = wait_new(s);
+    if (TD_UNLIKELY(!w))
+        return run_failed(s);
+    w->kind = kind;
+    w->subject = w->sql.subject = subject;
+    w->sql.host = host;
     s->n_waiting++;
-    if (!call_protected(s, make_coroutine, w, LOAD_INSTRUCTIONS)) {
-        run_failed(s);
-        wait_free(w);
-        return SCRIPT_FAILED;
-    }
     lua_sethook(w->co, on_count, LUA_MASKCOUNT, (int)s->instructions);
+    lua_pushcfunction(w->co, run_function);
+    lua_pushlightuserdata(w->co, &run); /* it is read before anything can wait */
     *wp = w;
     return go_on(wp, 1, now_ms);
 }
@@ -577,8 +619,19 @@ enum script_end script_resume(struct script_wait **w, uint64_t now_ms)
 void script_abandon(struct script_wait **w)
 {
     if (*w)
-        wait_free(*w);
+        wait_end(*w, false);
     *w = NULL;
+}
+
+void script_move(struct script_wait *w, void *subject)
+{
+    w->subject = w->sql.subject = subject;
+}
+
+void script_use_db(struct script *s, struct db *db, struct mailbox *mb)
+{
+    s->db = db;
+    s->mailbox = mb;
 }
 
 static int has_function(lua_State *L)
@@ -686,8 +739,10 @@ int script_new(struct script **out, struct script_shared *shared, const struct c
     s->stats = stats;
     s->memory_max = (size_t)conf->script.memory;
     s->instructions = conf->script.instructions;
+    s->own_sql.script = s;
+    list_init(&s->queries_used);
     s->room = malloc(ROOM_MAX);
-    if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2))
+    if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2) || hash_init(&s->queries, PVS_LOG2))
         goto out;
     s->lua = lua_newstate(lua_memory, s);
     if (!s->lua)
@@ -717,14 +772,18 @@ void script_free(struct script **sp)
     s->is_freed = true;
     if (s->n_waiting)
         return;
+    if (s->spare)
+        wait_free(s->spare);
     if (s->lua)
         lua_close(s->lua);
+    sql_cache_flush(s);
     if (s->pvs.slots)
         pv_cache_flush(s);
     if (s->vars.slots)
         core_vars_free(s);
     hash_fini(&s->pvs);
     hash_fini(&s->vars);
+    hash_fini(&s->queries);
     buf_fini(&s->error);
     free(s->room);
     free(s);

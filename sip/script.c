@@ -5,6 +5,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "db/query.h"
 #include "sip/fork.h"
 #include "sip/script_private.h"
 
@@ -30,6 +31,8 @@ int sipscript_configure(struct sipd *d, const struct conf *conf, struct buf *fau
     int err = name ? TD_OK : TD_ENOMEM;
 
     if (!err && *callback)
+        err = db_query_open(d->db);
+    if (!err && *callback)
         err = script_new(&s, d->script_shared, conf, &d->shared->stats, sipd_now_ms(), faults);
     if (!err && s && !script_has(s, callback)) {
         buf_printf(faults, "%s: has no function %s (sip.event_callback)\n", conf->script.file, callback);
@@ -40,6 +43,8 @@ int sipscript_configure(struct sipd *d, const struct conf *conf, struct buf *fau
         free(name);
         return err;
     }
+    if (s)
+        script_use_db(s, d->db, d->mailbox);
     script_free(&d->script);
     free(d->script_callback);
     d->script = s;
@@ -179,6 +184,23 @@ bool sipscript_records(const struct request *r, bool otherwise, const char **par
 
 /* ---- the request route ---- */
 
+static bool hold(void *subject)
+{
+    const struct sip_event *e = subject;
+
+    return request_hold(e->r);
+}
+
+static void ready(void *subject)
+{
+    const struct sip_event *e = subject;
+
+    if (e->r->is_waiting)
+        request_run(e->r);
+}
+
+static const struct script_host host = { hold, ready };
+
 void sipscript_forget(struct request *r)
 {
     if (r->routing)
@@ -254,7 +276,8 @@ enum verdict step_script(struct request *r)
         r->routing = routing_new(r);
         if (!r->routing)
             return STEP_NEXT;
-        end = script_start(&r->routing->wait, d->script, d->script_callback, "sip:request", SCRIPT_SIP, &r->routing->event, sipd_now_ms());
+        end = script_start(&r->routing->wait, d->script, d->script_callback, "sip:request", SCRIPT_SIP, &host, &r->routing->event,
+                           sipd_now_ms());
     } else {
         end = script_resume(&r->routing->wait, sipd_now_ms());
     }

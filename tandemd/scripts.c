@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "db/query.h"
 #include "msrp/script.h"
 #include "sip/script.h"
 #include "tandemd/edge_private.h"
@@ -67,8 +68,13 @@ static int make_all(struct edge *e, const struct conf *conf, struct script ***ou
     int err = all ? TD_OK : TD_ENOMEM;
 
     *out = all;
-    for (unsigned i = 0; !err && *conf->msrp.event_callback && i < e->n_workers; i++)
+    if (!err && *conf->msrp.event_callback)
+        err = db_query_open(e->db);
+    for (unsigned i = 0; !err && *conf->msrp.event_callback && i < e->n_workers; i++) {
         err = make(&all[i], e->script_shared, conf, &e->workers[i].worker.stats, faults);
+        if (!err)
+            script_use_db(all[i], e->db, loop_mailbox(e->workers[i].worker.loop));
+    }
     for (unsigned i = 0; err && all && i < e->n_workers; i++)
         script_free(&all[i]);
     return err;

@@ -37,6 +37,8 @@ struct peer {
 
 enum { RIG_IDENTITIES = 8, RIG_PEERS = 16, RIG_VAR_MAX = 512 };
 
+struct db_rows;
+
 struct rig {
     struct worker workers[RIG_WORKERS];
     struct relay *relays[RIG_WORKERS];
@@ -58,6 +60,8 @@ struct rig {
     bool fetch_later;        /* credentials wanted by a script come when the test calls fetched(0, cred, fetched_arg) */
     void (*fetched)(int err, const struct db_cred *cred, void *arg);
     void *fetched_arg;
+    void (*queried)(int err, const char *why, struct db_rows *rows, void *arg); /* a script's query; NULL: none is under way */
+    void *queried_arg;
     const char *user;
 };
 

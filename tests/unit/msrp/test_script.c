@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "db/cred.h"
+#include "db/query.h"
 #include "msrp/private.h"
 #include "msrp/script.h"
 #include "tests/unit/msrp/rig.h"
@@ -55,8 +56,10 @@ static bool use_file(const char *path)
         struct script *s;
 
         good &= script_new(&s, shared, r.conf, &r.workers[i].stats, 1000, &faults) == 0;
-        if (good)
+        if (good) {
+            script_use_db(s, (struct db *)(void *)&r, NULL); /* rig.c is the database */
             relay_set_script(r.relays[i], s, "event");
+        }
     }
     if (!good)
         fprintf(stderr, "%s", faults.p ? faults.p : "");
@@ -570,7 +573,115 @@ TEST(a_script_forwards_with_other_paths)
     stop();
 }
 
+/* What the database has found: one number. */
+static void answer_query(int64_t n)
+{
+    struct db_rows *rows = malloc(sizeof *rows + 2 * sizeof rows->cells[0]);
+
+    CHECK_FATAL(rows != NULL && r.queried != NULL);
+    *rows = (struct db_rows){ 1, 1, sizeof *rows + 2 * sizeof rows->cells[0] };
+    rows->cells[0] = (struct db_cell){ DB_TEXT, 0, SV("n") };
+    rows->cells[1] = (struct db_cell){ DB_INT, n, { 0 } };
+    r.queried(0, "", rows, r.queried_arg);
+}
+
+#define ASKS "if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end local id = KSR.pv.get('$msrp(transid)')\n" \
+             "if id:find('s') then assert(KSR.sqlops.sql_query('ca', 'select n from t where id = $msrp(transid)', 'r') == 1) end\n"
+
+/* A frame that waits for the database holds up its connection alone, and goes on where it was; what follows keeps its order. */
+TEST(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r);
+
+    CHECK_FATAL(use(ASKS "KSR.msrp.reply(403, KSR.pv.gete('$dbr(r=>[0,0])') .. id)"));
+    say(c, SEND "MSRP t0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0002\n-------t0002$\n" SEND);
+    EXPECT_NOTHING(c);
+    say(x, "MSRP x0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------x0001$\n");
+    EXPECT(x, "MSRP x0001 403 x0001\nTo-Path: %C\nFrom-Path: %U\n-------x0001$\n");
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 2);
+    answer_query(7);
+    EXPECT(c, "MSRP s0001 403 7s0001\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    EXPECT(c, "MSRP t0002 403 t0002\nTo-Path: %C\nFrom-Path: %U\n-------t0002$\n");
+    EXPECT(c, "MSRP s0001 403 7s0001\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n"); /* it is remembered */
+    CHECK_INT(rig_stat(&r, STAT_script_runs), 4);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* The frame may lie elsewhere when the run goes on; what was found before is still known. */
+TEST(a_frame_that_waits_may_move)
+{
+    static char part[3000];
+    struct peer *c = start(NULL), *f;
+    struct heard h;
+
+    memset(part, 'x', sizeof part);
+    CHECK_FATAL(use("if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end\n"
+                    "local before = KSR.pv.get('$msrp(buflen)') assert(KSR.msrp.cmap_lookup() == 1)\n"
+                    "assert(KSR.sqlops.sql_query('ca', 'select 1', 'r') == 1)\n"
+                    "assert(KSR.pv.get('$msrp(buflen)') >= before and KSR.pv.get('$msrp(msgid)') == 'm-0001' and KSR.pv.get('$msrp(nexthops)') == 1)\n"
+                    "KSR.msrp.reply(200, 'Late') KSR.msrp.relay()"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/6000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, 100);
+    EXPECT_NOTHING(c);
+    say_bytes(c, part, sizeof part);
+    answer_query(1);
+    say_bytes(c, part, sizeof part - 100);
+    say(c, "\n-------s0001$\n");
+    EXPECT(c, "MSRP s0001 200 Late\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL && hear(f, &h));
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+TEST(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r);
+
+    CHECK_FATAL(use("KSR.msrp.reply(403, KSR.sqlops.sql_query('ca', 'select 1', 'r'))"));
+    say(c, SEND);
+    rig_turn(&r);
+    CHECK_FATAL(r.queried != NULL);
+    r.queried(-1, "took longer than 500 ms", NULL, r.queried_arg);
+    EXPECT(c, "MSRP s0001 403 -1\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    r.queried = NULL;
+    say(x, SEND);
+    rig_turn(&r);
+    CHECK_FATAL(r.queried != NULL);
+    say(c, SEND); /* as it goes on, the script that is replaced goes with its last run */
+    rig_turn(&r);
+    CHECK_FATAL(use("KSR.msrp.reply(404, 'New')"));
+    say(c, AUTH);
+    EXPECT_NOTHING(c);
+    stop();
+    CHECK(r.queried == NULL);
+}
+
+/* A script that is taken away or replaced while a frame waits still decides about that frame. */
+TEST(a_frame_that_waits_is_decided_by_the_script_that_had_it)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("KSR.msrp.reply(403, KSR.sqlops.sql_query('ca', 'select 1', 'r'))"));
+    say(c, SEND SEND);
+    rig_turn(&r);
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        relay_set_script(r.relays[i], NULL, "");
+    answer_query(1);
+    EXPECT(c, "MSRP s0001 403 1\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    EXPECT(c, OK_SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    EXPECT_NOTHING(c);
+    stop();
+}
+
 SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through),
+      TEST_ROW(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other), TEST_ROW(a_frame_that_waits_may_move),
+      TEST_ROW(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection),
+      TEST_ROW(a_frame_that_waits_is_decided_by_the_script_that_had_it),
       TEST_ROW(what_a_script_does_not_order_is_not_done), TEST_ROW(a_script_that_fails_leaves_the_frame_to_the_built_in_routing),
       TEST_ROW(a_script_may_leave_a_frame_to_the_built_in_routing),
       TEST_ROW(a_script_relays_with_the_transactions_and_reports_of_the_relay),

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/mailbox.h"
+#include "db/query.h"
+#include "tests/unit/db/dbtest.h"
+
 static void note(struct script_call *c)
 {
     struct subject *s = c->subject;
@@ -72,19 +76,53 @@ bool scripts_load(struct scripts *t, const char *text)
     buf_clear(&t->faults);
     if (script_new(&fresh, t->shared, t->conf, &t->stats, t->now_ms, &t->faults) != 0)
         return false;
+    if (t->db)
+        script_use_db(fresh, t->db, t->mb);
     script_free(&t->script);
     t->script = fresh;
     return true;
 }
 
+static bool hold(void *subject)
+{
+    return !((struct subject *)subject)->cannot_wait;
+}
+
+static void ready(void *subject)
+{
+    ((struct subject *)subject)->answered++;
+}
+
 enum script_end scripts_run(struct scripts *t, const char *function)
 {
-    return script_run(t->script, function, "test:event", SCRIPT_MSRP, &t->subject, t->now_ms);
+    static const struct script_host host = { hold, ready };
+    struct script_wait *w;
+    enum script_end end = script_start(&w, t->script, function, "test:event", SCRIPT_MSRP, &host, &t->subject, t->now_ms);
+
+    while (end == SCRIPT_WAITS && t->db) {
+        t->waited++;
+        t->subject.answered = 0;
+        CHECK_FATAL(mail_until(t->mb, &t->subject.answered));
+        end = script_resume(&w, t->now_ms);
+    }
+    return end;
+}
+
+void scripts_open_db(struct scripts *t)
+{
+    scratch_begin();
+    t->db = open_started();
+    CHECK_FATAL(mailbox_new(&t->mb) == 0 && db_query_open(t->db) == 0);
 }
 
 void scripts_stop(struct scripts *t)
 {
     script_free(&t->script);
+    if (t->db) {
+        db_close(&t->db);
+        mailbox_free(&t->mb);
+        scratch_end();
+    }
     script_shared_free(&t->shared);
     conf_free(&t->conf);
     buf_fini(&t->faults);

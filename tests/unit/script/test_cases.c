@@ -51,6 +51,7 @@ TEST(every_case_runs_through)
 
     log_set_level(LOG_LEVEL_ERROR);
     scripts_start(&t, NULL);
+    scripts_open_db(&t);
     for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++) {
         struct buf text = BUF_INIT;
         bool good;

@@ -208,9 +208,9 @@ TEST(runs_that_wait_go_on_where_they_were)
                                  "function fail()\n KSR.test.wait()\n error('late')\nend\n"
                                  "function spend()\n for i = 1, 20000 do end\n KSR.test.wait()\n while true do end\nend\n"
                                  "function at_once()\n assert(KSR.test.wait() == -1)\nend\n"));
-    CHECK_INT(script_start(&wa, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
-    CHECK_INT(script_start(&wb, t.script, "run", "e", SCRIPT_MSRP, &b, 1), SCRIPT_WAITS);
-    CHECK_INT(scripts_run(&t, "at_once"), SCRIPT_DONE); /* which may not wait */
+    CHECK_INT(script_start(&wa, t.script, "run", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_WAITS);
+    CHECK_INT(script_start(&wb, t.script, "run", "e", SCRIPT_MSRP, NULL, &b, 1), SCRIPT_WAITS);
+    CHECK_INT(script_run(t.script, "at_once", "e", SCRIPT_MSRP, &t.subject, t.now_ms), SCRIPT_DONE); /* which may not wait */
     CHECK_INT(script_resume(&wa, 2), SCRIPT_WAITS);
     a.is_ready = b.is_ready = true;
     CHECK_INT(script_resume(&wb, 3), SCRIPT_DONE);
@@ -220,12 +220,12 @@ TEST(runs_that_wait_go_on_where_they_were)
     a.is_ready = false;
     for (int i = 0; i < 2; i++) {
         a.is_ready = false;
-        CHECK_INT(script_start(&wa, t.script, i ? "spend" : "fail", "e", SCRIPT_MSRP, &a, 4), SCRIPT_WAITS);
+        CHECK_INT(script_start(&wa, t.script, i ? "spend" : "fail", "e", SCRIPT_MSRP, NULL, &a, 4), SCRIPT_WAITS);
         a.is_ready = true;
         CHECK_INT(script_resume(&wa, 5), SCRIPT_FAILED);
         CHECK(!wa);
     }
-    CHECK_INT(script_start(&wa, t.script, "no_such", "e", SCRIPT_MSRP, &a, 6), SCRIPT_FAILED);
+    CHECK_INT(script_start(&wa, t.script, "no_such", "e", SCRIPT_MSRP, NULL, &a, 6), SCRIPT_FAILED);
     CHECK(!wa);
     scripts_stop(&t);
 }
@@ -239,8 +239,8 @@ TEST(a_script_that_is_replaced_lives_until_its_runs_have_ended)
 
     scripts_start(&t, NULL);
     CHECK_FATAL(scripts_load(&t, text));
-    CHECK_INT(script_start(&first, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
-    CHECK_INT(script_start(&second, t.script, "run", "e", SCRIPT_MSRP, &a, 1), SCRIPT_WAITS);
+    CHECK_INT(script_start(&first, t.script, "run", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_WAITS);
+    CHECK_INT(script_start(&second, t.script, "run", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_WAITS);
     CHECK_FATAL(scripts_load(&t, "function run() KSR.test.note('new') end"));
     script_abandon(&second);
     CHECK(!second);
