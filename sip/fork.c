@@ -144,6 +144,12 @@ void fork_reply(struct fork *f, int status, const char *phrase, const char *head
         release(f);
 }
 
+void fork_provisional(struct fork *f, int status, const char *phrase, const char *headers)
+{
+    if (!f->done)
+        nta_incoming_treply(f->irq, status, phrase, TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
+}
+
 static void account_response(const struct fork *f, msg_t *m)
 {
     const sip_t *sip = sip_object(m);

@@ -14,6 +14,9 @@ struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport);
 /* End it with an answer of our own. headers: NULL, or lines each with CRLF. */
 void fork_reply(struct fork *f, int status, const char *phrase, const char *headers);
 
+/* A provisional answer of our own to an INVITE. */
+void fork_provisional(struct fork *f, int status, const char *phrase, const char *headers);
+
 /* The To tag of answers of our own; NULL: none yet. */
 const char *fork_tag(const struct fork *f);
 

@@ -1,6 +1,7 @@
 /* Functions of scripts for SIP: what they say about a message, and what they order. */
 #include <regex.h>
 
+#include "sip/fork.h"
 #include "sip/script_private.h"
 
 static void truth(struct script_call *c, bool good)
@@ -121,21 +122,52 @@ void ksip_isflagset(struct script_call *c)
     boolean(c, event_of(c)->g->flags & flag_bit(c));
 }
 
+/* The branch that is meant; -1: all that have no flags of their own. */
+static int branch_of(struct script_call *c)
+{
+    const struct sip_event *e = event_of(c);
+    int64_t branch = c->n > 1 ? c->arg[1].i : e->route == ROUTE_REQUEST || e->route == ROUTE_FAILURE ? -1 : (int64_t)e->branch;
+
+    if (c->n > 1 && (branch < 0 || branch >= SCRIPT_BRANCHES_MAX))
+        c->fault = "a branch is a number from 0 to 31";
+    return branch < SCRIPT_BRANCHES_MAX ? (int)branch : -1;
+}
+
+static uint32_t branch_flags(const struct routing *g, int branch)
+{
+    return branch >= 0 && g->has_own & (uint32_t)1 << branch ? g->own_flags[branch] : g->branch_flags;
+}
+
+static void change_branch(struct script_call *c, bool on)
+{
+    struct routing *g = event_of(c)->g;
+    int branch = branch_of(c);
+    uint32_t bit = flag_bit(c), flags = on ? branch_flags(g, branch) | bit : branch_flags(g, branch) & ~bit;
+
+    boolean(c, true);
+    if (c->fault)
+        return;
+    if (branch < 0) {
+        g->branch_flags = flags;
+        return;
+    }
+    g->own_flags[branch] = flags;
+    g->has_own |= (uint32_t)1 << branch;
+}
+
 void ksip_setbflag(struct script_call *c)
 {
-    event_of(c)->g->branch_flags |= flag_bit(c);
-    boolean(c, true);
+    change_branch(c, true);
 }
 
 void ksip_resetbflag(struct script_call *c)
 {
-    event_of(c)->g->branch_flags &= ~flag_bit(c);
-    boolean(c, true);
+    change_branch(c, false);
 }
 
 void ksip_isbflagset(struct script_call *c)
 {
-    boolean(c, event_of(c)->g->branch_flags & flag_bit(c));
+    boolean(c, branch_flags(event_of(c)->g, branch_of(c)) & flag_bit(c));
 }
 
 /* ---- what needs nothing done ---- */
@@ -309,8 +341,15 @@ void ksip_send_reply(struct script_call *c)
         return;
     }
     truth(c, false);
-    if (!may_order(e) || code < 200 || code > 699 || !phrase || e->r->sip->sip_request->rq_method == sip_method_ack)
+    if (!may_order(e) || code < 101 || code > 699 || !phrase || e->r->sip->sip_request->rq_method == sip_method_ack)
         return;
+    if (code < 200) { /* other requests than INVITE have no other provisional answer than 100: RFC 4320 */
+        if (e->route != ROUTE_REQUEST || e->r->sip->sip_request->rq_method != sip_method_invite || !request_hold(e->r))
+            return;
+        fork_provisional(e->r->fork, (int)code, phrase, e->g->reply_lines);
+        truth(c, true);
+        return;
+    }
     e->g->answer = (struct script_answer){ (int)code, phrase, e->g->reply_lines };
     truth(c, true);
 }

@@ -3,7 +3,7 @@
 
 #include "sip/script.h"
 
-enum { SCRIPT_EDITS_MAX = 64, SCRIPT_LINE_MAX = 4096 };
+enum { SCRIPT_EDITS_MAX = 64, SCRIPT_LINE_MAX = 4096, SCRIPT_BRANCHES_MAX = 32 /* with flags of their own */ };
 
 enum route_kind { ROUTE_REQUEST, ROUTE_REPLY, ROUTE_ONREPLY, ROUTE_BRANCH, ROUTE_FAILURE };
 
@@ -39,7 +39,9 @@ struct routing {
     const char *on_branch, *on_reply, *on_failure; /* functions; NULL: none */
     const char *reply_lines;  /* for the next answer; NULL: none */
     const char *record_params; /* "" or ;NAME=VALUE... */
-    uint32_t flags, branch_flags;
+    uint32_t flags, branch_flags; /* branch_flags: of all branches that have none of their own */
+    uint32_t own_flags[SCRIPT_BRANCHES_MAX], has_own; /* a bit for each */
+    struct unregistration *unregistration; /* under way or done; NULL: none */
     bool is_located;          /* the targets are a user's bindings */
     bool is_recorded, is_relayed, is_default;
     bool is_known, user_exists; /* what KSR.uri_db has found */

@@ -1,5 +1,6 @@
 /* Functions of scripts for SIP that are about users: who is it, and where is he? They are the steps of the built-in routing. */
 #include "db/cred.h"
+#include "sip/location.h"
 #include "sip/registrar.h"
 #include "sip/script_private.h"
 
@@ -217,4 +218,54 @@ void ksip_registered(struct script_call *c)
     truth(c, url && locate_user(e->r, url) > 0);
     e->r->targets = targets; /* what lookup has found stays */
     e->r->n_targets = n;
+}
+
+/* All bindings of a user go; in the request's memory, which stays until that is done. */
+struct unregistration {
+    struct location_turn turn;
+    struct request *r;        /* back */
+    bool is_done, is_good;
+};
+
+static void on_removed(int err, struct aor *a, void *arg)
+{
+    struct unregistration *u = arg;
+
+    u->is_done = true;
+    u->is_good = !err;
+    if (u->r->is_waiting)
+        request_run(u->r);
+}
+
+static void on_turn(struct location_turn *t, struct aor *a)
+{
+    struct list none = LIST_INIT(none);
+
+    location_commit(a, &none, on_removed, TD_CONTAINER_OF(t, struct unregistration, turn));
+}
+
+void ksip_unregister(struct script_call *c)
+{
+    struct sip_event *e = event_of(c);
+    struct unregistration *u = e->g->unregistration;
+    char *text = sipscript_event_text(e, c->arg[1].s);
+    const url_t *url = text ? url_make(home_of(e), text) : NULL;
+    struct sv user, domain;
+
+    if (!is_table(c) || !may_wait(c))
+        return;
+    truth(c, u && u->is_good);
+    e->g->unregistration = NULL;
+    if (u || !url || !uri_aor(home_of(e), url, &user, &domain) || !location_find(e->r->d->location, user, domain))
+        return;
+    u = su_zalloc(home_of(e), sizeof *u);
+    if (!u || !request_hold(e->r))
+        return;
+    u->turn.run = on_turn;
+    u->r = e->r;
+    if (!location_turn(e->r->d->location, user, domain, &u->turn))
+        return;
+    truth(c, u->is_good);
+    c->wait = !u->is_done;
+    e->g->unregistration = c->wait ? u : NULL;
 }

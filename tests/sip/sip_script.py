@@ -28,8 +28,8 @@ CASES = [
     ("KSR.setflag", "M", "assert(KSR.setflag(31) and KSR.isflagset(31) and not pcall(KSR.setflag, 32) and not pcall(KSR.setflag, -1))"),
     ("KSR.resetflag", "M", "KSR.setflag(1) assert(KSR.resetflag(1) and not KSR.isflagset(1))"),
     ("KSR.isflagset", "M", "assert(not KSR.isflagset(1))"),
-    ("KSR.setbflag", "M", "assert(KSR.setbflag(6) and KSR.isbflagset(6) and not KSR.isflagset(6))"),
-    ("KSR.resetbflag", "M", "KSR.setbflag(6) assert(KSR.resetbflag(6, 0) and not KSR.isbflagset(6))"),
+    ("KSR.setbflag", "M", "assert(KSR.setbflag(6) and KSR.isbflagset(6) and KSR.isbflagset(6, 3) and not KSR.isflagset(6) and not pcall(KSR.setbflag, 6, 32) and not pcall(KSR.setbflag, 32))"),
+    ("KSR.resetbflag", "M", "KSR.setbflag(6) assert(KSR.resetbflag(6, 0) and not KSR.isbflagset(6, 0) and KSR.isbflagset(6, 1) and KSR.resetbflag(6) and not KSR.isbflagset(6, 1))"),
     ("KSR.isbflagset", "M", "assert(not KSR.isbflagset(6))"),
     ("KSR.force_rport", "M", "assert(KSR.force_rport())"),
     ("KSR.drop", "M", "assert(KSR.drop() == 1)"),
@@ -71,6 +71,8 @@ CASES = [
     ("KSR.registrar.lookup", "M", "assert(KSR.registrar.lookup('location') == 1 and KSR.pv.get('$ru'):find('^sip:bob@127.0.0.1:') and not pcall(KSR.registrar.lookup, 'x'))"),
     ("KSR.registrar.lookup", "N", "assert(KSR.registrar.lookup('location') == -1)"),
     ("KSR.registrar.registered", "M", "assert(KSR.registrar.registered('location') == 1 and KSR.registrar.registered('location', 'sip:carol@example.com') == -1)"),
+    ("KSR.registrar.unregister", "M", "assert(KSR.registrar.unregister('location', 'sip:carol@example.com') == -1 and KSR.registrar.unregister('location', 'x') == -1 "
+                                      "and not pcall(KSR.registrar.unregister, 'x', 'sip:carol@example.com'))"),
     ("KSR.uri_db.does_uri_exist", "M", "assert(KSR.uri_db.does_uri_exist() == 1) KSR.pv.sets('$rU', 'nobody') assert(KSR.uri_db.does_uri_exist() == -1)"),
     ("KSR.sip.default", "M", "KSR.sl.send_reply(299, 'x') assert(KSR.sip.default() == 1)", 407),
     ("KSR.auth_db.auth_check", "M", "assert(KSR.auth_db.auth_check('example.com', 'subscriber', 1) == -5 and not pcall(KSR.auth_db.auth_check, 'x', 'y'))"),
@@ -226,6 +228,7 @@ end
 function ksr_branch_one(name)
     assert(KSR.tmx.t_is_branch_route() == 1 and KSR.isflagset(7) and KSR.siputils.is_request() == 1)
     assert(not pcall(KSR.auth_db.auth_check, "example.com", "subscriber"))
+    KSR.setbflag(10 + KSR.pv.get("$T_branch_idx"))
     KSR.hdr.append("X-Branch: " .. KSR.pv.get("$T_branch_idx") .. " " .. KSR.pv.get("$rU") .. " " .. name)
 end
 function ksr_reply_route()
@@ -234,6 +237,8 @@ function ksr_reply_route()
 end
 function ksr_onreply_one()
     assert(KSR.siputils.is_reply() == 1 and KSR.tm.t_check_status("1[0-9][0-9]|200|486") == 1)
+    local n = KSR.pv.get("$T_branch_idx")
+    assert(n > 1 or KSR.isbflagset(10 + n) and not KSR.isbflagset(11 - n) and KSR.isbflagset(10 + n, n) and not KSR.isbflagset(10 + n, 31))
     if KSR.pv.get("$rs") == 183 then KSR.drop() end
     KSR.hdr.append("X-Onreply: " .. KSR.pv.get("$T_reply_code") .. " " .. KSR.pv.get("$rr"))
 end
@@ -378,6 +383,57 @@ def test_a_reload_replaces_the_script_and_a_broken_one_does_not(make):
     s.kill_sip()  # the old script has gone with its process
     a.ask("MESSAGE", "sip:bob@example.com", 407)
     s.wait_for("the built-in routing has all requests")
+
+
+def test_a_script_reads_the_database_and_its_request_alone_waits(make):
+    s = make(script="""
+        function ksr_request_route()
+            if KSR.is_REGISTER() then return KSR.sip.default() end
+            KSR.tm.t_on_failure("ksr_failure_one")
+            if KSR.is_INVITE() then KSR.registrar.lookup("location") return KSR.tm.t_relay() end
+            assert(KSR.sqlops.sql_query("ca", "select domain from subscriber where username = $rU and domain = $rd", "u") >= 1)
+            assert(KSR.sqlops.sql_query("ca", "select 'O''Hara $x'", "v") == 1 and KSR.pv.get("$dbr(v=>[0,0])") == "O'Hara $x")
+            KSR.sl.send_reply(299 - KSR.sqlops.sql_num_rows("u"), KSR.pv.getw("$dbr(u=>[0,0])"))
+        end
+        function ksr_failure_one()
+            local good, why = pcall(KSR.sqlops.sql_query, "ca", "select 1", "r")
+            KSR.tm.t_reply(499, why:match("nothing waits for the database here") or "?")
+        end""")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    got = a.ask("MESSAGE", "sip:bob@example.com", 298)
+    assert got.start.endswith("example.com"), got.start
+    a.ask("MESSAGE", "sip:nobody'%20or%20'1'='1@example.com", 299)
+    for _ in range(20):
+        a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    for _ in range(20):
+        a.expect(298)
+    call = a.invite("sip:bob@example.com")
+    b.reply(b.expect("INVITE"), 486)
+    b.expect("ACK")
+    assert a.expect(499).start.endswith("nothing waits for the database here")
+
+
+def test_a_script_unregisters_and_says_that_it_rings(make):
+    s = make(script="""
+        function ksr_request_route()
+            if KSR.is_REGISTER() then return KSR.sip.default() end
+            local rc = KSR.sl.send_reply(180, "Ringing")
+            if KSR.is_MESSAGE() then
+                assert(rc == -1 and KSR.registrar.registered("location") == 1 and KSR.registrar.unregister("location", KSR.pv.get("$ru")) == 1)
+                assert(KSR.registrar.registered("location") == -1 and KSR.registrar.unregister("location", KSR.pv.get("$ru")) == -1)
+                return KSR.sl.send_reply(200, "Gone")
+            end
+            assert(rc == 1)
+            KSR.sl.send_reply(486, "Busy")
+        end""")
+    s.registered("udp", "bob")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:bob@example.com", 200)
+    assert s.rows("select count(*) from location") == [(0,)]
+    a.send(a.request("INVITE", "sip:bob@example.com"))
+    a.expect(100)
+    a.expect(180)
+    a.expect(486)
 
 
 # The built-in routing written as a script passes the same tests.
