@@ -171,6 +171,7 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
     size_t taken = h->n;
 
     if (o->route) {
+        struct relay *relay = m->relay; /* m may be gone then */
         struct route *route = route_ref(o->route);
 
         m->finish_hop = o->finish_hop;
@@ -179,7 +180,7 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
             m->finish_hop = false;
         if (taken && !c->ended && m->rx != RX_STREAM) /* it has been answered, or refused */
             orders_clear(m);
-        route_unref(m->relay, &route);
+        route_unref(relay, &route);
         return taken;
     }
     relay_skip_body(m, h);
