@@ -587,7 +587,7 @@ void oracle_dialled(const struct addr *to)
 
     addr_text(to, text);
     for (size_t i = 0; i < n_frames && !asked; i++)
-        asked = peers[frames[i].sock].owner && memmem(frames[i].to.p, frames[i].to.n, text, strlen(text));
+        asked = peers[frames[i].sock].owner && frames[i].to.n && memmem(frames[i].to.p, frames[i].to.n, text, strlen(text));
     FUZZ_CHECK(asked); /* M-SEC-01 */
 }
 

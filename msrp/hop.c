@@ -353,14 +353,18 @@ static void stream_free(struct stream *s)
 
 void hop_stream_end(struct stream *s, char flag, unsigned refused)
 {
+    /* Its last piece, which ended for something else to be written, was all of it, and has said that there is more. */
+    bool all_said = !s->open && s->octets && !s->pending.n && flag == '+';
+
     if (hop_stream_dest(s)) {
-        if (!s->open)
+        if (!s->open && !all_said)
             write_checked(s, s->pending.p, s->pending.n, true);
     }
     if (hop_stream_dest(s)) {
         if (refused || (flag != '+' && s->f.fr == MSRP_FR_NO))
             relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, refused, s->f.started_at);
-        piece_close(s, flag);
+        if (!all_said)
+            piece_close(s, flag);
         if (refused)
             list_each(node, &s->txns)
                 list_item(node, struct txn, stream_node)->fr = MSRP_FR_NO;

@@ -150,6 +150,34 @@ TEST(other_frames_interrupt_a_chunk_at_any_moment)
     }
 }
 
+/* M-CHK-08: when a chunk was interrupted behind its last octet, a piece without octets follows for an end-line that says more than "there is more". */
+TEST(end_line_alone_is_a_piece_when_it_says_something)
+{
+    static const char flags[] = "$#+";
+
+    for (const char *flag = flags; *flag; flag++) {
+        struct heard h;
+
+        start();
+        head(HEAD);
+        say_bytes(c, body, 50000);
+        report_for_d("x-0001");
+        CHECK(hear(d, &h) && h.body.n == 50000 && h.flag == '+');
+        CHECK(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("x-0001")));
+        say(c, "\n-------b001send");
+        say_bytes(c, flag, 1);
+        say(c, "\n");
+        if (*flag == '+') {
+            EXPECT_NOTHING(d);
+        } else {
+            CHECK(hear(d, &h) && h.body.n == 0 && h.flag == *flag);
+            CHECK(sv_eq(heard_header(&h, "Byte-Range"), SV("50001-*/200000")));
+        }
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        stop();
+    }
+}
+
 /* M-FAIR-06: the sender's own small message is not stuck behind his bulk; C ends a chunk and sends it. */
 TEST(chunks_of_other_messages_may_come_between_the_chunks_of_one)
 {
@@ -420,7 +448,7 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 }
 
 SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits),
-      TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment),
+      TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(end_line_alone_is_a_piece_when_it_says_something),
       TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
       TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
       TEST_ROW(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range),
