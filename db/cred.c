@@ -20,6 +20,7 @@ struct reader {
     sqlite3 *h;              /* owned */
     sqlite3_stmt *subscriber;
     bool stopping;
+    uint64_t log_at;         /* not before */
     struct post stop_post;
 };
 
@@ -103,6 +104,17 @@ static void cred_answered(struct post *p)
     free(q);
 }
 
+/* Each AUTH of a stranger may fail so. */
+static void log_failure(struct reader *r)
+{
+    char said[DB_WHY_MAX];
+
+    if (db_now_ms() < r->log_at)
+        return;
+    r->log_at = db_now_ms() + DB_LOG_MS;
+    log_warn("db", 0, "subscribers cannot be looked up: %s", db_why(r->h, said));
+}
+
 static void cred_asked(struct post *p)
 {
     struct db_cred_req *q = TD_CONTAINER_OF(p, struct db_cred_req, post);
@@ -114,7 +126,7 @@ static void cred_asked(struct post *p)
     if (!cred_cache_get(cache, user, domain, db_now_ms(), &q->cred)) {
         q->err = look_up(q->db->reader, q);
         if (q->err)
-            log_warn("db", 0, "a subscriber could not be looked up: %s", sqlite3_errmsg(q->db->reader->h));
+            log_failure(q->db->reader);
         else
             cred_cache_put(cache, user, domain, db_now_ms(), &q->cred, generation);
     }

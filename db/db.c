@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,16 @@ uint64_t db_now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+const char *db_why(sqlite3 *h, char out[DB_WHY_MAX])
+{
+    int rc = sqlite3_errcode(h) & 0xff, num = rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN ? sqlite3_system_errno(h) : 0;
+    char system[80];
+
+    snprintf(out, DB_WHY_MAX, "%s%s%s%s", sqlite3_errmsg(h), num ? " (" : "",
+             num ? strerror_r(num, system, sizeof system) : "", num ? ")" : "");
+    return out;
+}
+
 /* Make the directories in front of the last slash. */
 static int make_parents(const char *file, struct buf *why)
 {
@@ -123,6 +134,7 @@ static int make_file(const char *file, struct buf *why)
 
 int db_handle_open(sqlite3 **out, const char *file, int busy_ms, struct buf *why)
 {
+    char said[DB_WHY_MAX];
     sqlite3 *h = NULL;
     int rc = sqlite3_open_v2(file, &h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), err = TD_OK;
 
@@ -142,7 +154,7 @@ int db_handle_open(sqlite3 **out, const char *file, int busy_ms, struct buf *why
     err = db_err(rc);
     if (why)
         buf_printf(why, "cannot open %s for writing: %s", file,
-                   h && rc != SQLITE_READONLY ? sqlite3_errmsg(h) : sqlite3_errstr(rc));
+                   h && rc != SQLITE_READONLY ? db_why(h, said) : sqlite3_errstr(rc));
     sqlite3_close(h);
     return err;
 }
@@ -150,6 +162,7 @@ int db_handle_open(sqlite3 **out, const char *file, int busy_ms, struct buf *why
 int db_open(struct db **out, const char *file, struct buf *why)
 {
     struct db *db = calloc(1, sizeof *db);
+    struct buf fault = BUF_INIT;
     size_t start = why->n;
     int err = TD_ENOMEM;
 
@@ -173,14 +186,17 @@ int db_open(struct db **out, const char *file, struct buf *why)
     err = db_handle_open(&db->main, file, MAIN_BUSY_MS, why);
     if (err)
         goto out;
-    err = db_migrate(db->main, why);
-    if (err)
+    err = db_migrate(db->main, &fault);
+    if (err) {
+        buf_printf(why, "cannot use %s: " SV_FMT, file, SV_ARG(buf_sv(&fault)));
         goto out;
+    }
     *out = db;
     db = NULL;
 out:
     if (err && why->n == start)
         buf_printf(why, "cannot open %s: %s", file, td_err_text(err));
+    buf_fini(&fault);
     db_close(&db);
     return err;
 }
@@ -199,6 +215,13 @@ void db_close(struct db **dbp)
     pthread_mutex_destroy(&db->feeds_lock);
     free(db->file);
     free(db);
+}
+
+void db_fault(struct db *db, struct buf *why)
+{
+    char said[DB_WHY_MAX];
+
+    buf_printf(why, "cannot use %s: %s", db->file, db_why(db->main, said));
 }
 
 int db_start(struct db *db)

@@ -21,6 +21,9 @@ struct db;
 int db_open(struct db **out, const char *file, struct buf *why);
 void db_close(struct db **db); /* db_stop() included */
 
+/* Why the last call of db/startup.h or another that may block has failed: one sentence for the operator, with the file's name. */
+void db_fault(struct db *db, struct buf *why);
+
 int db_start(struct db *db);
 void db_stop(struct db *db);
 

@@ -203,6 +203,7 @@ int db_migrate(sqlite3 *h, struct buf *why)
     const int newest = migrations[TD_ARRAY_LEN(migrations) - 1].number;
     const char *doing = "reading the schema";
     struct buf sql = BUF_INIT;
+    char said[DB_WHY_MAX];
     int rc, at = 0, err;
 
     rc = schema_number(h, &at);
@@ -240,7 +241,7 @@ int db_migrate(sqlite3 *h, struct buf *why)
     }
 fail:
     err = db_err(rc);
-    buf_printf(why, "%s: %s", doing, sqlite3_errmsg(h));
+    buf_printf(why, "%s: %s", doing, db_why(h, said));
     db_exec(h, "ROLLBACK");
     buf_fini(&sql);
     return err;

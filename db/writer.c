@@ -45,11 +45,12 @@ struct writer {
     struct prune prune;
     uint64_t prune_at; /* its next step */
 
-    bool failing;
+    bool failing, failure_logged;
     bool stopping;
     uint64_t due_at;   /* 0: no rows wait */
     uint64_t retry_at; /* while failing */
-    uint64_t lost_logged, log_at;
+    uint64_t lost_logged, lost_log_at;
+    uint64_t fail_log_at, sets_log_at; /* lines of each kind: not before */
     struct stats stats;
     struct post stop_post;
 };
@@ -82,6 +83,16 @@ static int writer_step(struct writer *w, enum step which)
     rc = sqlite3_step(w->steps[which]);
     sqlite3_reset(w->steps[which]);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static bool may_log(uint64_t *at)
+{
+    uint64_t now = db_now_ms();
+
+    if (now < *at)
+        return false;
+    *at = now + DB_LOG_MS;
+    return true;
 }
 
 static int writer_begin(struct writer *w, bool sync_full)
@@ -158,7 +169,8 @@ static int write_set(struct writer *w, struct db_loc_set *set)
         return writer_step(w, STEP_RELEASE);
     if (is_row_fault(rc)) {
         set->err = db_err(rc);
-        log_error("db", 0, "a registration was refused: %s", sqlite3_errmsg(w->h));
+        if (may_log(&w->sets_log_at))
+            log_error("db", 0, "a registration was refused: %s", sqlite3_errmsg(w->h));
         rc = writer_step(w, STEP_UNSAVE);
         if (rc == SQLITE_OK)
             rc = writer_step(w, STEP_RELEASE);
@@ -170,6 +182,7 @@ static void write_sets(struct writer *w)
 {
     while (!list_is_empty(&w->sets)) {
         struct list group = LIST_INIT(group);
+        char said[DB_WHY_MAX];
         uint64_t written = 0;
         int rc;
 
@@ -190,10 +203,8 @@ static void write_sets(struct writer *w)
             stats_add(&w->stats, STAT_db_rows_written, (int64_t)written);
         } else {
             stats_inc(&w->stats, STAT_db_errors);
-            if (db_now_ms() >= w->log_at) {
-                log_error("db", 0, "registrations cannot be written: %s", sqlite3_errmsg(w->h));
-                w->log_at = db_now_ms() + WRITER_LOG_MS;
-            }
+            if (may_log(&w->sets_log_at))
+                log_error("db", 0, "cannot write %s, registrations are refused: %s", w->db->file, db_why(w->h, said));
             writer_step(w, STEP_ROLLBACK);
         }
         list_each_safe(node, &group) {
@@ -255,6 +266,7 @@ static void fill_batch(struct writer *w)
 
 static int write_batch(struct writer *w)
 {
+    char said[DB_WHY_MAX];
     uint64_t written = 0, skipped = 0;
     const void *record;
     size_t at = 0;
@@ -278,25 +290,26 @@ static int write_batch(struct writer *w)
         return rc;
     }
     stats_inc(&w->stats, STAT_db_errors);
-    if (!w->failing)
-        log_error("db", 0, "cannot write, rows wait: %s", sqlite3_errmsg(w->h));
+    if (!w->failing && may_log(&w->fail_log_at)) {
+        log_error("db", 0, "cannot write %s, rows wait: %s", w->db->file, db_why(w->h, said));
+        w->failure_logged = true;
+    }
     writer_step(w, STEP_ROLLBACK);
     return rc;
 }
 
 static void log_lost(struct writer *w)
 {
-    uint64_t now = db_now_ms(), lost;
+    uint64_t lost;
 
     pthread_mutex_lock(&w->db->feeds_lock);
     lost = stats_get(&w->stats, STAT_db_rows_lost) + db_feeds_lost(w->db);
     pthread_mutex_unlock(&w->db->feeds_lock);
-    if (lost == w->lost_logged || (now < w->log_at && !w->stopping))
+    if (lost == w->lost_logged || (!may_log(&w->lost_log_at) && !w->stopping))
         return;
     log_warn("db", 0, "rows lost: %" PRIu64 " (%s)", lost - w->lost_logged,
              w->failing ? "the disk fails" : "a queue was full, or they were refused");
     w->lost_logged = lost;
-    w->log_at = now + WRITER_LOG_MS;
 }
 
 /* Everything that waits in the feeds, batch by batch, with registrations in between. */
@@ -322,9 +335,9 @@ static void write_feeds(struct writer *w)
             w->retry_at = db_now_ms() + WRITER_RETRY_MS;
             return;
         }
-        if (w->failing)
-            log_notice("db", 0, "writing again");
-        w->failing = false;
+        if (w->failure_logged)
+            log_notice("db", 0, "writing %s again", w->db->file);
+        w->failing = w->failure_logged = false;
         buf_clear(&w->batch);
         w->batch_rows = 0;
         mailbox_run(w->mailbox);

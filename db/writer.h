@@ -12,7 +12,6 @@ enum {
     WRITER_BATCH_ROWS = 1000,
     WRITER_RETRY_MS = 1000, /* after a failure */
     WRITER_BUSY_MS = 3000,  /* how long another process may hold the file */
-    WRITER_LOG_MS = 5000,   /* at most one line about lost rows in that time */
     WRITER_PRUNE_FIRST_MS = 1000, /* after the start, and then every WRITER_PRUNE_MS, old rows are looked for */
     WRITER_PRUNE_MS = 600000,
     WRITER_PRUNE_PAUSE_MS = 20,   /* after each step of that */

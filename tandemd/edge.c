@@ -342,16 +342,21 @@ static int open_database(struct edge *e)
     struct buf why = BUF_INIT;
     int err = db_open(&e->db, e->conf->server.database, &why);
 
+    if (!err) {
+        err = db_conn_close_stale(e->db, (int64_t)time(NULL));
+        if (!err)
+            err = db_loc_drop_streams(e->db);
+        if (!err)
+            err = db_secret(e->db, "mark", e->mark_secret);
+        if (!err)
+            err = db_conn_max_id(e->db, &e->next_conn_id);
+        if (err)
+            db_fault(e->db, &why);
+    }
     if (err)
         log_error("edge", 0, "%s", why.p ? why.p : td_err_text(err));
     buf_fini(&why);
-    if (err)
-        return err;
-    db_conn_close_stale(e->db, (int64_t)time(NULL));
-    err = db_loc_drop_streams(e->db);
-    if (!err)
-        err = db_secret(e->db, "mark", e->mark_secret);
-    return err ? err : db_conn_max_id(e->db, &e->next_conn_id);
+    return err;
 }
 
 static bool restore_session(const struct db_session *row, void *arg)

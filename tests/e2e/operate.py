@@ -230,26 +230,68 @@ def test_stop_ends_with_idle_sessions(w):
     return "%.2f s" % took
 
 
-def test_full_disk(w):
-    """a full disk stops neither MSRP nor SIP nor AUTH, and rows appear again when there is room"""
+def _small_disk(w):
+    """A file system of 24 MB, gone at the end of the test."""
     mount = os.path.join(w.folder, "small")
     os.makedirs(mount)
     r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], stderr=subprocess.PIPE)
     if r.returncode:
         raise Skip("no right to mount a small file system: " + r.stderr.decode(errors="replace").strip())
     w.at_end(lambda: subprocess.run(["umount", "-l", mount], check=True))
+    return mount
+
+
+def _fill(mount):
+    with open(os.path.join(mount, "ballast"), "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"\0" * 65536)
+        except OSError:
+            pass
+
+
+def test_unwritable_database_at_the_start(w):
+    """a database that cannot be made or written: status 2, and one line that names the file and the reason"""
+    mount = _small_disk(w)
+    d = w.daemon(start=False)
+    d.port = 1024 + os.getpid() % 30000
+    d.db = os.path.join(mount, "tandem.db")
+
+    def refused(*reasons):
+        d.write_conf()
+        r = _start(d)
+        errors = [line for line in r.stdout.decode().splitlines() if " error " in line]
+        assert r.returncode == 2 and len(errors) == 1, "%d: %s" % (r.returncode, r.stdout)
+        assert d.db in errors[0] and any(reason in errors[0] for reason in reasons), errors
+
+    def mode(how):
+        subprocess.run(["mount", "-o", "remount," + how, mount], check=True)
+
+    mode("ro")
+    refused("Read-only file system")
+    mode("rw")
+    _fill(mount)
+    refused("full", "No space left")
+    os.unlink(d.db)
+    os.unlink(os.path.join(mount, "ballast"))
+    d.template.copy_to(d.db)
+    mode("ro")
+    refused("readonly")
+    mode("rw")
+    _fill(mount)
+    refused("No space left")
+
+
+def test_full_disk(w):
+    """a full disk stops neither MSRP nor SIP nor AUTH and is said once; rows appear again when there is room"""
+    mount = _small_disk(w)
     d = w.daemon(start=False)
     d.db = os.path.join(mount, "tandem.db")
     d.start()
     a, b = client.pair(d)
     u = sip.Sip(d, "tcp")
     _exchange(a, b)
-    with open(os.path.join(mount, "ballast"), "wb", buffering=0) as f:
-        try:
-            while True:
-                f.write(b"\0" * 4096)
-        except OSError:
-            pass
+    _fill(mount)
     worst = 0.0
     end = time.monotonic() + (6 if w.all else 3)
     n = 0
@@ -265,11 +307,16 @@ def test_full_disk(w):
             r = u.request("OPTIONS", "sip:" + sip.DOMAIN)
             assert r.code == 200, r.first
     assert worst < 0.5 * SLOW, "a message took %.0f ms" % (worst * 1000)
+    assert int(re.search(r"db_errors\D+(\d+)", d.ctl("stats")).group(1)) > 0
     os.unlink(os.path.join(mount, "ballast"))
     e, f = client.pair(d)
     until(lambda: w.sql(d, "select state from msrp_session where session_id='%s'" % e.token) == ["active"], 5.0,
           "rows are written again")
     _exchange(e, f)
+    with open(d.log) as log:
+        said = [line for line in log if " db " in line]
+    for words in ("cannot write %s, rows wait: " % d.db, "writing %s again" % d.db):
+        assert len([line for line in said if words in line]) == 1, said
     return "%d messages on a full disk, worst %.1f ms" % (n, worst * 1000)
 
 
