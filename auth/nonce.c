@@ -15,8 +15,7 @@ enum {
     RANDOM_BYTES = 8,
     SEED_BYTES = TIME_BYTES + RANDOM_BYTES,
     MAC_BYTES = 16,
-    KEY_BYTES = 32,
-    REALM_MAX = 1024
+    KEY_BYTES = 32
 };
 enum { OPAQUE_LEN = 22, STRIPE_MAX = NONCE_TABLE_MAX / STRIPES, WINDOW = 64 };
 
@@ -33,11 +32,11 @@ struct stripe {
     pthread_mutex_t lock;
     struct hash table;
     struct list age;
+    struct crypto_mac *mac; /* owned: of the nonces' key */
     uint64_t forgotten; /* nonces issued then or before, and not in the table, are stale; 0: none was forgotten */
 };
 
 struct nonces {
-    uint8_t key[KEY_BYTES];
     char opaque[OPAQUE_LEN + 1];
     struct stripe stripes[STRIPES];
 };
@@ -45,18 +44,21 @@ struct nonces {
 int nonces_new(struct nonces **out)
 {
     struct nonces *n = calloc(1, sizeof *n);
+    uint8_t key[KEY_BYTES];
     int err = TD_OK;
 
     *out = NULL;
     if (!n)
         return TD_ENOMEM;
-    crypto_random(n->key, sizeof n->key);
+    crypto_random(key, sizeof key);
     crypto_random_name(n->opaque, OPAQUE_LEN);
     for (int i = 0; i < STRIPES; i++) {
         pthread_mutex_init(&n->stripes[i].lock, NULL);
         list_init(&n->stripes[i].age);
         if (!err)
             err = hash_init(&n->stripes[i].table, 4);
+        if (!err)
+            err = crypto_mac_new(&n->stripes[i].mac, sv_make(key, sizeof key));
     }
     if (err)
         nonces_free(&n);
@@ -82,6 +84,7 @@ void nonces_free(struct nonces **np)
         list_each_safe(node, &n->stripes[i].age)
             used_free(&n->stripes[i], list_item(node, struct used, age));
         hash_fini(&n->stripes[i].table);
+        crypto_mac_free(&n->stripes[i].mac);
         pthread_mutex_destroy(&n->stripes[i].lock);
     }
     free(n);
@@ -92,16 +95,21 @@ const char *nonces_opaque(const struct nonces *n)
     return n->opaque;
 }
 
-/* The first bytes of HMAC(key, seed | realm). A realm beyond REALM_MAX counts by its beginning. */
-static void nonce_mac(const struct nonces *n, const uint8_t seed[SEED_BYTES], struct sv realm, uint8_t out[32])
+static struct stripe *stripe_of(struct nonces *n, uint64_t seed_hash)
 {
-    uint8_t bytes[SEED_BYTES + REALM_MAX];
-    size_t len = TD_MIN(realm.n, (size_t)REALM_MAX);
+    return &n->stripes[seed_hash >> 58];
+}
 
-    memcpy(bytes, seed, SEED_BYTES);
-    if (len)
-        memcpy(bytes + SEED_BYTES, realm.p, len);
-    crypto_hmac(sv_make(n->key, sizeof n->key), sv_make(bytes, SEED_BYTES + len), out);
+/* HMAC(key, seed | realm). */
+static void nonce_mac(struct nonces *n, const uint8_t seed[SEED_BYTES], struct sv realm, uint8_t out[32])
+{
+    struct stripe *s = stripe_of(n, hash_bytes(seed, SEED_BYTES));
+
+    pthread_mutex_lock(&s->lock);
+    crypto_mac_add(s->mac, sv_make(seed, SEED_BYTES));
+    crypto_mac_add(s->mac, realm);
+    crypto_mac_end(s->mac, out);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void to_hex(const uint8_t *bytes, size_t n, char *out)
@@ -127,7 +135,7 @@ static bool from_hex(struct sv hex, uint8_t *out)
     return true;
 }
 
-void nonce_make(const struct nonces *n, struct sv realm, uint64_t now_s, char out[NONCE_LEN + 1])
+void nonce_make(struct nonces *n, struct sv realm, uint64_t now_s, char out[NONCE_LEN + 1])
 {
     uint8_t seed[SEED_BYTES], mac[32];
 
@@ -149,7 +157,7 @@ static uint64_t seed_time(const uint8_t seed[SEED_BYTES])
     return t;
 }
 
-enum nonce_state nonce_check(const struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s,
+enum nonce_state nonce_check(struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s,
                              uint64_t lifetime_s)
 {
     uint8_t bytes[NONCE_LEN / 2], mac[32];
@@ -222,7 +230,7 @@ bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, u
         return false;
     hash = hash_bytes(seed, sizeof seed);
     issued = seed_time(seed);
-    s = &n->stripes[hash >> 58];
+    s = stripe_of(n, hash);
     pthread_mutex_lock(&s->lock);
     u = used_find(s, hash, seed);
     if (u) {

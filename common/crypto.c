@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/err.h"
+
 static void must(int ret, const char *what)
 {
     if (ret < 0) {
@@ -60,9 +62,40 @@ void crypto_hash_hex(enum crypto_hash alg, struct sv bytes, char out[CRYPTO_HEX_
     out[2 * n] = '\0';
 }
 
-void crypto_hmac(struct sv key, struct sv bytes, uint8_t out[32])
+struct crypto_mac {
+    gnutls_hmac_hd_t keyed; /* owned */
+};
+
+int crypto_mac_new(struct crypto_mac **out, struct sv key)
 {
-    must(gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.n, bytes.p, bytes.n, out), "HMAC");
+    struct crypto_mac *m = calloc(1, sizeof *m);
+
+    *out = m;
+    if (!m)
+        return TD_ENOMEM;
+    must(gnutls_hmac_init(&m->keyed, GNUTLS_MAC_SHA256, key.p, key.n), "HMAC");
+    return TD_OK;
+}
+
+void crypto_mac_free(struct crypto_mac **mp)
+{
+    struct crypto_mac *m = *mp;
+
+    if (!m)
+        return;
+    *mp = NULL;
+    gnutls_hmac_deinit(m->keyed, NULL);
+    free(m);
+}
+
+void crypto_mac_add(struct crypto_mac *m, struct sv bytes)
+{
+    must(gnutls_hmac(m->keyed, bytes.p, bytes.n), "HMAC");
+}
+
+void crypto_mac_end(struct crypto_mac *m, uint8_t out[32])
+{
+    gnutls_hmac_output(m->keyed, out); /* and begins anew */
 }
 
 bool crypto_equal(struct sv a, struct sv b)

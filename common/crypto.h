@@ -21,8 +21,15 @@ void crypto_random_name(char *out, size_t n);
 /* Lower-case hex digest of the bytes, NUL-terminated: 32 or 64 digits. */
 void crypto_hash_hex(enum crypto_hash alg, struct sv bytes, char out[CRYPTO_HEX_MAX]);
 
-/* HMAC-SHA-256, 32 bytes. */
-void crypto_hmac(struct sv key, struct sv bytes, uint8_t out[32]);
+/* HMAC-SHA-256 with one key, which is hashed once and not for each code. One thread at a time. */
+struct crypto_mac;
+
+int crypto_mac_new(struct crypto_mac **out, struct sv key);
+void crypto_mac_free(struct crypto_mac **m);
+
+/* The code of all bytes added since the last one. */
+void crypto_mac_add(struct crypto_mac *m, struct sv bytes);
+void crypto_mac_end(struct crypto_mac *m, uint8_t out[32]);
 
 /* Equal? Takes the same time wherever they differ (their lengths are no secret). */
 bool crypto_equal(struct sv a, struct sv b);

@@ -3,37 +3,27 @@
 
 #include <string.h>
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+/* What a character is. */
+enum { BLANK = 1, DIGIT = 2, ALPHA = 4, TOKEN = 8, NO_URI = 16, PART = 32 /* ends a part of a header value, or hides its ends */ };
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+/* Of a URI: what ends it, or must not be in it, are blanks, NUL, angle brackets, a quotation mark. */
+static const uint8_t classes[256] = {
+    [' '] = BLANK | NO_URI, ['\t'] = BLANK | NO_URI, ['\r'] = BLANK | NO_URI, ['\n'] = BLANK | NO_URI,
+    ['\0'] = NO_URI, ['<'] = NO_URI, ['>'] = NO_URI, ['"'] = NO_URI | PART, [';'] = PART, [','] = PART,
+    ['0' ... '9'] = DIGIT | TOKEN, ['a' ... 'z'] = ALPHA | TOKEN, ['A' ... 'Z'] = ALPHA | TOKEN,
+    ['-'] = TOKEN, ['.'] = TOKEN, ['!'] = TOKEN, ['%'] = TOKEN, ['*'] = TOKEN, ['_'] = TOKEN,
+    ['+'] = TOKEN, ['`'] = TOKEN, ['\''] = TOKEN, ['~'] = TOKEN,
+};
 
-static bool is_alpha(char c)
+static bool is(char c, unsigned which)
 {
-    c = sv_lower(c);
-    return c >= 'a' && c <= 'z';
-}
-
-static bool is_token_char(char c)
-{
-    return is_digit(c) || is_alpha(c) || (c && strchr("-.!%*_+`'~", c));
-}
-
-/* What ends a URI, or must not be in one: blanks, NUL, angle brackets, a quotation mark. */
-static bool is_no_uri_char(char c)
-{
-    return is_blank(c) || c == '\0' || c == '<' || c == '>' || c == '"';
+    return classes[(unsigned char)c] & which;
 }
 
 bool sipcheck_token(struct sv s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (!is_token_char(s.p[i]))
+        if (!is(s.p[i], TOKEN))
             return false;
     return s.n > 0;
 }
@@ -42,7 +32,7 @@ static struct sv skip_blanks(struct sv s)
 {
     size_t n = 0;
 
-    while (n < s.n && is_blank(s.p[n]))
+    while (n < s.n && is(s.p[n], BLANK))
         n++;
     return sv_from(s, n);
 }
@@ -56,7 +46,7 @@ static bool is_hostport(struct sv s)
     if (host.n == 0 || at > s.n || (port.n && port.p[0] != ':'))
         return false;
     for (size_t i = 1; i < port.n; i++)
-        if (!is_digit(port.p[i]))
+        if (!is(port.p[i], DIGIT))
             return false;
     return s.p[0] == '[' || (!memchr(host.p, '[', host.n) && !memchr(host.p, ']', host.n));
 }
@@ -67,13 +57,13 @@ bool sipcheck_uri(struct sv uri)
     struct sv scheme = sv_upto(uri, colon), rest = sv_from(uri, colon + 1);
     size_t at = sv_find(rest, '@');
 
-    if (colon >= uri.n || colon == 0 || !is_alpha(uri.p[0]))
+    if (colon >= uri.n || colon == 0 || !is(uri.p[0], ALPHA))
         return false;
     for (size_t i = 0; i < scheme.n; i++)
-        if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !strchr("+-.", scheme.p[i]))
+        if (!is(scheme.p[i], ALPHA | DIGIT) && !strchr("+-.", scheme.p[i]))
             return false;
     for (size_t i = 0; i < rest.n; i++)
-        if (is_no_uri_char(rest.p[i]))
+        if (is(rest.p[i], NO_URI))
             return false;
     if (!sv_eq_nocase(scheme, SV("sip")) && !sv_eq_nocase(scheme, SV("sips")))
         return rest.n > 0;
@@ -100,7 +90,7 @@ static size_t quoted_length(struct sv s)
 static bool is_display_name(struct sv s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (!is_token_char(s.p[i]) && !is_blank(s.p[i]) && !((unsigned char)s.p[i] & 0x80))
+        if (!is(s.p[i], TOKEN | BLANK) && !((unsigned char)s.p[i] & 0x80))
             return false;
     return true;
 }
@@ -123,7 +113,7 @@ bool sipcheck_addr(struct sv value)
         if (!is_display_name(name) || n == s.n)
             return false;
     } else {
-        for (n = 0; n < s.n && s.p[n] != ';' && !is_blank(s.p[n]);)
+        for (n = 0; n < s.n && s.p[n] != ';' && !is(s.p[n], BLANK);)
             n++;
     }
     if (!sipcheck_uri(sv_upto(s, n)))
@@ -139,15 +129,19 @@ bool sipcheck_via(struct sv value)
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i];
 
-        if (is_blank(c))
+        if (is(c, BLANK))
             continue;
+        if (!is(c, PART)) {
+            last = c;
+            continue;
+        }
         if (c == '"') {
             size_t n = quoted_length(sv_from(value, i));
 
             if (n == 0)
                 return false;
             i += n - 1;
-        } else if ((c == ';' || c == ',') && (last == ';' || last == ',')) {
+        } else if (last == ';' || last == ',') {
             return false;
         }
         last = c;

@@ -10,37 +10,53 @@ enum { CSEQ_MAX = 0x7fffffff };
 /* The headers that the edge looks at; the rest is the SIP process's business. */
 enum mandatory { H_VIA, H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_MAX_FORWARDS, H_CONTENT_LENGTH, H_CONTACT, H_N, H_OTHER = H_N };
 
-#define NAME(text) { text, sizeof(text) - 1 }
-
-static const struct {
-    struct sv name;
-    char compact; /* 0: none */
-} headers[H_N] = {
-    [H_VIA] = { NAME("Via"), 'v' },
-    [H_FROM] = { NAME("From"), 'f' },
-    [H_TO] = { NAME("To"), 't' },
-    [H_CALL_ID] = { NAME("Call-ID"), 'i' },
-    [H_CSEQ] = { NAME("CSeq"), 0 },
-    [H_MAX_FORWARDS] = { NAME("Max-Forwards"), 0 },
-    [H_CONTENT_LENGTH] = { NAME("Content-Length"), 'l' },
-    [H_CONTACT] = { NAME("Contact"), 'm' },
-};
-
-#undef NAME
-
 /* One header with its continuation lines, without the last CRLF. */
 struct line {
     struct sv all, name, value;
     enum mandatory id;
 };
 
+static enum mandatory one_of(struct sv name, struct sv known, enum mandatory id)
+{
+    return sv_eq_nocase(name, known) ? id : H_OTHER;
+}
+
+/* By length first: this is asked of each header of each message. */
 static enum mandatory header_id(struct sv name)
 {
-    for (int i = 0; i < H_N; i++)
-        if (sv_eq_nocase(name, headers[i].name) ||
-            (name.n == 1 && headers[i].compact && sv_lower(name.p[0]) == headers[i].compact))
-            return (enum mandatory)i;
-    return H_OTHER;
+    switch (name.n) {
+    case 1:
+        switch (sv_lower(name.p[0])) {
+        case 'v':
+            return H_VIA;
+        case 'f':
+            return H_FROM;
+        case 't':
+            return H_TO;
+        case 'i':
+            return H_CALL_ID;
+        case 'l':
+            return H_CONTENT_LENGTH;
+        case 'm':
+            return H_CONTACT;
+        default:
+            return H_OTHER;
+        }
+    case 2:
+        return one_of(name, SV("To"), H_TO);
+    case 3:
+        return one_of(name, SV("Via"), H_VIA);
+    case 4:
+        return sv_lower(name.p[0]) == 'f' ? one_of(name, SV("From"), H_FROM) : one_of(name, SV("CSeq"), H_CSEQ);
+    case 7:
+        return sv_lower(name.p[1]) == 'a' ? one_of(name, SV("Call-ID"), H_CALL_ID) : one_of(name, SV("Contact"), H_CONTACT);
+    case 12:
+        return one_of(name, SV("Max-Forwards"), H_MAX_FORWARDS);
+    case 14:
+        return one_of(name, SV("Content-Length"), H_CONTENT_LENGTH);
+    default:
+        return H_OTHER;
+    }
 }
 
 /* Take the next header off rest (which ends before the empty line). False: there is none, or it has no colon
@@ -152,10 +168,16 @@ static bool is_ambiguous(const char *p, size_t n)
 
 static size_t find_head(const char *p, size_t n, size_t scanned)
 {
-    size_t from = scanned > 3 ? scanned - 3 : 0;
-    const char *end = n > from ? memmem(p + from, n - from, "\r\n\r\n", 4) : NULL;
+    size_t at = scanned > 3 ? scanned - 3 : 0;
+    const char *lf;
 
-    return end ? (size_t)(end - p) + 4 : 0;
+    /* Line by line, which is several times quicker than memmem() for so short a string. */
+    while (at < n && (lf = memchr(p + at, '\n', n - at))) {
+        at = (size_t)(lf - p) + 1;
+        if (at >= 2 && n - at >= 2 && lf[-1] == '\r' && lf[1] == '\r' && lf[2] == '\n')
+            return at + 2;
+    }
+    return 0;
 }
 
 static void check_value(const struct line *line, const struct start *start, struct sipframe *f)

@@ -1,6 +1,7 @@
 /* Server location. */
 #include "sip/locate.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,15 +23,16 @@ struct locate {
     locate_done *done;            /* and arg: while a place is being looked for */
     void *arg;
     bool naptr_due, host_due;     /* to be asked for NAPTR records; for its own addresses, should there be no SRV records */
-    struct service services[SERVICES_MAX];
     size_t n_services, service_at;
-    struct resolve_srv servers[RESOLVE_SRV_MAX]; /* of the last service, in the order to be tried */
     size_t n_servers, server_at;
-    struct addr addrs[RESOLVE_ADDRS_MAX];        /* of the last server */
     size_t n_addrs, addr_at;
     enum transport transport;     /* of addrs */
     unsigned given;               /* places handed out */
     bool has_failed;              /* a look-up has */
+    /* From here on not zeroed: several KB, of which an address that needs no look-up uses one element. */
+    struct service services[SERVICES_MAX];
+    struct resolve_srv servers[RESOLVE_SRV_MAX]; /* of the last service, in the order to be tried */
+    struct addr addrs[RESOLVE_ADDRS_MAX];        /* of the last server */
 };
 
 static void step(struct locate *l);
@@ -253,11 +255,12 @@ void locate_next(struct locate *l, locate_done *done, void *arg)
 
 struct locate *locate_new(const struct locate_dns *dns, const struct locate_ask *ask)
 {
-    struct locate *l = calloc(1, sizeof *l);
+    struct locate *l = malloc(sizeof *l);
     struct addr literal;
 
     if (!l)
         return NULL;
+    memset(l, 0, offsetof(struct locate, services));
     l->dns = dns;
     l->ask = *ask;
     l->host = strdup(ask->host);

@@ -12,14 +12,12 @@ enum { MAC_BYTES = 8 };
 static void mac(const struct sipd *d, struct sv payload, const char *callid, char out[2 * MAC_BYTES + 1])
 {
     static const char hex[] = "0123456789abcdef";
-    struct buf b = BUF_INIT;
     uint8_t full[32];
 
-    buf_add_sv(&b, payload);
-    buf_putc(&b, '\0');
-    buf_puts(&b, callid);
-    crypto_hmac(sv_of(d->secret), buf_sv(&b), full);
-    buf_fini(&b);
+    crypto_mac_add(d->mac, payload);
+    crypto_mac_add(d->mac, SV("\0"));
+    crypto_mac_add(d->mac, sv_of(callid));
+    crypto_mac_end(d->mac, full);
     for (int i = 0; i < MAC_BYTES; i++) {
         out[2 * i] = hex[full[i] >> 4];
         out[2 * i + 1] = hex[full[i] & 15];
@@ -93,18 +91,15 @@ static bool parse_udp(struct sv s, struct mark *m)
 
 uint64_t mark_device(const struct sipd *d, struct sv user, struct sv domain, const char *instance, const char *contact)
 {
-    struct buf b = BUF_INIT;
     uint8_t full[32];
     uint64_t device = 0;
 
-    buf_add_sv(&b, user);
-    buf_putc(&b, '\0');
-    buf_add_sv(&b, domain);
-    buf_putc(&b, '\0');
-    buf_putc(&b, *instance ? 'i' : 'c');
-    buf_puts(&b, *instance ? instance : contact);
-    crypto_hmac(sv_of(d->secret), buf_sv(&b), full);
-    buf_fini(&b);
+    crypto_mac_add(d->mac, user);
+    crypto_mac_add(d->mac, SV("\0"));
+    crypto_mac_add(d->mac, domain);
+    crypto_mac_add(d->mac, *instance ? SV("\0i") : SV("\0c"));
+    crypto_mac_add(d->mac, sv_of(*instance ? instance : contact));
+    crypto_mac_end(d->mac, full);
     for (int i = 0; i < 8; i++)
         device = device << 8 | full[i];
     return device ? device : 1;

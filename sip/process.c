@@ -329,6 +329,7 @@ static void take_down(struct sipd *d)
     hash_fini(&d->answered);
     sipscript_fini(d);
     limits_free(&d->limits);
+    crypto_mac_free(&d->mac);
     conf_free(&d->own_conf);
 }
 
@@ -376,7 +377,7 @@ int sip_process_main(const struct conf *conf, int control_fd, const struct scrip
         return EXIT_RESOURCE;
     }
     said = sv_of(hello.text);
-    if (said.n <= PUMP_RUN_LEN || !sv_copy(sv_upto(said, said.n - PUMP_RUN_LEN), d.secret, sizeof d.secret)) {
+    if (said.n <= PUMP_RUN_LEN || crypto_mac_new(&d.mac, sv_upto(said, said.n - PUMP_RUN_LEN)) != TD_OK) {
         log_error("sip", 0, "the edge has sent no secret");
         return EXIT_RESOURCE;
     }

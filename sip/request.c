@@ -62,11 +62,19 @@ void request_run(struct request *r)
 /* Should this request end the process, the edge logs what it was. */
 static void note(const struct request *r)
 {
-    char at[ADDR_TEXT_MAX];
+    enum { METHOD_MAX = 64, FROM_MAX = sizeof " from " + ADDR_TEXT_MAX };
+    char *to = r->d->shared->box, *end = to + PUMP_BOX_SIZE - FROM_MAX;
     const sip_request_t *rq = r->sip->sip_request;
+    struct sv method = sv_upto(sv_of(rq->rq_method_name), METHOD_MAX);
+    isize_t n;
 
-    snprintf(r->d->shared->box, PUMP_BOX_SIZE, "%s " URL_PRINT_FORMAT " from %s", rq->rq_method_name,
-             URL_PRINT_ARGS(rq->rq_url), addr_text(&r->source, at));
+    memcpy(to, method.p, method.n);
+    to += method.n;
+    *to++ = ' ';
+    n = url_e(to, end - to, rq->rq_url);
+    to = n < end - to ? to + n : end - 1; /* a longer one is cut off */
+    memcpy(to, " from ", 6);
+    addr_text(&r->source, to + 6);
 }
 
 void request_start(struct sipd *d, msg_t *msg, sip_t *sip)

@@ -12,6 +12,7 @@
 #include "sip/stack.h"
 
 struct authn;
+struct crypto_mac;
 struct db;
 struct db_feed;
 struct dns;
@@ -55,7 +56,7 @@ struct sipd {
     struct script *script;     /* NULL: the built-in routing alone */
     char *script_callback;     /* the function for requests */
     bool script_sees_replies;  /* it has ksr_reply_route */
-    char secret[65];           /* of the database: for the marks, which outlive the server */
+    struct crypto_mac *mac;    /* by a key of the database: for the marks, which outlive the server */
     char run[PUMP_RUN_LEN + 1]; /* of this run of the server: connection ids mean something in it */
     uint64_t accounted[1024];  /* requests counted without a transaction: account.c's */
     int64_t swept_at;

@@ -463,6 +463,8 @@ tport_t *stack_udp_for(const struct stack *s, const char *socket, int family)
 
         if (!p->is_udp || (p->at.sa.sa_family != AF_INET6) != (family != AF_INET6))
             continue;
+        if (!*socket)
+            return p->tp;
         stack_udp_text(s, p->tp, text, sizeof text);
         if (strcmp(text, socket) == 0)
             return p->tp;

@@ -90,18 +90,27 @@ enum verdict step_route(struct request *r)
  * decides its way unchanged has it in one of our Vias. */
 enum verdict step_loop(struct request *r)
 {
+    static const char hex[] = "0123456789abcdef";
     struct buf b = BUF_INIT;
     char *uri = url_as_string(msg_home(r->msg), r->sip->sip_request->rq_url);
+    uint64_t digest;
 
     buf_puts(&b, uri ? uri : "");
     for (const sip_route_t *route = r->sip->sip_route; route; route = route->r_next) {
         char *one = url_as_string(msg_home(r->msg), route->r_url);
 
-        buf_printf(&b, "|%s", one ? one : "");
+        buf_putc(&b, '|');
+        buf_puts(&b, one ? one : "");
     }
-    buf_printf(&b, "|%s|%s|%u", r->sip->sip_call_id->i_id, r->sip->sip_from->a_tag ? r->sip->sip_from->a_tag : "",
-               (unsigned)r->sip->sip_cseq->cs_seq);
-    snprintf(r->loop, sizeof r->loop, "%016llx", (unsigned long long)hash_bytes(b.p, b.n));
+    buf_putc(&b, '|');
+    buf_puts(&b, r->sip->sip_call_id->i_id);
+    buf_putc(&b, '|');
+    buf_puts(&b, r->sip->sip_from->a_tag ? r->sip->sip_from->a_tag : "");
+    buf_add(&b, &r->sip->sip_cseq->cs_seq, sizeof r->sip->sip_cseq->cs_seq);
+    digest = hash_bytes(b.p, b.n);
+    for (int i = 0; i < 16; i++)
+        r->loop[i] = hex[digest >> (60 - 4 * i) & 15];
+    r->loop[16] = '\0';
     buf_fini(&b);
     for (const sip_via_t *v = r->sip->sip_via; v; v = v->v_next) {
         struct sv branch = sv_of(v->v_branch), tail = branch.n > 17 ? sv_from(branch, branch.n - 17) : SV("");

@@ -1,12 +1,13 @@
 /* The marks in Record-Route. */
 #include "sip/mark.h"
+#include "common/crypto.h"
 #include "tests/unit/harness.h"
 
 static struct sipd server(const char *secret)
 {
     struct sipd d = { 0 };
 
-    CHECK_FATAL(sv_copy(sv_of(secret), d.secret, sizeof d.secret));
+    CHECK_INT(crypto_mac_new(&d.mac, sv_of(secret)), 0);
     CHECK_FATAL(sv_copy(SV("run00001"), d.run, sizeof d.run));
     return d;
 }
@@ -21,6 +22,7 @@ static struct mark round_trip(const struct mark *in)
     CHECK(strlen(text) < sizeof text - 1);
     CHECK_FATAL(mark_parse(&d, text, "call@x", &out));
     CHECK_INT(out.kind, in->kind);
+    crypto_mac_free(&d.mac);
     return out;
 }
 
@@ -65,6 +67,8 @@ TEST(mark_of_another_call_server_or_content_is_no_mark)
     CHECK(!mark_parse(&d, "", "call@x", &out));
     CHECK(!mark_parse(&d, ".", "call@x", &out));
     CHECK(!mark_parse(&d, "p", "call@x", &out));
+    crypto_mac_free(&d.mac);
+    crypto_mac_free(&other.mac);
 }
 
 /* Connection ids begin anew in another run: an old mark must not name somebody else's connection. */
@@ -80,6 +84,8 @@ TEST(mark_of_an_earlier_run_names_the_device_and_no_flow)
     CHECK_INT(out.kind, MARK_FLOW);
     CHECK(out.conn_id == 0);
     CHECK(out.device == 0x2a);
+    crypto_mac_free(&d.mac);
+    crypto_mac_free(&later.mac);
 }
 
 TEST(device_is_of_one_user_and_known_by_its_instance_rather_than_its_contact)
@@ -92,6 +98,8 @@ TEST(device_is_of_one_user_and_known_by_its_instance_rather_than_its_contact)
     CHECK(one != mark_device(&d, SV("eve"), SV("a.example"), "<urn:uuid:1>", "sip:bob@1"));
     CHECK(one != mark_device(&other, SV("bob"), SV("a.example"), "<urn:uuid:1>", "sip:bob@1"));
     CHECK(mark_device(&d, SV("bob"), SV("a.example"), "", "sip:bob@1") != mark_device(&d, SV("bob"), SV("a.example"), "", "sip:bob@2"));
+    crypto_mac_free(&d.mac);
+    crypto_mac_free(&other.mac);
 }
 
 SUITE(mark_suite, TEST_ROW(mark_of_an_earlier_run_names_the_device_and_no_flow),
