@@ -79,7 +79,7 @@ CONF(sip, flow_timer, INT, "120", 0, 3600, "s", LIVE, "How often a client with a
 CONF(sip, failover_time, INT, "8", 1, 32, "s", LIVE, "A server that has not answered a request at all in that time is given up for the next one of its domain, if there is one (RFC 3263).")
 CONF(sip, authenticate, LIST, "register request", 0, 0, "", LIVE, "What is challenged for local users: register, request.")
 CONF(sip, trusted, LIST, "", 0, 0, "", LIVE, "Trunks and proxies, each ADDRESS or ADDRESS/BITS: their requests, but for REGISTER, need no credentials, may name any caller and go to any domain; over UDP a source can be forged, so name none that strangers can send from.")
-CONF(sip, forward_to, LIST, "", 0, 0, "", RESTART, "Next hops allowed for SIP, by their resolved addresses: public, private, loopback, or CIDRs; empty means as msrp.forward_to. A registered client is always reached where its requests come from.")
+CONF(sip, forward_to, LIST, "", 0, 0, "", RESTART, "Next hops allowed for SIP, by their resolved addresses: public, private, loopback, or CIDRs; empty means as msrp.forward_to (a registered client is always reached where its requests come from).")
 CONF(sip, foreign_callers, BOOL, "yes", 0, 0, "", LIVE, "Whoever is no user of sip.domains may reach users here, without credentials; no: sip.trusted alone.")
 CONF(sip, foreign_callees, BOOL, "yes", 0, 0, "", LIVE, "Users, once they have shown their password, may reach other domains.")
 CONF(sip, edge_for, LIST, "", 0, 0, "", LIVE, "Domains of other registrars whose users connect through this server (edge proxy of RFC 5626): what goes there passes without credentials, a REGISTER with Path.")
