@@ -16,14 +16,14 @@ enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
 _Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
-enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_END, REC_DELIVER, REC_REPORT, REC_AUTH_FAILED, REC_PAUSE, REC_RESUME };
+enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_REFUSE, REC_END, REC_DELIVER, REC_REPORT, REC_AUTH_FAILED, REC_PAUSE, REC_RESUME };
 
 struct record {
     uint8_t type, method, fr, flag;
     bool has_body, hyphen_lines, finish, credentials;
     bool shared;            /* the source */
     uint16_t tid_in_n, message_id_n, method_text_n, range_value_n;
-    uint16_t refused;       /* as for hop_stream_end() */
+    uint16_t refused;       /* rx_refused of the source */
     uint32_t headers_n, body_n, range_value_at;
     struct conn_ref conn;   /* whom it is for */
     struct conn_ref source; /* whom to pause */
@@ -65,6 +65,7 @@ struct remote_stream {
     struct hash_node node;
     uint64_t id;
     struct stream *stream; /* owned */
+    bool answered;         /* its sender has had the response by which it was refused */
 };
 
 struct cross {
@@ -135,7 +136,7 @@ static void stream_forget(struct hash_node *n, void *arg)
 {
     struct remote_stream *rs = TD_CONTAINER_OF(n, struct remote_stream, node);
 
-    hop_stream_end(rs->stream, '#', 0);
+    hop_stream_end(rs->stream, '#');
     free(rs);
 }
 
@@ -302,11 +303,11 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
 
 struct cross_note *cross_note_new(void)
 {
-    return malloc(sizeof(struct cross_note) + sizeof(struct record));
+    return malloc(sizeof(struct cross_note) + sizeof(struct record) + MSRP_TID_MAX);
 }
 
 /* Into the ring, or behind what found no room before.
- * reserved  memory for a record without bytes, which is taken if it is needed; NULL: out of memory the record is lost */
+ * reserved  memory for a record with no more bytes than a tid, which is taken if it is needed; NULL: out of memory the record is lost */
 static void send_surely(struct relay *relay, unsigned worker, const struct record *r, struct sv bytes, struct cross_note **reserved)
 {
     struct cross *x = relay->cross;
@@ -339,11 +340,29 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
     x->out[worker].dirty = true;
 }
 
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused, struct cross_note **note)
+static void send_end(struct relay *relay, struct msrp_conn *source, enum record_type type, char flag, struct cross_note **note)
 {
-    struct record r = { .type = REC_END, .id = id, .flag = (uint8_t)flag, .refused = (uint16_t)refused };
+    struct record r = { .type = (uint8_t)type, .id = source->rx_stream_id, .flag = (uint8_t)flag };
+    struct sv tid = sv_make(NULL, 0);
 
-    send_surely(relay, worker, &r, sv_make(NULL, 0), note);
+    if (source->rx_refused) { /* all that an answer needs */
+        r.refused = source->rx_refused;
+        r.fr = (uint8_t)source->rx_fr;
+        r.route = route_ref(source->rx_route);
+        tid = sv_make(source->rx_tid, source->rx_tid_n);
+        r.tid_in_n = (uint16_t)tid.n;
+    }
+    send_surely(relay, source->rx_stream_worker, &r, tid, note);
+}
+
+void cross_stream_refuse(struct relay *relay, struct msrp_conn *source)
+{
+    send_end(relay, source, REC_REFUSE, '#', NULL); /* out of memory its end says the same */
+}
+
+void cross_stream_end(struct relay *relay, struct msrp_conn *source, char flag)
+{
+    send_end(relay, source, REC_END, flag, &source->rx_note);
 }
 
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
@@ -452,12 +471,30 @@ static void got_outgoing(struct relay *relay, struct record *r)
     route_unref(relay, &r->route);
 }
 
-static void got_stream(struct relay *relay, const struct record *r)
+/* A chunk that its source does not let pass, or its end. rs NULL: it failed at its begin and was reported. Who knows of a failure by a
+ * REPORT has a 200 for his request, when that is whole. */
+static void got_refusal(struct relay *relay, struct record *r, struct remote_stream *rs)
+{
+    struct sv tid = sv_make(r + 1, r->tid_in_n);
+
+    if (rs && !rs->answered && hop_stream_refuse(rs->stream, r->refused)) {
+        rs->answered = true;
+        if (r->fr != MSRP_FR_NO)
+            hop_answer(relay, r->route, tid, r->refused);
+    }
+    if (r->type == REC_END && r->fr == MSRP_FR_YES && !(rs && rs->answered))
+        hop_answer(relay, r->route, tid, 200);
+    route_unref(relay, &r->route);
+}
+
+static void got_stream(struct relay *relay, struct record *r)
 {
     struct remote_stream *rs = stream_by_id(relay, r->id);
     struct conn *dest;
 
-    if (!rs)
+    if (r->refused)
+        got_refusal(relay, r, rs);
+    if (!rs || r->type == REC_REFUSE)
         return; /* it failed at its begin and was reported */
     if (r->type == REC_BODY) {
         dest = hop_stream_dest(rs->stream);
@@ -468,7 +505,7 @@ static void got_stream(struct relay *relay, const struct record *r)
         if (dest)
             hold(dest, r, true);
     } else {
-        hop_stream_end(rs->stream, (char)r->flag, r->refused);
+        hop_stream_end(rs->stream, (char)r->flag);
         hash_remove(&relay->streams, &rs->node);
         free(rs);
     }
@@ -506,6 +543,7 @@ static void got(struct relay *relay, struct record *r)
         got_outgoing(relay, r);
         break;
     case REC_BODY:
+    case REC_REFUSE:
     case REC_END:
         got_stream(relay, r);
         break;

@@ -20,7 +20,8 @@ struct stream {
     uint64_t octets;           /* written so far */
     uint64_t piece_from;       /* octets when the open piece began */
     bool open;                 /* a piece is on the wire */
-    bool stopped;              /* the next hop wants no more of this message */
+    bool stopped;              /* no more of it goes on: the next hop wants none, or we let none pass */
+    bool told;                 /* its sender has had a REPORT of a failure */
     struct txn *txn;           /* of that piece; NULL: nobody wants to know */
     struct list txns;          /* of all its pieces, by stream_node */
     char tid[TID_LEN];         /* of that piece */
@@ -225,6 +226,7 @@ static bool piece_open(struct stream *s, bool is_watched)
         return false;
     if (s->txn) {
         list_append(&s->txns, &s->txn->stream_node);
+        s->txn->stream = s;
         s->txn->start = s->start + s->octets;
         memcpy(s->tid, s->txn->tid, TID_LEN);
     } else {
@@ -342,8 +344,10 @@ bool hop_stream_has_company(const struct stream *s)
 
 static void stream_free(struct stream *s)
 {
-    while (!list_is_empty(&s->txns))
+    while (!list_is_empty(&s->txns)) {
+        list_item(s->txns.next, struct txn, stream_node)->stream = NULL;
         list_remove(s->txns.next);
+    }
     s->relay->worker->held -= stream_bytes(s);
     list_remove(&s->node);
     route_unref(s->relay, &s->f.route);
@@ -351,27 +355,48 @@ static void stream_free(struct stream *s)
     free(s);
 }
 
-void hop_stream_end(struct stream *s, char flag, unsigned refused)
+/* All of it is on the wire, in a piece that is open. False: it has failed. */
+static bool write_rest(struct stream *s)
+{
+    if (hop_stream_dest(s) && !s->open)
+        write_checked(s, s->pending.p, s->pending.n, true);
+    return hop_stream_dest(s) != NULL;
+}
+
+static void count_whole(struct stream *s)
+{
+    count_out(s->relay, s->f.route, s->dest->conn, 0, true);
+    s->dest->finish |= s->f.finish;
+}
+
+void hop_stream_end(struct stream *s, char flag)
 {
     /* Its last piece, which ended for something else to be written, was all of it, and has said that there is more. */
     bool all_said = !s->open && s->octets && !s->pending.n && flag == '+';
 
-    if (hop_stream_dest(s)) {
-        if (!s->open && !all_said)
-            write_checked(s, s->pending.p, s->pending.n, true);
-    }
-    if (hop_stream_dest(s)) {
-        if (refused || (flag != '+' && s->f.fr == MSRP_FR_NO))
-            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, refused, s->f.started_at);
+    if (all_said ? hop_stream_dest(s) != NULL : write_rest(s)) {
+        if (flag != '+' && s->f.fr == MSRP_FR_NO)
+            relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, 0, s->f.started_at);
         if (!all_said)
             piece_close(s, flag);
-        if (refused)
-            list_each(node, &s->txns)
-                list_item(node, struct txn, stream_node)->fr = MSRP_FR_NO;
-        count_out(s->relay, s->f.route, s->dest->conn, 0, true);
-        s->dest->finish |= s->f.finish;
+        count_whole(s);
     }
     stream_free(s);
+}
+
+bool hop_stream_refuse(struct stream *s, unsigned status)
+{
+    if (s->told)
+        hop_stream_fail(s, status);
+    if (!write_rest(s))
+        return false;
+    relay_account(s->relay, s->f.route, s->f.message_id, s->start - 1 + s->octets, status, s->f.started_at);
+    piece_close(s, '#');
+    count_whole(s);
+    list_each(node, &s->txns)
+        list_item(node, struct txn, stream_node)->fr = MSRP_FR_NO;
+    s->stopped = true;
+    return true;
 }
 
 void hop_stream_fail(struct stream *s, unsigned status)
@@ -406,8 +431,11 @@ static void fail(struct txn *t, unsigned status, struct sv comment)
 {
     struct sv message_id = sv_make(t->message_id, t->message_id_n);
 
-    if (t->is_send && t->fr != MSRP_FR_NO && !is_mere_end(t))
-        report_failure(t->relay, t->route, message_id, &t->range, t->start, t->has_body ? t->octets : UINT64_MAX, status, comment);
+    if (!t->is_send || t->fr == MSRP_FR_NO || is_mere_end(t))
+        return;
+    if (t->stream)
+        t->stream->told = true;
+    report_failure(t->relay, t->route, message_id, &t->range, t->start, t->has_body ? t->octets : UINT64_MAX, status, comment);
 }
 
 /* Of a message in several chunks the last one counts, and any that fails. */
@@ -509,16 +537,27 @@ void hop_answered(struct txn *t, unsigned status)
     txn_free(&t);
 }
 
-void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status)
+/* Answer a request that came over this route, from whatever worker. */
+static void answer_from_afar(struct relay *relay, const struct route *route, struct sv lines, struct sv tid_in, unsigned status)
 {
     struct buf frame = BUF_INIT;
 
     buf_printf(&frame, "MSRP " SV_FMT " %03u %s\r\n", SV_ARG(tid_in), status, status_phrase(status));
-    buf_add_sv(&frame, route->full_answer);
+    buf_add_sv(&frame, lines);
     buf_printf(&frame, "-------" SV_FMT "$\r\n", SV_ARG(tid_in));
     if (!buf_failed(&frame))
         relay_deliver(relay, route->origin, buf_sv(&frame));
     buf_fini(&frame);
+}
+
+void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status)
+{
+    answer_from_afar(relay, route, route->full_answer, tid_in, status);
+}
+
+void hop_answer(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status)
+{
+    answer_from_afar(relay, route, route->answer, tid_in, status);
 }
 
 static void answer_auth(const struct txn *t, unsigned status)

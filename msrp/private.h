@@ -193,6 +193,7 @@ struct msrp_conn {
     struct route *rx_route;       /* owned reference */
     struct stream *rx_stream;     /* owned: next hop on this worker; else NULL */
     uint64_t rx_stream_id;        /* next hop on another worker; 0: none */
+    uint16_t rx_refused;          /* the status by which we do not let that one pass: its worker answers; 0: we do */
     unsigned rx_stream_worker;
     struct cross_note *rx_note;   /* owned: to tell that one of its end; NULL: none was told of a chunk yet, or the last one of it waits */
     struct auth_wait *auth;       /* an AUTH that waits for credentials */
@@ -305,9 +306,11 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
 struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f);
 /* n may be any number; the first piece of it has CHUNK_MIN octets or more, or is all there is. */
 void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
-/* Frees it. refused: we do not go on with the message, and have told its sender by this status: nothing is reported about this
- * chunk any more; 0: no. */
-void hop_stream_end(struct stream *s, char flag, unsigned refused);
+/* Frees it. */
+void hop_stream_end(struct stream *s, char flag);
+/* We let no more of it pass: downstream it ends with `#`. True: its sender is to be told by a response with this status, and nothing of this chunk
+ * is reported any more; false: it has failed before, and he knows or has a REPORT for the rest, too (M-FR-02). */
+bool hop_stream_refuse(struct stream *s, unsigned status);
 /* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and frames that
  * wait to be written have failed (M-FR-01). */
 void hop_session_ended(struct msrp_conn *dest, const struct session *session);
@@ -319,6 +322,8 @@ bool hop_stream_has_company(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which is
  * made 481 where the token has ended, too. */
 void hop_down(struct msrp_conn *dest, unsigned status);
+/* Answer a SEND that came over this route, on whatever worker. */
+void hop_answer(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
 /* A forwarded AUTH has failed: answer it. */
 void hop_auth_failed(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
 void hop_response(struct msrp_conn *from, const struct msrp_head *h);
@@ -397,10 +402,13 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
                        bool hyphen_lines);
 /* What must be said of a chunk or a pause that has begun, its end, has its memory reserved before that: NULL, out of memory. */
 struct cross_note *cross_note_new(void);
-/* These always get through, in order with the others; the first two without new memory: *note is taken if the ring has no room, and
- * cleared. The others are lost, and counted, when there is no memory. */
-void cross_stream_end(struct relay *relay, unsigned worker, uint64_t id, char flag, unsigned refused, struct cross_note **note);
+/* These always get through, in order with the others; the first two without new memory: *note (rx_note of the source) is taken if the ring has
+ * no room, and cleared. The others are lost, and counted, when there is no memory. */
+void cross_stream_end(struct relay *relay, struct msrp_conn *source, char flag);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause, struct cross_note **note);
+/* Our policy lets no more of the chunk pass (rx_refused): the other worker ends it downstream, and answers its sender now, or at its end if
+ * he has heard of a failure before. */
+void cross_stream_refuse(struct relay *relay, struct msrp_conn *source);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 /* report_to() on the worker of that connection. */
 void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,

@@ -369,6 +369,8 @@ static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool h
 {
     size_t taken = 0;
 
+    if (m->rx_refused)
+        return n;
     if (m->rx_stream) {
         hop_stream_body(m->rx_stream, p, n, hyphen_lines);
         taken = n;
@@ -396,14 +398,15 @@ static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool h
     return taken;
 }
 
-static void end_stream(struct msrp_conn *m, char flag, unsigned refused)
+static void end_stream(struct msrp_conn *m, char flag)
 {
     if (m->rx_stream)
-        hop_stream_end(m->rx_stream, flag, refused);
+        hop_stream_end(m->rx_stream, flag);
     else if (m->rx_stream_id)
-        cross_stream_end(m->relay, m->rx_stream_worker, m->rx_stream_id, flag, refused, &m->rx_note);
+        cross_stream_end(m->relay, m, flag);
     m->rx_stream = NULL;
     m->rx_stream_id = 0;
+    m->rx_refused = 0;
     m->conn->one_read = 0;
     m->rx = RX_HEAD;
     stats_add(&m->relay->worker->stats, STAT_msrp_chunks, -1);
@@ -412,26 +415,33 @@ static void end_stream(struct msrp_conn *m, char flag, unsigned refused)
 /* Do n octets more make the message too large? Not if its sender has heard of a failure already (M-FR-02). */
 static bool is_too_large(const struct msrp_conn *m, size_t n)
 {
-    bool failed = m->rx_stream ? !hop_stream_dest(m->rx_stream) : !m->rx_stream_id;
+    bool failed = m->rx_stream ? !hop_stream_dest(m->rx_stream) : !m->rx_stream_id || m->rx_refused;
 
     return !failed && !policy_allows_octet(relay_conf(m->relay->shared), m->rx_pos + n);
 }
 
-/* The chunk that streams has grown too large (M-FWD-15): it ends downstream with #, and what else comes of it is read over. */
+/* The chunk that streams has grown too large (M-FWD-15): it ends downstream with #, and what else comes of it is read over. Whether
+ * its sender is told by a response, the worker of its next hop knows (M-FR-02). */
 static void stop_stream(struct msrp_conn *m)
 {
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
     recent_put(&m->rx_route->stopped, m->rx_message);
-    if (m->rx_fr != MSRP_FR_NO)
-        relay_answer(m->conn, sv_make(m->rx_tid, m->rx_tid_n), 413, m->rx_route->answer, sv_make(NULL, 0));
-    end_stream(m, '#', 413);
-    route_unref(m->relay, &m->rx_route);
-    m->rx = RX_SKIP;
+    if (!m->rx_stream) {
+        m->rx_refused = 413;
+        cross_stream_refuse(m->relay, m);
+        script_overruled(m);
+    } else if (hop_stream_refuse(m->rx_stream, 413)) {
+        if (m->rx_fr != MSRP_FR_NO)
+            relay_answer(m->conn, sv_make(m->rx_tid, m->rx_tid_n), 413, m->rx_route->answer, sv_make(NULL, 0));
+        relay_abort_chunk(m);
+        m->rx = RX_SKIP;
+        script_overruled(m);
+    }
 }
 
 void relay_abort_chunk(struct msrp_conn *m)
 {
-    end_stream(m, '#', 0);
+    end_stream(m, '#');
     route_unref(m->relay, &m->rx_route);
 }
 
@@ -460,7 +470,6 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n)
     }
     if (b.n && is_too_large(m, b.n)) {
         stop_stream(m);
-        script_overruled(m);
         return relay_more_body(m, p, n);
     }
     if (must_wait(m))
@@ -488,11 +497,14 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n)
     }
     if (b.ended) {
         struct route *route = m->rx_route;
+        bool is_refused = m->rx_refused;
 
+        end_stream(m, b.flag);
         m->rx_route = NULL;
-        end_stream(m, b.flag, 0);
-        count_in(m, route, 0, true);
-        answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route, m->rx_fr == MSRP_FR_YES);
+        if (!is_refused) {
+            count_in(m, route, 0, true);
+            answer_ok(m, sv_make(m->rx_tid, m->rx_tid_n), route, m->rx_fr == MSRP_FR_YES);
+        }
         route_unref(m->relay, &route);
     }
     return b.used;

@@ -121,6 +121,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     list_append(&to->txns, &t->conn_node);
     list_init(&t->sent_node);
     list_init(&t->stream_node);
+    t->stream = NULL;
     wheel_timer_init(&t->timer, on_timeout);
     stats_add(&relay->worker->stats, STAT_msrp_transactions, 1);
     return t;

@@ -10,6 +10,7 @@ struct txn {
     struct list conn_node;     /* msrp_conn.txns */
     struct list sent_node;     /* msrp_conn.unsent, until all octets are written */
     struct list stream_node;   /* on the list of the chunk of which it is a piece */
+    struct stream *stream;     /* back: that chunk; NULL: it is none, or has come to its end */
     struct wheel_timer timer;  /* runs from then on */
     struct relay *relay;       /* back */
     struct msrp_conn *to;      /* back: the next hop */

@@ -219,21 +219,80 @@ TEST(chunk_whose_next_hop_is_gone_is_not_refused_besides)
 
     CHECK_FATAL(body != NULL);
     start("msrp.max_message=5000");
-    if (c->worker == d->worker) { /* across workers the source learns of it later than it counts */
-        send_octets("gone0001", "m-001", "Byte-Range: 1-*/*\n", 4000, 0);
-        CHECK(hear_rest(d).n > 4000);
-        peer_reset(d);
-        EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-001\nByte-Range: 1-4000/*\nStatus: 000 "
-                  "408 Downstream "
-                  "transaction timed out\n-------%2$\n");
-        say_bytes(c, body, 20000);
-        say(c, "\n-------gone0001$\n");
-        CHECK_FATAL(hear(c, &h));
-        CHECK(sv_eq(h.start, SV("MSRP gone0001 200 OK")));
-        EXPECT_NOTHING(c);
-    }
+    send_octets("gone0001", "m-001", "Byte-Range: 1-*/*\n", 4000, 0);
+    CHECK(hear_rest(d).n > 4000);
+    peer_reset(d);
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-001\nByte-Range: 1-4000/*\nStatus: 000 "
+              "408 Downstream "
+              "transaction timed out\n-------%2$\n");
+    say_bytes(c, body, 20000);
+    EXPECT_NOTHING(c);
+    say(c, "\n-------gone0001$\n");
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_eq(h.start, SV("MSRP gone0001 200 OK")));
+    EXPECT_NOTHING(c);
     rig_stop(&r);
     free(body);
+}
+
+/* M-FR-02: nor when both happen in the same moment. One signal: the 413, or a REPORT and the 200 for what was taken. */
+TEST(chunk_that_grows_too_large_while_its_next_hop_ends_has_one_signal)
+{
+    char body[3000];
+
+    memset(body, 'y', sizeof body);
+    for (int reset_first = 0; reset_first < 2; reset_first++) {
+        int refusals = 0, reports = 0, oks = 0;
+        struct heard h;
+
+        start("msrp.max_message=5000");
+        send_octets("both0001", "m-001", "Byte-Range: 1-*/*\n", 4000, 0);
+        CHECK(hear_rest(d).n > 4000);
+        if (reset_first)
+            peer_reset(d);
+        CHECK_INT(push(c, body, sizeof body), sizeof body);
+        if (!reset_first)
+            peer_reset(d);
+        say(c, "\n-------both0001$\n");
+        while (hear(c, &h)) {
+            refusals += sv_eq(h.start, SV("MSRP both0001 413 Stop"));
+            oks += sv_eq(h.start, SV("MSRP both0001 200 OK"));
+            reports += heard_header(&h, "Status").n > 0;
+            rig_pass(&r, 100);
+        }
+        CHECK_INT(refusals + reports, 1);
+        CHECK_INT(oks, reports);
+        CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+        rig_stop(&r);
+    }
+}
+
+/* M-FR-02: a piece of the chunk has failed and been reported, so what our own limit cuts off is reported, too, and the request has its 200. */
+TEST(chunk_of_which_a_piece_has_failed_is_reported_and_not_refused)
+{
+    struct heard h;
+
+    start("msrp.max_message=9000");
+    send_octets("piec0003", "m-001", "Byte-Range: 1-*/*\n", 3000, 0);
+    say(d, "MSRP inter001 SEND\nTo-Path: %N %C\nFrom-Path: %D\nMessage-ID: m-009\n-------inter001$\n"); /* its 481 interrupts */
+    expect_chunk('+', 3000);
+    CHECK_FATAL(hear(d, &h));
+    d_answers(500);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_eq(heard_header(&h, "Byte-Range"), SV("1-3000/*")) && sv_starts(heard_header(&h, "Status"), SV("000 500")));
+    send_octets("none0000", "m-000", "", 3000, 0); /* but body, of the chunk above */
+    send_octets("none0001", "m-000", "", 3001, 0);
+    CHECK_FATAL(hear(c, &h));
+    CHECK(sv_starts(heard_header(&h, "Byte-Range"), SV("3001-")) && sv_starts(heard_header(&h, "Status"), SV("000 413")));
+    CHECK_FATAL(hear(d, &h));
+    CHECK_INT(h.flag, '#');
+    EXPECT_NOTHING(c);
+    say(c, "\n-------piec0003$\n");
+    expect_status("piec0003", 200);
+    EXPECT_NOTHING(c);
+    EXPECT_NOTHING(d);
+    CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+    rig_stop(&r);
 }
 
 /* M-FWD-15: 415, with * and type/ * in the list; parameters and letter case do not count. M-FWD-22, M-FWD-24 */
@@ -393,5 +452,7 @@ SUITE(policy_suite, TEST_ROW(refused_request_has_dialled_nobody), TEST_ROW(stopp
       TEST_ROW(message_that_turns_out_too_large_is_413), TEST_ROW(message_that_was_too_large_stays_refused),
       TEST_ROW(chunk_that_grows_too_large_is_ended_downstream_and_its_sender_told_once),
       TEST_ROW(failures_of_the_pieces_of_a_refused_chunk_are_not_reported),
-      TEST_ROW(chunk_whose_next_hop_is_gone_is_not_refused_besides), TEST_ROW(media_type_that_is_not_listed_is_415),
+      TEST_ROW(chunk_whose_next_hop_is_gone_is_not_refused_besides),
+      TEST_ROW(chunk_that_grows_too_large_while_its_next_hop_ends_has_one_signal),
+      TEST_ROW(chunk_of_which_a_piece_has_failed_is_reported_and_not_refused), TEST_ROW(media_type_that_is_not_listed_is_415),
       TEST_ROW(method_that_is_not_listed_is_501), TEST_ROW(policy_comes_after_the_question_who_may_forward));
