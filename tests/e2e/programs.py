@@ -90,24 +90,22 @@ def test_wrong_password(w):
     assert r.returncode == 1, "%d: %s" % (r.returncode, r.stdout)
 
 
-def test_call(w):
-    """a call: REGISTER, INVITE and MSRP through the one port, a 10 MB file in it"""
-    d = w.daemon({"msrp.use_path_addr": ""})
+def call(w, d, transport, size):
+    """bob answers and alice calls with msrpcat, which sends a file in the call."""
     msrpcat = w.program("msrpcat")
-    big = _file(w, "big", 10 ** 7)
+    scheme = {"tcp": "msrp", "tls": "msrps"}[transport]
+    big = _file(w, "big", size)
     out, err = os.path.join(w.folder, "received"), os.path.join(w.folder, "bob.err")
-    relay = ["-r", "msrp://127.0.0.1:%d" % d.port]
 
     def me(user):
-        return relay + ["-u", user, "-w", PW["%s@%s" % (user, client.DOMAIN)], "--sip",
-                        "sip:%s@%s" % (user, client.DOMAIN), "--proxy", "sip:127.0.0.1:%d;transport=tcp" % d.port]
+        return _relay_options(d, user, scheme) + ["--sip", "sip:%s@%s" % (user, client.DOMAIN), "--proxy", "sip:127.0.0.1:%d;transport=%s" % (d.port, transport)]
 
     with open(out, "wb") as o, open(err, "wb") as e:
         bob = w.spawn(msrpcat, *me("bob"), "answer", stdout=o, stderr=e)
 
     def registered():
         assert bob.poll() is None, "msrpcat answer ended: " + open(err).read()
-        return w.sql(d, "select contact from location where username='bob'")
+        return w.sql(d, "select contact from location where username='bob' and socket like '%s:%%'" % transport)
 
     until(registered, 10, "bob is registered")
     r = subprocess.run([msrpcat, *me("alice"), "--register", "--report", "call", "sip:bob@" + client.DOMAIN, big],
@@ -116,3 +114,8 @@ def test_call(w):
     assert r.returncode == 0, "msrpcat call: %d: %s" % (r.returncode, said)
     bob.wait(timeout=10 * SLOW)
     assert _sum(out) == _sum(big), "the file differs"
+
+
+def test_call(w):
+    """a call: REGISTER, INVITE and MSRP through the one port, a 10 MB file in it"""
+    call(w, w.daemon({"msrp.use_path_addr": ""}), "tcp", 10 ** 7)

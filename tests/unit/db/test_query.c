@@ -38,8 +38,9 @@ static void start(void)
 
 static void stop(void)
 {
-    db_close(&db);
+    db_stop(db);
     mailbox_free(&mb);
+    db_close(&db);
     scratch_end();
 }
 

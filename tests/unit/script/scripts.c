@@ -119,8 +119,9 @@ void scripts_stop(struct scripts *t)
 {
     script_free(&t->script);
     if (t->db) {
-        db_close(&t->db);
+        db_stop(t->db);
         mailbox_free(&t->mb);
+        db_close(&t->db);
         scratch_end();
     }
     script_shared_free(&t->shared);
