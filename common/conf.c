@@ -63,6 +63,26 @@ bool conf_list_has(const struct conf_list *l, const char *word)
     return false;
 }
 
+bool conf_port_range(struct sv word, uint64_t *from, uint64_t *to)
+{
+    size_t hyphen = sv_find(word, '-');
+
+    if (!sv_to_u64(sv_upto(word, hyphen), from, NULL) || !sv_to_u64(hyphen < word.n ? sv_from(word, hyphen + 1) : word, to, NULL))
+        return false;
+    return *from > 0 && *from <= *to && *to <= UINT16_MAX;
+}
+
+bool conf_list_has_port(const struct conf_list *l, uint16_t port)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        uint64_t from, to;
+
+        if (conf_port_range(sv_of(l->v[i]), &from, &to) && port >= from && port <= to)
+            return true;
+    }
+    return false;
+}
+
 static int set_str(char **field, struct sv text)
 {
     char *copy = sv_dup(text);

@@ -73,5 +73,8 @@ void conf_dump(const struct conf *c, struct buf *out);
  * a reload can put them in force, else to restart. A port that came or went is named "listen.NAME". True if any differs. */
 bool conf_diff(const struct conf *before, const struct conf *after, struct buf *live, struct buf *restart);
 
+/* Is this port among them? Words are PORT or PORT-PORT. */
+bool conf_list_has_port(const struct conf_list *l, uint16_t port);
+
 /* True if the list holds that word. */
 bool conf_list_has(const struct conf_list *l, const char *word);

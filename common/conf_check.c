@@ -268,6 +268,12 @@ static void check_msrp(struct conf_loader *l)
     check_order(l, AT(msrp, max_header), "msrp.max_header", c->msrp.max_header, AT(msrp, buffer), "msrp.buffer",
                 c->msrp.buffer);
     check_next_hops(l, AT(msrp, forward_to), &c->msrp.forward_to);
+    for (size_t i = 0; i < c->msrp.forward_ports.n; i++) {
+        uint64_t from, to;
+
+        if (!conf_port_range(sv_of(c->msrp.forward_ports.v[i]), &from, &to))
+            conf_fault(l, AT(msrp, forward_ports), "forward_ports: %s is not PORT or PORT-PORT", c->msrp.forward_ports.v[i]);
+    }
 }
 
 static void check_sip(struct conf_loader *l)

@@ -89,3 +89,5 @@ struct conf_loader {
 
 void conf_fault(struct conf_loader *l, const struct conf_origin *o, const char *fmt, ...) TD_PRINTF(3, 4);
 void conf_check(struct conf_loader *l);
+/* PORT or PORT-PORT. */
+bool conf_port_range(struct sv word, uint64_t *from, uint64_t *to);

@@ -20,7 +20,7 @@ static bool may_dial(void *arg, const struct addr *a)
 {
     const struct relay_shared *s = arg;
 
-    if (addr_port(a) == PORT_DISCARD)
+    if (addr_port(a) == PORT_DISCARD || !conf_list_has_port(&relay_conf(s)->msrp.forward_ports, addr_port(a)))
         return false;
     if (relay_listens_on(s, a))
         return false;
@@ -64,6 +64,8 @@ static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct
     *dest = (struct conn_ref){ .worker = relay->worker->index };
     if (relay->stopped || next->port_number == PORT_DISCARD) /* M-ACM-03: it has not come yet */
         return 200;
+    if (next->port_number && !conf_list_has_port(&relay_conf(relay->shared)->msrp.forward_ports, next->port_number))
+        return 403; /* M-SEC-02: need not be looked up; that of an SRV record is judged by may_dial() */
     if (origin && msrp_of(origin)->no_dial)
         return 408;
     if (origin && !may_wait_for(origin))

@@ -311,10 +311,10 @@ static void on_sip_failed(void *arg, const char *reason)
     loop_stop(e->loop);
 }
 
-static bool serves_sip(const struct conf *conf)
+static bool serves(const struct conf *conf, const char *protocol)
 {
     for (size_t i = 0; i < conf->n_listen; i++)
-        if (conf_list_has(&conf->listen[i].protocols, "sip"))
+        if (conf_list_has(&conf->listen[i].protocols, protocol))
             return true;
     return false;
 }
@@ -410,6 +410,15 @@ static int open_tls(struct edge *e)
     return err;
 }
 
+/* RFC 4976 s.4.2 wants a name there, which certificates and other relays can go by (M-TOK-01). */
+static void warn_of_address(const struct conf *conf)
+{
+    struct addr literal;
+
+    if (serves(conf, "msrp") && (!*conf->msrp.use_path_addr || addr_from_text(&literal, sv_of(conf->msrp.use_path_addr))))
+        log_warn("edge", 0, "Use-Path names an IP address, which is for labs and closed networks: msrp.use_path_addr should be NAME:PORT");
+}
+
 static int open_relay(struct edge *e)
 {
     struct buf fault = BUF_INIT;
@@ -418,6 +427,7 @@ static int open_relay(struct edge *e)
     if (err)
         log_error("edge", 0, "%s", fault.p ? fault.p : td_err_text(err));
     buf_fini(&fault);
+    warn_of_address(e->conf);
     return err;
 }
 
@@ -473,7 +483,7 @@ static int build(struct edge *e)
     }
     if (!err) {
         backend_init(e);
-        if (serves_sip(conf))
+        if (serves(conf, "sip"))
             err = sipproc_start(&e->sipproc, e->loop, conf, e->mark_secret, e->pumps, n, &e->stats, &events);
         else
             on_sip_ready(e);

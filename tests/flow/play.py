@@ -843,14 +843,25 @@ class Player:
         if not self._wait(are_there, 3) and not are_there():
             raise Mismatch("expected:\n%s\nthe database has:\n%s" % ("\n".join(want), "\n".join(rows)))
 
+    def do_logged(self, words, block):
+        """logged N TEXT: so many lines of the daemon's log hold it."""
+        with open(self.daemon.log, errors="replace") as f:
+            lines = [l for l in f if " ".join(words[1:]) in l]
+        if len(lines) != int(words[0]):
+            raise Mismatch("there are %d\n%s" % (len(lines), "".join(lines[:5])))
+
     def do_restart(self, words, block):
         """restart [killed]: stop the daemon, or kill it, and start it again on the same port and database."""
         self.loop.run_for(0.02)
         if words:
             self.daemon.kill()
+        open_ones = [] if words else [(n, p) for n, p in self.peers.items() if p.conn.tls is not None and not p.conn.is_over()]
         faults = [] if words else self.daemon.stop()
         if faults:
             raise Mismatch("\n".join(faults))
+        for name, p in open_ones:
+            if not self._wait(p.conn.is_over) or not p.conn.notified:
+                raise Mismatch("%s was closed without close_notify (M-CON-17)" % name)
         for p in self.peers.values():
             p.ignored = True
             p.conn.close()

@@ -85,6 +85,7 @@ class Conn:
         self.received = 0      # application octets ever received
         self.reading = True
         self.eof = False       # the peer ended its direction (or all)
+        self.notified = False  # TLS has said good-bye
         self.error = None      # why it broke, as text
         self.closed = False    # we closed it
         self.tls = None
@@ -185,6 +186,7 @@ class Conn:
             while self.up and not self.is_over():
                 try:
                     plain = self.tls.read(_CHUNK)
+                    self.notified = not plain
                 except ssl.SSLWantReadError:
                     break
                 except (ssl.SSLZeroReturnError, ssl.SSLEOFError):

@@ -439,6 +439,28 @@ TEST(trusted_sources_are_addresses_and_domains_of_others_are_not_ours)
                   "FILE:4: edge_for: b_example/ is not a domain name or an address\n");
 }
 
+/* M-SEC-02 */
+TEST(ports_to_forward_to_are_numbers_and_ranges)
+{
+    struct conf *c = load_good("[msrp]\nforward_ports = 443 2855-2857 65535\n");
+
+    for (unsigned port = 0; port <= UINT16_MAX; port++)
+        CHECK_INT(conf_list_has_port(&c->msrp.forward_ports, (uint16_t)port),
+                  port == 443 || (port >= 2855 && port <= 2857) || port == 65535);
+    conf_free(&c);
+    c = load_good("");
+    CHECK(!conf_list_has_port(&c->msrp.forward_ports, 0) && conf_list_has_port(&c->msrp.forward_ports, 1) &&
+          conf_list_has_port(&c->msrp.forward_ports, 65535));
+    conf_free(&c);
+    expect_faults("[msrp]\nforward_ports = 0 65536 5-4 1- -1 x 1-2-3 443\n", "FILE:2: forward_ports: 0 is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: 65536 is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: 5-4 is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: 1- is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: -1 is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: x is not PORT or PORT-PORT\n"
+                                                                    "FILE:2: forward_ports: 1-2-3 is not PORT or PORT-PORT\n");
+}
+
 TEST(places_to_forward_to_and_to_ask_are_checked)
 {
     struct conf *c = load_good("[msrp]\nforward_to = public loopback 10.0.0.0/8 2001:db8::/32 192.0.2.1\n"
@@ -611,6 +633,6 @@ SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_defaul
       TEST_ROW(tls_transports_need_a_certificate_only_when_asked_for), TEST_ROW(the_realm_follows_the_first_domain),
       TEST_ROW(md5_goes_last_and_algorithms_are_known), TEST_ROW(least_and_most_must_be_in_order),
       TEST_ROW(listen_sections_repeat_and_are_checked), TEST_ROW(types_and_methods_to_relay_are_checked),
-      TEST_ROW(trusted_sources_are_addresses_and_domains_of_others_are_not_ours), TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
+      TEST_ROW(trusted_sources_are_addresses_and_domains_of_others_are_not_ours), TEST_ROW(ports_to_forward_to_are_numbers_and_ranges), TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
       TEST_ROW(a_control_socket_path_must_fit_its_address), TEST_ROW(keys_print_as_an_operator_would_write_them),
       TEST_ROW(what_is_dumped_is_read_back_the_same), TEST_ROW(changed_keys_are_told_apart_by_what_puts_them_in_force));

@@ -83,6 +83,23 @@ TEST(certificate_of_another_name_or_maker_makes_no_relay)
     rig_stop(&r);
 }
 
+/* M-TLS-03, M-TLS-07: the owner of a token is a client; with a certificate or without, nobody sends through him. */
+TEST(client_sends_for_himself_alone)
+{
+    for (int i = 0; i < 2; i++) {
+        start();
+        rig_listen(&r, 'F', 0);
+        if (i) {
+            c = rig_peer_tls(&r, relay_b);
+            say_auth(c, 'C', 'U');
+        }
+        say(c, "MSRP d001send SEND\nTo-Path: %U %F\nFrom-Path: %R %C\n" HELLO "-------d001send$\n");
+        EXPECT(c, "MSRP d001send 403 Forbidden\nTo-Path: %R\nFrom-Path: %U\n-------d001send$\n");
+        CHECK(rig_accept(&r) == NULL);
+        rig_stop(&r);
+    }
+}
+
 /* M-TLS-10 */
 TEST(token_of_the_secure_kind_is_not_reached_in_the_clear)
 {
@@ -112,6 +129,9 @@ TEST(plain_endpoint_that_was_called_may_answer_on_that_connection)
     say(f, "MSRP f001send SEND\nTo-Path: %U %C\nFrom-Path: %F\n" HELLO "-------f001send$\n");
     EXPECT(f, "MSRP f001send 200 OK\nTo-Path: %F\nFrom-Path: %U\n-------f001send$\n");
     EXPECT(c, "MSRP %2 SEND\nTo-Path: %C\nFrom-Path: %U %F\n" HELLO "-------%2$\n");
+    say(f, "MSRP f002send SEND\nTo-Path: %U %C\nFrom-Path: msrp://127.0.0.1:1/z;tcp\n" HELLO "-------f002send$\n"); /* as itself alone */
+    EXPECT(f, "MSRP f002send 403 Forbidden\nTo-Path: msrp://127.0.0.1:1/z;tcp\nFrom-Path: %U\n-------f002send$\n");
+    EXPECT_NOTHING(c);
     rig_stop(&r);
 }
 
@@ -313,7 +333,7 @@ TEST(auth_is_not_forwarded_in_the_clear)
 
 SUITE(relays_suite, TEST_ROW(relay_with_its_certificate_may_send_for_its_client),
       TEST_ROW(certificate_of_another_name_or_maker_makes_no_relay),
-      TEST_ROW(token_of_the_secure_kind_is_not_reached_in_the_clear),
+      TEST_ROW(client_sends_for_himself_alone), TEST_ROW(token_of_the_secure_kind_is_not_reached_in_the_clear),
       TEST_ROW(plain_endpoint_that_was_called_may_answer_on_that_connection),
       TEST_ROW(plain_endpoint_that_was_called_for_one_token_does_not_reach_another),
       TEST_ROW(calls_of_a_token_are_bounded),
