@@ -14,6 +14,7 @@ libnet_a_SOURCES = \
 	net/listener.c net/listener.h \
 	net/reach.c net/reach.h \
 	net/resolve.c net/resolve.h \
+	net/resume.c net/resume.h \
 	net/sipcheck.c net/sipcheck.h \
 	net/sniff.c net/sniff.h \
 	net/srv.c net/srv.h \

@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "net/addr.h"
+#include "net/resume.h"
 
 enum {
     PEER_NAMES_MAX = 100,    /* names looked at in one certificate */
@@ -24,6 +25,7 @@ struct creds {
     unsigned refs; /* atomic */
     gnutls_certificate_credentials_t cred;
     gnutls_priority_t priorities;
+    struct resume *resume; /* owned: sessions that were dialled; gone with the certificate that was shown in them */
     gnutls_datum_t ticket_key; /* a secret from which GnuTLS derives the keys of each period */
     enum conf_client_cert client_certificate;
     bool has_certificate;
@@ -49,7 +51,7 @@ struct tlsio_session {
     const char *in; /* what tlsio_input() was given and GnuTLS has not pulled yet */
     size_t in_n;
     size_t quiet;   /* bytes pulled since the last plaintext */
-    char *host;  /* owned: whom we dialled; NULL once verified */
+    char *host;  /* owned: whom we dialled; else NULL */
     char *names; /* owned: of a peer certificate found good: kind, text, NUL; again; NUL. Else NULL */
     char *fault; /* owned */
     uint8_t state, verify;
@@ -66,6 +68,7 @@ static void creds_unref(struct creds *c)
         gnutls_certificate_free_credentials(c->cred);
     if (c->priorities)
         gnutls_priority_deinit(c->priorities);
+    resume_free(&c->resume);
     if (c->ticket_key.data) {
         gnutls_memset(c->ticket_key.data, 0, c->ticket_key.size);
         gnutls_free(c->ticket_key.data);
@@ -181,6 +184,10 @@ static int creds_new(struct creds **out, const struct tlsio_settings *set, struc
     }
     c->refs = 1;
     c->client_certificate = set->client_certificate;
+    if (resume_new(&c->resume) != TD_OK) {
+        buf_puts(fault, "tls: out of memory");
+        goto out;
+    }
     ret = gnutls_certificate_allocate_credentials(&c->cred);
     if (ret == 0)
         ret = gnutls_session_ticket_key_generate(&c->ticket_key);
@@ -556,6 +563,29 @@ out:
     return err;
 }
 
+/* TLS 1.3 has nothing to keep before a ticket has come, and GnuTLS would wait for it. */
+static void keep(struct tlsio_session *t)
+{
+    gnutls_datum_t data = { 0 };
+
+    if (t->verify == TLSIO_VERIFY_NONE || (t->state != TLSIO_UP && t->state != TLSIO_CLOSED) ||
+        (gnutls_protocol_get_version(t->gnutls) >= GNUTLS_TLS1_3 && !(gnutls_session_get_flags(t->gnutls) & GNUTLS_SFLAGS_SESSION_TICKET)))
+        return;
+    if (gnutls_session_get_data2(t->gnutls, &data) == 0)
+        resume_put(t->creds->resume, t->verify, t->host, data.data, data.size);
+    gnutls_free(data.data);
+}
+
+/* What is verified of the peer is verified again, when it is up: see handshake(). */
+static void resume(struct tlsio_session *t)
+{
+    struct buf data = BUF_INIT;
+
+    if (t->verify != TLSIO_VERIFY_NONE && resume_take(t->creds->resume, t->verify, t->host, &data))
+        gnutls_session_set_data(t->gnutls, data.p, data.n); /* else it is a new one */
+    buf_fini(&data);
+}
+
 void tlsio_free(struct tlsio_session **tp)
 {
     struct tlsio_session *t = *tp;
@@ -563,8 +593,10 @@ void tlsio_free(struct tlsio_session **tp)
     if (!t)
         return;
     *tp = NULL;
-    if (t->gnutls)
+    if (t->gnutls) {
+        keep(t);
         gnutls_deinit(t->gnutls);
+    }
     creds_unref(t->creds);
     free(t->host);
     free(t->names);
@@ -605,8 +637,8 @@ static void handshake(struct tlsio_session *t)
     while (ret == GNUTLS_E_INTERRUPTED || ret == GNUTLS_E_WARNING_ALERT_RECEIVED);
     if (ret == GNUTLS_E_AGAIN)
         return;
-    if (ret == 0 && t->is_server && gnutls_session_is_resumed(t->gnutls) &&
-        t->creds->client_certificate != CLIENT_CERT_NONE)
+    if (ret == 0 && gnutls_session_is_resumed(t->gnutls) &&
+        (t->is_server ? t->creds->client_certificate != CLIENT_CERT_NONE : t->verify != TLSIO_VERIFY_NONE))
         ret = verify_peer(t->gnutls);
     if (ret < 0) {
         bool certificate = ret == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR || ret == GNUTLS_E_CERTIFICATE_ERROR ||
@@ -615,8 +647,6 @@ static void handshake(struct tlsio_session *t)
         fail(t, certificate ? TLSIO_FAILED_CERTIFICATE : TLSIO_FAILED_HANDSHAKE, ret);
         return;
     }
-    free(t->host);
-    t->host = NULL;
     t->quiet = 0;
     t->state = TLSIO_UP;
 }
@@ -658,7 +688,7 @@ int tlsio_dial(struct tlsio_session **out, struct tlsio_server *s, const char *h
 {
     struct tlsio_session *t;
     struct addr ip;
-    int err = session_new(&t, s, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT | GNUTLS_NO_TICKETS, send, arg);
+    int err = session_new(&t, s, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT, send, arg);
 
     *out = NULL;
     if (err)
@@ -670,6 +700,7 @@ int tlsio_dial(struct tlsio_session **out, struct tlsio_server *s, const char *h
         err = TD_ENOMEM;
         goto out;
     }
+    resume(t);
     handshake(t);
     *out = t;
     t = NULL;
@@ -752,6 +783,11 @@ const char *tlsio_version_text(const struct tlsio_session *t)
 const char *tlsio_cipher_text(const struct tlsio_session *t)
 {
     return t->state == TLSIO_HANDSHAKING ? NULL : gnutls_cipher_get_name(gnutls_cipher_get(t->gnutls));
+}
+
+bool tlsio_is_resumed(const struct tlsio_session *t)
+{
+    return t->state != TLSIO_HANDSHAKING && gnutls_session_is_resumed(t->gnutls);
 }
 
 const char *tlsio_alpn_text(const struct tlsio_session *t)

@@ -9,7 +9,8 @@
  * serves both sides: as a TLS client the same certificate is presented (relays authenticate mutually,
  * RFC 4976 s.9.2). It may be used by all threads; a session belongs to one.
  *
- * TLS 1.2 and later as the priorities say; no renegotiation, no compression; session tickets under a key that GnuTLS rotates. */
+ * TLS 1.2 and later as the priorities say; no renegotiation, no compression; session tickets under a key that GnuTLS rotates. A dialled host
+ * that had to prove who it is gets a session resumed, when there was one, and its certificate is verified again (net/resume.h). */
 #pragma once
 
 #include "common/conf.h"
@@ -87,6 +88,7 @@ void tlsio_bye(struct tlsio_session *t);
  * there is none (yet). */
 const char *tlsio_version_text(const struct tlsio_session *t); /* "TLS1.3" */
 const char *tlsio_cipher_text(const struct tlsio_session *t);  /* "AES-256-GCM" */
+bool tlsio_is_resumed(const struct tlsio_session *t);          /* continues an earlier one */
 const char *tlsio_alpn_text(const struct tlsio_session *t);    /* "http/1.1" or NULL */
 /* Has the peer a certificate that chains to a trusted root, is in date, and names this host (by the
  * given rule, HOST or SIP)? Cheap enough to ask for each frame. */

@@ -1,10 +1,13 @@
 /* Requests: from nta's callback through the steps to an answer or a fork. */
 #include "sip/request.h"
 
+#include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "auth/authn.h"
+#include "common/crypto.h"
 #include "common/log.h"
 #include "db/cred.h"
 #include "sip/account.h"
@@ -111,25 +114,33 @@ bool request_hold(struct request *r)
     return r->fork != NULL;
 }
 
-/* The To tag of answers without a transaction: the same for every retransmission, and known again in the ACK. */
-static void own_tag(const sip_t *sip, char out[20])
+/* The To tag of answers without a transaction: the same for every retransmission, and known again in the ACK, by another process, too. */
+static void own_tag(const struct request *r, char out[20])
 {
-    struct buf b = BUF_INIT;
+    const sip_t *sip = r->sip;
+    uint32_t cseq = htonl(sip->sip_cseq->cs_seq);
+    uint8_t code[32];
+    uint64_t tag;
 
-    buf_puts(&b, sip->sip_call_id->i_id);
-    buf_putc(&b, '\0');
-    buf_puts(&b, sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
-    buf_printf(&b, "%u", (unsigned)sip->sip_cseq->cs_seq);
-    snprintf(out, 20, "td%016llx", (unsigned long long)hash_bytes(b.p, b.n));
-    buf_fini(&b);
+    crypto_mac_add(r->d->mac, SV("\0to")); /* no mark begins so */
+    crypto_mac_add(r->d->mac, sv_make(&cseq, sizeof cseq));
+    crypto_mac_add(r->d->mac, sv_of(sip->sip_call_id->i_id));
+    crypto_mac_add(r->d->mac, SV("\0"));
+    crypto_mac_add(r->d->mac, sv_of(sip->sip_from->a_tag ? sip->sip_from->a_tag : ""));
+    crypto_mac_end(r->d->mac, code);
+    memcpy(&tag, code, sizeof tag);
+    snprintf(out, 20, "td%016" PRIx64, tag);
 }
 
 bool request_is_ack_of_ours(const struct request *r)
 {
+    const char *given = r->sip->sip_to->a_tag;
     char tag[20];
 
-    own_tag(r->sip, tag);
-    return r->sip->sip_to->a_tag && strcmp(r->sip->sip_to->a_tag, tag) == 0;
+    if (!given || strncmp(given, "td", 2) != 0)
+        return false;
+    own_tag(r, tag);
+    return strcmp(given, tag) == 0;
 }
 
 enum verdict request_reply(struct request *r, int status, const char *phrase, const char *headers)
@@ -150,7 +161,7 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
     to = sip_to_dup(msg_home(r->msg), r->sip->sip_to);
     if (!to)
         return STEP_DONE;
-    own_tag(r->sip, tag);
+    own_tag(r, tag);
     if (!to->a_tag && status > 100)
         sip_to_tag(msg_home(r->msg), to, tag);
     if (r->is_admitted)

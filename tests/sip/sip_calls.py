@@ -475,6 +475,9 @@ def test_nobody_answers(make):
     assert x.receive().status == 100
     x.silent(2)
     y.expect(487)
+    assert accounted(s, 3) == [("INVITE", "408", "Request Timeout", m.tag("to")), ("INVITE", "487", "Request Terminated", accounted(s, 1, cancelled)[0][3]),
+                               ("MESSAGE", "408", "Request Timeout", accounted(s, 3)[2][3])]
+    assert m.tag("to")
     b.close()
 
 

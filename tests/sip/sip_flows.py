@@ -197,6 +197,30 @@ def test_device_on_a_new_connection_has_its_call_again(make):
         hang_up(a, new, call)
 
 
+def test_what_a_killed_sip_process_has_answered_is_known_to_the_next(make):
+    # S-AUT-09 S-TXN-10: its nonces are stale for who knows the password, and for nobody else; the ACK of a refusal is nobody's
+    s = make()
+    a, b, x = s.ua("udp", "alice"), s.ua("udp", "bob"), s.ua("udp", "alice")
+    b.register()
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor))
+    challenge = a.expect(401)
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=2, headers=[a.credentials(challenge, "REGISTER", "sip:example.com")]))
+    a.expect(200)
+    call = dict(callid="refused@test", tag="x", branch="z9hG4bK-refused", headers=["Route: <sip:127.0.0.1:%d;lr>" % s.port])
+    x.send(x.request("INVITE", "sip:bob@example.com", **call))
+    refusal = x.expect(407)
+    s.kill_sip()
+    x.send(x.request("ACK", "sip:bob@example.com", to_tag=refusal.tag("to"), **call))
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=3, headers=[a.credentials(challenge, "REGISTER", "sip:example.com")]))
+    again = a.expect(401)
+    assert "stale=true" in again.get("www-authenticate"), again.raw
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=4, headers=[a.credentials(again, "REGISTER", "sip:example.com")]))
+    a.expect(200)
+    a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=5, headers=[a.credentials(challenge, "REGISTER", "sip:example.com", password="wrong")]))
+    assert "stale=true" not in a.expect(401).get("www-authenticate")
+    b.silent(0.1)
+
+
 def test_half_a_message_is_not_lost_over_a_restart(make):
     s = make(auth="")
     a = s.ua("tcp", "alice")

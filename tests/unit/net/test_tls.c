@@ -9,6 +9,7 @@
 
 #include "common/conf.h"
 #include "common/err.h"
+#include "net/resume.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/net/certs.h"
 
@@ -861,6 +862,92 @@ TEST(tickets_resume_a_session_with_its_certificate_until_a_reload)
     }
 }
 
+/* Dial the host and hang up: was an earlier session resumed, and is it up? */
+static bool dial_resumes(struct tlsio_server *cs, const char *host, enum tlsio_verify verify, struct tlsio_server *ss, bool *is_up)
+{
+    struct end c, s;
+    bool resumed;
+
+    start(&c, cs, host, verify, &s, ss);
+    pump(&c, &s, 100000, 100);
+    *is_up = both_up(&c, &s);
+    if (*is_up) {
+        CHECK_INT(tlsio_output(s.t, "hello", 5), TD_OK); /* the tickets are before it */
+        pump(&c, &s, 100000, 100);
+        CHECK_INT(c.plain.n, 5);
+        CHECK(verify == TLSIO_VERIFY_NONE || tlsio_peer_is(c.t, sv_of(host), verify));
+        CHECK(tlsio_peer_is(s.t, SV("second.example"), TLSIO_VERIFY_HOST));
+    }
+    resumed = tlsio_is_resumed(c.t);
+    end_fini(&c);
+    end_fini(&s);
+    return resumed;
+}
+
+/* S-TLS-09 */
+TEST(a_dialled_host_is_dialled_again_by_a_shorter_handshake_and_verified_anew)
+{
+    static const char *const versions[] = { PRIORITIES, ONLY_12 };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(versions); i++) {
+        struct tlsio_settings ours = settings("second", CLIENT_CERT_NONE), theirs = settings("relay", CLIENT_CERT_REQUIRED);
+        struct tlsio_server *cs = server_of(ours), *ss = server_of(theirs);
+        struct buf fault = BUF_INIT;
+        bool up;
+
+        ours.priorities = theirs.priorities = versions[i];
+        CHECK_INT(tlsio_server_reload(cs, &ours, &fault), TD_OK);
+        CHECK_INT(tlsio_server_reload(ss, &theirs, &fault), TD_OK);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_HOST, ss, &up) && up);
+        CHECK(dial_resumes(cs, "relay.example", TLSIO_VERIFY_HOST, ss, &up) && up);
+        CHECK(dial_resumes(cs, "relay.example", TLSIO_VERIFY_HOST, ss, &up) && up); /* each leaves another */
+        CHECK(!dial_resumes(cs, "other.example", TLSIO_VERIFY_HOST, ss, &up) && up);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_SIP, ss, &up) && up);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_NONE, ss, &up) && up);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_NONE, ss, &up) && up);
+        /* The server knows its tickets no more: a whole handshake. */
+        CHECK_INT(tlsio_server_reload(ss, &theirs, &fault), TD_OK);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_HOST, ss, &up) && up);
+        /* We have another certificate to show, or trust others: what was resumed would not know. */
+        CHECK_INT(tlsio_server_reload(cs, &ours, &fault), TD_OK);
+        CHECK(!dial_resumes(cs, "relay.example", TLSIO_VERIFY_HOST, ss, &up) && up);
+        buf_fini(&fault);
+        tlsio_server_free(&ss);
+        tlsio_server_free(&cs);
+    }
+}
+
+TEST(what_is_kept_to_be_resumed_is_bounded_and_given_out_once)
+{
+    static char large[RESUME_BYTES + 1];
+    struct buf out = BUF_INIT;
+    struct resume *r;
+    char name[16];
+
+    CHECK_FATAL(resume_new(&r) == TD_OK);
+    resume_put(r, 1, "large", large, RESUME_BYTES + 1);
+    CHECK(!resume_take(r, 1, "large", &out));
+    resume_put(r, 1, "large", large, RESUME_BYTES);
+    CHECK(resume_take(r, 1, "large", &out));
+    CHECK_INT(out.n, RESUME_BYTES);
+    CHECK(!resume_take(r, 1, "large", &out));
+    for (int i = 0; i <= RESUME_MAX; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        resume_put(r, 1, name, name, strlen(name));
+    }
+    buf_clear(&out);
+    CHECK(!resume_take(r, 1, "n0", &out));
+    CHECK(!resume_take(r, 2, "n1", &out));
+    CHECK(resume_take(r, 1, "n1", &out));
+    CHECK(sv_eq(buf_sv(&out), SV("n1")));
+    resume_put(r, 1, "n2", "newer", 5);
+    buf_clear(&out);
+    CHECK(resume_take(r, 1, "N2", &out));
+    CHECK(sv_eq(buf_sv(&out), SV("newer")));
+    buf_fini(&out);
+    resume_free(&r);
+}
+
 TEST(an_idle_session_takes_less_than_16_kilobytes)
 {
     enum { N = 200 };
@@ -889,7 +976,8 @@ TEST(an_idle_session_takes_less_than_16_kilobytes)
     tlsio_server_free(&cs);
 }
 
-SUITE(tls_suite, TEST_ROW(handshake_and_data_pass_at_every_chunk_size), TEST_ROW(bulk_data_arrives_intact_in_full_records),
+SUITE(tls_suite, TEST_ROW(a_dialled_host_is_dialled_again_by_a_shorter_handshake_and_verified_anew),
+      TEST_ROW(what_is_kept_to_be_resumed_is_bounded_and_given_out_once), TEST_ROW(handshake_and_data_pass_at_every_chunk_size), TEST_ROW(bulk_data_arrives_intact_in_full_records),
       TEST_ROW(plaintext_that_comes_with_the_end_of_the_handshake_is_handed_out_at_once),
       TEST_ROW(a_dialled_host_is_verified_by_chain_dates_and_subject_alternative_name),
       TEST_ROW(a_dialled_ip_address_must_be_in_the_certificate_as_such),
