@@ -3,7 +3,7 @@ MAN_PAGES = man/tandemd.8 man/tandemctl.8 man/tandem.ini.5 man/tandem-script.7
 man_MANS = $(MAN_PAGES)
 dist_man_MANS += man/msrpcat.1 man/msrpbench.1
 EXTRA_DIST += man/tandemd.8.in man/tandemctl.8.in man/tandem.ini.5.in man/tandem-script.7.in man/check-man.sh
-MAN_TABLES = man/options.mdoc man/methods.mdoc man/functions.mdoc man/variables.mdoc man/transformations.mdoc man/sandbox.mdoc
+MAN_TABLES = man/options.mdoc man/methods.mdoc man/functions.mdoc man/variables.mdoc man/transformations.mdoc man/sandbox.mdoc man/closings.mdoc
 CLEANFILES += $(MAN_PAGES) $(MAN_TABLES)
 
 noinst_PROGRAMS += man/tables
@@ -23,8 +23,8 @@ man/tandem-script.7: man/tandem-script.7.in $(MAN_TABLES)
 	$(AM_V_GEN)$(PATHS_SED) -e '/^@FUNCTIONS[@]/{r man/functions.mdoc' -e 'd;}' -e '/^@VARIABLES[@]/{r man/variables.mdoc' -e 'd;}' \
 		-e '/^@TRANSFORMATIONS[@]/{r man/transformations.mdoc' -e 'd;}' -e '/^@SANDBOX[@]/{r man/sandbox.mdoc' -e 'd;}' \
 		$(top_srcdir)/man/tandem-script.7.in > $@.tmp && mv $@.tmp $@
-man/tandemd.8: man/tandemd.8.in man/tables$(EXEEXT)
-	$(AM_V_GEN)$(PATHS_SED) $(top_srcdir)/man/tandemd.8.in > $@.tmp && mv $@.tmp $@
+man/tandemd.8: man/tandemd.8.in man/closings.mdoc
+	$(AM_V_GEN)$(PATHS_SED) -e '/^@CLOSE_REASONS[@]/{r man/closings.mdoc' -e 'd;}' $(top_srcdir)/man/tandemd.8.in > $@.tmp && mv $@.tmp $@
 
 check_SCRIPTS = man/check-man
 CLEANFILES += man/check-man

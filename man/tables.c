@@ -1,5 +1,5 @@
 /* Prints the tables that man pages hold, as mdoc: `tables options` for tandem.ini(5), `tables methods` for
- * tandemctl(8), `tables functions`, `variables`, `transformations` and `sandbox` for tandem-script(7). Runs while tandem is built, so that a page cannot miss a row. */
+ * tandemctl(8), `tables functions`, `variables`, `transformations` and `sandbox` for tandem-script(7), `closings` for tandemd(8). Runs while tandem is built, so that a page cannot miss a row. */
 #include <stdio.h>
 #include <string.h>
 
@@ -187,6 +187,12 @@ static void print_sandbox(void)
 #undef SANDBOX
 }
 
+static void print_closings(void)
+{
+#define CLOSE_REASON(name, is_error, text) printf(".It\n%s\n", text);
+#include "net/close_tbl.h"
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -196,6 +202,7 @@ int main(int argc, char **argv)
         { "options", print_options },     { "methods", print_methods },
         { "functions", print_functions }, { "variables", print_variables },
         { "transformations", print_transformations }, { "sandbox", print_sandbox },
+        { "closings", print_closings },
     };
     size_t i = 0;
 

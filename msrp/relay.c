@@ -81,7 +81,7 @@ void relay_undeliverable(struct relay *relay, const struct outgoing *f)
         if (f->fr != MSRP_FR_NO)
             report_failure(relay, f->route, f->message_id, &f->range, start, f->has_body ? f->body.n : UINT64_MAX,
                            status, sv_make(NULL, 0));
-        relay_account(relay, f->route, f->message_id, start - 1, status, f->started_at);
+        relay_account(relay, f->route, f->message_id, start - 1 + f->body.n, status, f->started_at);
     } else if (f->method == MSRP_AUTH) {
         hop_auth_failed(relay, f->route, f->tid_in, 408);
     } /* a REPORT is lost silently (M-FWD-33), as is a method of which only the ends know (M-COD-01) */

@@ -118,7 +118,7 @@ static void copy_conn(struct conn_row *row, const struct conn *c)
     *row = (struct conn_row){
         .conn_id = c->id,
         .bytes_in = c->bytes_in,
-        .bytes_out = c->bytes_out,
+        .bytes_out = c->sent_pos,
         .opened = (int64_t)c->opened_at,
         .protocol = c->opened && c->proto ? c->proto->name : "unknown",
         .transport = conn_transport_text(c),

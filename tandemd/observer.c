@@ -35,7 +35,7 @@ static void conn_is_open(struct worker *w, struct conn *c)
 static void conn_is_closed(struct worker *w, struct conn *c)
 {
     db_conn_closed(w->observer, c->id, (int64_t)time(NULL), sv_of(close_reason_text((enum close_reason)c->close_reason)), c->bytes_in,
-                   c->bytes_out);
+                   c->sent_pos); /* what was still queued never went out */
 }
 
 void observer_attach(struct worker *w, struct db_feed *feed)

@@ -1,6 +1,7 @@
 msrp_rig_sources = \
 	tests/unit/msrp/rig.c tests/unit/msrp/rig.h \
 	tests/unit/msrp/test_bounds.c \
+	tests/unit/msrp/test_ends.c \
 	tests/unit/msrp/test_failure.c \
 	tests/unit/msrp/test_fair.c \
 	tests/unit/msrp/test_flow.c \

@@ -313,6 +313,134 @@ TEST(message_stopped_by_the_next_hop_is_one_row)
     stop();
 }
 
+static struct session *session_of(char token)
+{
+    struct msrp_uri u;
+    struct session *s;
+
+    CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var[(int)token])));
+    s = session_find(r.shared->sessions, u.session);
+    CHECK_FATAL(s != NULL);
+    return s;
+}
+
+static void end_session(char token)
+{
+    struct session *s = session_of(token);
+
+    session_end(s, SESSION_EXPIRED);
+    session_unref(&s);
+}
+
+static struct conn *conn_of(struct peer *p, char token)
+{
+    struct session *s = session_of(token);
+    struct conn *at = conn_deref(p->worker, s->owner);
+
+    session_unref(&s);
+    CHECK_FATAL(at != NULL);
+    return at;
+}
+
+/* The system takes no more for it: so much is queued. */
+static void fill_queue(struct conn *to, size_t n)
+{
+    char *octets = calloc(1, TD_MAX(n, (size_t)65536));
+
+    CHECK_FATAL(octets != NULL);
+    while (conn_queued(to) == 0) {
+        conn_write(to, octets, 65536);
+        conn_flush(to);
+    }
+    if (n > conn_queued(to))
+        conn_write(to, octets, n - conn_queued(to));
+    free(octets);
+}
+
+/* M-FR-01, last line: a token ends with data queued for its owner, or in the middle of a chunk, and be it the sender's own. What had been
+ * written is for the next hop to answer. */
+TEST(message_that_a_token_ends_under_is_of_status_481)
+{
+    start(NULL);
+    fill_queue(conn_of(d, 'V'), 0);
+    send_chunk("queued", "", 5, '$');
+    NO_ROW();
+    end_session('V');
+    ROW("queued", 481, 5);
+    stop();
+
+    start(NULL);
+    send_chunk("middle", "Byte-Range: 1-*/9000\n", 4000, 0);
+    end_session('V');
+    ROW("middle", 481, 4000);
+    stop();
+
+    start(NULL);
+    send_chunk("mine", "Byte-Range: 1-*/9000\n", 4000, 0);
+    end_session('U');
+    NO_ROW();
+    send_chunk("xxxx", "", 3000, 0); /* still body of the same chunk */
+    ROW("mine", 481, 4000);
+    stop();
+
+    start(NULL);
+    send_chunk("written", "", 5, '$');
+    end_session('V');
+    NO_ROW();
+    d_answers(200);
+    ROW("written", 200, 5);
+    stop();
+}
+
+/* M-TOK-12, M-FLOW-02: its next hop is away for now, or has not read for too long: 408, with all the octets that have come. */
+TEST(message_that_cannot_be_passed_on_now_is_of_status_408)
+{
+    struct conn *to;
+
+    start(NULL);
+    peer_close(d);
+    send_chunk("away", "", 5, '$');
+    ROW("away", 408, 5);
+    send_chunk("away2", "Byte-Range: 1-*/9000\n", 4000, '$');
+    expect_rows(1, __LINE__);
+    CHECK(rows[0].status == 408 && rows[0].bytes <= 4000); /* as much as was there when it was known */
+    n_rows = 0;
+    rig_pass(&r, 61000); /* nobody has come for it: there is no session any more */
+    send_chunk("gone", "", 5, '$');
+    NO_ROW();
+    stop();
+
+    start(NULL);
+    to = conn_of(d, 'V');
+    fill_queue(to, msrp_of(to)->buffer);
+    msrp_of(to)->hold_spent = true; /* it has held up others for 30 s */
+    to->above = 1;
+    msrp_of(conn_of(c, 'U'))->shared = true;
+    send_chunk("slow", "", 5, '$');
+    ROW("slow", 408, 5);
+    stop();
+}
+
+/* M-CON-17: the server stops, and has waited long enough. */
+TEST(message_that_is_open_when_the_server_stops_has_its_row)
+{
+    static const struct {
+        const char *lines;
+        size_t n;
+        char flag;
+        unsigned status;
+    } cases[] = { { "", 5, '$', 408 }, { "Failure-Report: partial\n", 5, '$', 0 }, { "Byte-Range: 1-*/9000\n", 4000, 0, 408 },
+                  { "Byte-Range: 1-*/9000\nFailure-Report: partial\n", 4000, 0, 0 /* ended with #, written */ } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++) {
+        start(NULL);
+        send_chunk("open", cases[i].lines, cases[i].n, cases[i].flag);
+        NO_ROW();
+        stop();
+        ROW("open", cases[i].status, cases[i].n);
+    }
+}
+
 TEST(accounts_can_be_switched_off)
 {
     start("accounting.enabled=no");
@@ -322,7 +450,9 @@ TEST(accounts_can_be_switched_off)
     stop();
 }
 
-SUITE(account_suite, TEST_ROW(row_of_a_message_comes_with_the_answer_to_its_last_chunk),
+SUITE(account_suite, TEST_ROW(message_that_a_token_ends_under_is_of_status_481),
+      TEST_ROW(message_that_cannot_be_passed_on_now_is_of_status_408), TEST_ROW(message_that_is_open_when_the_server_stops_has_its_row),
+      TEST_ROW(row_of_a_message_comes_with_the_answer_to_its_last_chunk),
       TEST_ROW(message_nobody_confirms_is_of_status_0), TEST_ROW(failed_message_has_one_row_with_the_first_failure),
       TEST_ROW(message_to_a_next_hop_that_cannot_be_reached_is_of_status_408),
       TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_one_row_of_status_408),
