@@ -109,6 +109,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
  * found. Its one reference is the caller's. NULL: out of memory, or no paths. */
 struct route_paths {
     struct sv to, from1, from2;
+    struct sv second;        /* of from1, the URI of ours that stands before the first of To-Path: a REPORT comes through both; empty: none */
 };
 struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended);
 

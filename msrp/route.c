@@ -381,7 +381,7 @@ struct route *route_of_script(struct conn *c, const struct msrp_head *h, const s
         return NULL;
     r->outward = r->via_peer = true;
     at = add_lines(&r->out, r->text + r->raw.n, p->to, p->from1, p->from2, sv_make(NULL, 0));
-    add_answers(r, at, h, from1, u1, sv_make(NULL, 0));
+    add_answers(r, at, h, from1, u1, p->second);
     r->ours = sv_make(r->out.p + 9 + p->to.n + 2 + 11, ours.n);
     r->to_uri = last_of(sv_make(r->out.p + 9, p->to.n));
     r->from_uri = last_of(sv_make(r->full_answer.p + 9, h->from_path.n));

@@ -156,6 +156,10 @@ static void decide(struct frame_event *e)
         o->finish_hop = e->relay_flags & FLAG_CLOSE;
         e->route = NULL;
     }
+    if (e->replied && !e->is_refused) /* as one that the relay has accepted, or refused: M-CON-03 */
+        relay_proven(e->m);
+    else if (e->replied && e->h->method != MSRP_AUTH && !e->m->proven)
+        e->m->refusals++;
     if (e->replied && e->reply_flags & FLAG_CLOSE && !o->has_close) {
         o->has_close = true;
         o->close = CLOSE_SCRIPT;

@@ -183,6 +183,16 @@ unsigned dst_look_up(struct frame_event *e)
     return find_way(e, &u, socket, &paths, true);
 }
 
+/* From-Path with two URIs in front of what it was, the nearer of which is the one that the request came to: as if two relays had been there. */
+static struct sv second_of(const struct frame_event *e, struct sv fpath)
+{
+    struct sv first = sv_upto(fpath, sv_find(fpath, ' ')), rest = sv_from(fpath, first.n + 1), own = e->paths->to[0].text;
+
+    if (sv_starts(rest, own) && sv_eq(sv_from(rest, own.n + 1), e->h->from_path) && rest.n > own.n && rest.p[own.n] == ' ')
+        return first;
+    return (struct sv){ 0 };
+}
+
 void ksr_forward(struct script_call *c)
 {
     struct frame_event *e = event_of(c);
@@ -209,6 +219,7 @@ void ksr_forward(struct script_call *c)
         return;
     paths.to = tpath.n ? tpath : e->h->to_path;
     paths.from1 = fpath.n ? fpath : tpath.n ? e->h->to_path : e->h->from_path;
+    paths.second = second_of(e, fpath);
     if (find_way(e, &u, socket, &paths, false) != 200)
         return;
     e->relayed = true;

@@ -93,6 +93,7 @@ void ksr_reply(struct script_call *c)
         return;
     }
     e->replied = true;
+    e->is_refused = code >= 300;
     e->o->answer_late = h->method == MSRP_SEND && code < 300;
     if (is_declined(h, code)) {
         buf_clear(out);

@@ -46,7 +46,7 @@ struct frame_event {
     struct sv bytes;          /* from its first octet, as far as it has arrived */
     struct orders *o;         /* of the connection */
     struct route *route;      /* owned reference: found by cmap_lookup() */
-    bool relayed, replied;
+    bool relayed, replied, is_refused; /* replied with no 2xx */
     bool is_default;          /* the built-in routing is to have it */
     bool not_for_us;          /* cmap_lookup() says: for another relay */
     bool waits;               /* no connection may be opened now: the frame comes again */

@@ -1,6 +1,7 @@
 -- The first example of the guide to Kamailio's module msrp, "Event Route (using htable for connection tracking)", in Lua: sessions are entries of
 -- a hash table, and messages go to the addresses in it. A session lives as long as its connection; msrp-cmap.lua uses those of the relay, which
--- can be resumed.
+-- can be resumed. A table does not hear that a connection has ended: who sends to a session that has lost its own is told 481, at once and not by
+-- a REPORT, and a stranger to it 403.
 --
 --   [msrp]
 --   event_callback = ksr_msrp_event
@@ -14,6 +15,37 @@ local PHRASES = { [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [481
 
 local function entry(id, key)
     return KSR.htable.sht_get("msrp", id .. "::" .. key)
+end
+
+-- A URI without what does not count when two are compared: userinfo, parameters, letters of scheme, host and transport, escapes.
+local function plain(uri)
+    local scheme, authority, session, transport = uri:match("^(%a+)://([^/;]+)/?([^;]*);(%w+)")
+    if not scheme then
+        return ""
+    end
+    authority = authority:gsub("^.*@", ""):gsub("%%(%x%x)", function(x) return string.char(tonumber(x, 16)) end)
+    return (scheme .. "://" .. authority):lower() .. "/" .. session .. ";" .. transport:lower()
+end
+
+local function is_same(a, b)
+    return a == b or plain(a) == plain(b)
+end
+
+-- Is every URI of the frame one, with nothing between them but a blank?
+local function is_sound()
+    for _, name in ipairs { "To-Path", "From-Path" } do
+        local path = KSR.hdr.gete(name)
+        for uri in path:gmatch("%S+") do
+            KSR.pv.sets("$var(uri)", uri)
+            if KSR.pv.is_null("$(var(uri){msrpuri.host})") then
+                return false
+            end
+        end
+        if path:find("  ", 1, true) then
+            return false
+        end
+    end
+    return true
 end
 
 local function is_owner(id)
@@ -47,8 +79,9 @@ local function save()
         id = ("%08x%08x%08x%08x"):format(KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"))
         uri = uri:gsub(";", "/" .. id .. ";", 1)
     end
-    for key, name in pairs { srcaddr = "$msrp(srcaddr)", srcsock = "$msrp(srcsock)", client = "$msrp(prevhop)" } do
-        if KSR.htable.sht_setxs("msrp", id .. "::" .. key, KSR.pv.get(name), expires) < 0 then
+    local what = { srcaddr = KSR.pv.get("$msrp(srcaddr)"), srcsock = KSR.pv.get("$msrp(srcsock)"), client = KSR.pv.get("$msrp(prevhop)"), uri = uri }
+    for key, value in pairs(what) do
+        if KSR.htable.sht_setxs("msrp", id .. "::" .. key, value, expires) < 0 then
             return KSR.msrp.reply(403, "Forbidden") -- the table is full
         end
     end
@@ -77,10 +110,10 @@ end
 
 -- Is the next hop this server, too, by the name that the sender has for it?
 local function is_us()
-    local function part(name)
-        return KSR.pv.get("$(msrp(nexthop){msrpuri." .. name .. "})") == KSR.pv.get("$(msrp(crthop){msrpuri." .. name .. "})")
+    local function server(name)
+        return plain(KSR.pv.gete(name)):match("^.-//[^/]*")
     end
-    return part("host") and part("port") and part("scheme")
+    return server("$msrp(nexthop)") == server("$msrp(crthop)")
 end
 
 -- To-Path, from its index-th URI on.
@@ -97,7 +130,7 @@ local function to_client(id, path)
     local client = entry(id, "client")
     if not client then
         return 481
-    elseif path ~= client then
+    elseif path:find(" ", 1, true) or not is_same(path, client) then
         return 403
     end
     KSR.msrp.relay_flags(1)
@@ -118,7 +151,8 @@ end
 
 -- From the client of this session to one of another.
 local function across(id)
-    local rc = to_client(KSR.pv.gete("$(msrp(nexthop){msrpuri.session})"), path_from(2))
+    local other = KSR.pv.gete("$(msrp(nexthop){msrpuri.session})")
+    local rc = other == id and 403 or to_client(other, path_from(2)) -- not twice through the same
     if rc == 200 then
         local from = KSR.pv.get("$msrp(nexthop)") .. " " .. KSR.pv.get("$msrp(crthop)") .. " " .. KSR.hdr.get("From-Path")
         rc = KSR.msrp.forward(path_from(2), from) > 0 and 200 or 481
@@ -141,11 +175,12 @@ local function outward(id)
     return KSR.msrp.relay() > 0 and 200 or 403
 end
 
--- Send a request on: 200, or the status to refuse with.
+-- Send a request on: 200, or the status to refuse with; nothing: it is for another server.
 local function pass(id)
-    if not entry(id, "client") then
-        return 481
-    elseif not is_owner(id) or KSR.pv.get("$msrp(prevhop)") ~= entry(id, "client") then
+    local uri, client = entry(id, "uri"), entry(id, "client")
+    if not client or not is_same(uri, KSR.pv.get("$msrp(crthop)")) then
+        return KSR.msrp.cmap_lookup() ~= -1 and 481 or nil -- which is asked whose name that is; sessions of the relay there are none
+    elseif not is_owner(id) or not is_same(KSR.pv.get("$msrp(prevhop)"), client) then
         return inward(id)
     elseif is_us() then
         return across(id)
@@ -162,7 +197,10 @@ function ksr_msrp_event(evname)
     local method = KSR.pv.get("$msrp(method)")
     if KSR.pv.get("$msrp(nexthops)") > 0 then
         local rc = pass(KSR.pv.gete("$msrp(sessid)"))
-        if rc ~= 200 or method == "SEND" then
+        if rc and rc ~= 200 and not is_sound() then
+            rc = 400
+        end
+        if rc and (rc ~= 200 or method == "SEND") then
             KSR.msrp.reply(rc, PHRASES[rc]) -- not to a REPORT; other methods are answered by the other end
         end
     elseif method == "AUTH" then
@@ -170,7 +208,9 @@ function ksr_msrp_event(evname)
     elseif method == "SEND" then
         -- without a body it keeps the connection open
         local rc = not KSR.pv.get("$msrp(body)") and is_owner(KSR.pv.gete("$msrp(sessid)")) and 200 or 481
-        KSR.msrp.reply(rc, PHRASES[rc])
+        if rc == 200 or KSR.msrp.cmap_lookup() ~= -1 then
+            KSR.msrp.reply(rc, PHRASES[rc])
+        end
     else
         KSR.msrp.reply(501, "Request-method-not-understood")
     end

@@ -678,7 +678,30 @@ TEST(a_frame_that_waits_is_decided_by_the_script_that_had_it)
     stop();
 }
 
-SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through),
+/* M-CON-03: a request that a script accepts is an accepted one; without any, the fifth refusal is the last. */
+TEST(what_a_script_accepts_ends_probation)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r);
+
+    CHECK_FATAL(use("KSR.msrp.reply(KSR.pv.get('$msrp(method)') == 'AUTH' and 200 or 403, 'x')"));
+    say(x, AUTH);
+    EXPECT(x, "MSRP a0001 200 x\nTo-Path: %C\nFrom-Path: msrp://%E;tcp\n-------a0001$\n");
+    for (int i = 0; i < 6; i++) {
+        say(x, SEND);
+        EXPECT(x, "MSRP s0001 403 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    }
+    EXPECT_NOTHING(x);
+    peer_close(c);
+    c = rig_peer(&r);
+    for (int i = 0; i < 5; i++) {
+        say(c, SEND);
+        EXPECT(c, "MSRP s0001 403 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    }
+    EXPECT_END(c);
+    stop();
+}
+
+SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through), TEST_ROW(what_a_script_accepts_ends_probation),
       TEST_ROW(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other), TEST_ROW(a_frame_that_waits_may_move),
       TEST_ROW(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection),
       TEST_ROW(a_frame_that_waits_is_decided_by_the_script_that_had_it),
