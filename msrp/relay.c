@@ -576,6 +576,18 @@ size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, s
     return h->n + b.used;
 }
 
+/* A SEND is taken here, without a route; if it fails, that comes as a REPORT, as 408 is no response (M-COD-01). */
+static void take(struct msrp_conn *m, const struct msrp_head *h, bool fails)
+{
+    struct buf lines = BUF_INIT;
+
+    if (h->failure_report == MSRP_FR_YES && relay_answer_lines(&lines, h).n)
+        relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
+    buf_fini(&lines);
+    if (fails && h->failure_report != MSRP_FR_NO)
+        report_refusal(m->relay, m->conn, h, 408);
+}
+
 size_t relay_request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
     unsigned status = 0;
@@ -587,7 +599,12 @@ size_t relay_request(struct msrp_conn *m, const struct msrp_head *h, const char 
         return 0;
     if (status == 0)
         return relay_not_for_us(m, h) ? n : h->n;
-    relay_refuse(m->conn, h, status);
+    if (status == 408 && h->method == MSRP_SEND)
+        take(m, h, true);
+    else if (status == 408 && h->method != MSRP_AUTH)
+        stats_inc(&m->relay->worker->stats, STAT_msrp_dropped);
+    else
+        relay_refuse(m->conn, h, status);
     relay_skip_body(m, h);
     return h->n;
 }
@@ -621,15 +638,9 @@ bool relay_to_us(struct msrp_conn *m, const struct msrp_head *h)
     owner = live && !away && session_is_owner(s, m->conn);
     session_unref(&s);
     if (h->method == MSRP_SEND && (away || (owner && !h->has_body))) { /* keep-alive */
-        struct buf lines = BUF_INIT;
-
         if (owner)
             relay_proven(m);
-        if (h->failure_report == MSRP_FR_YES && relay_answer_lines(&lines, h).n)
-            relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
-        buf_fini(&lines);
-        if (away && h->failure_report != MSRP_FR_NO)
-            report_refusal(m->relay, m->conn, h, 408); /* not a response (M-COD-01) */
+        take(m, h, away);
         relay_skip_body(m, h);
         return true;
     }

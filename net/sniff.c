@@ -74,7 +74,7 @@ static void hand_over(struct conn *c, enum proto_id id)
 
 static size_t sniff_data(struct conn *c, const char *p, size_t n)
 {
-    static const char not_implemented[] = "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    static const char not_found[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     size_t at = 0;
 
     for (;;) {
@@ -98,7 +98,7 @@ static size_t sniff_data(struct conn *c, const char *p, size_t n)
             return at;
         case SNIFF_HTTP:
             stats_inc(&c->worker->stats, STAT_sniff_http);
-            conn_write(c, not_implemented, sizeof not_implemented - 1);
+            conn_write(c, not_found, sizeof not_found - 1);
             conn_finish(c, CLOSE_NOT_SERVED);
             return n;
         case SNIFF_MSRP:

@@ -455,6 +455,24 @@ TEST(codes_of_our_own_are_a_closed_list)
     }
 }
 
+/* M-COD-01: 408 is no response, not even where no route could be made; AUTH alone has it as one. */
+TEST(a_408_is_never_the_response_to_a_send)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
+        start(0);
+        list_each(node, &c->worker->conns)
+            msrp_of(list_item(node, struct conn, all_node))->no_dial = true; /* stands for whatever may be missing */
+        send_hello(columns[i].header);
+        if (columns[i].yes)
+            EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        expect_report(!columns[i].no, TIMED_OUT);
+        say(c, "MSRP b002nick NICKNAME\nTo-Path: %U %F\nFrom-Path: %C\n-------b002nick$\n");
+        EXPECT_NOTHING(c);
+        CHECK(rig_accept(&r) == NULL);
+        rig_stop(&r);
+    }
+}
+
 /* M-REP-04, M-REP-09 */
 TEST(report_for_a_sender_who_is_gone_is_dropped)
 {
@@ -645,7 +663,7 @@ SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next
       TEST_ROW(success_report_passes_back_though_nobody_wants_failures),
       TEST_ROW(nothing_is_reported_about_what_is_not_a_send), TEST_ROW(report_goes_to_the_sender_as_his_own_paths_say),
       TEST_ROW(report_tells_the_octets_that_came_not_those_that_were_announced),
-      TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(codes_of_our_own_are_a_closed_list),
+      TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(codes_of_our_own_are_a_closed_list), TEST_ROW(a_408_is_never_the_response_to_a_send),
       TEST_ROW(report_for_a_sender_who_is_gone_is_dropped), TEST_ROW(report_on_a_message_of_a_session_that_has_ended),
       TEST_ROW(hop_timer_runs_from_the_last_octet_written),
       TEST_ROW(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range),
