@@ -8,7 +8,7 @@
 
 #include "net/sipframe.h"
 
-enum { DATAGRAM_MAX = 65536, SOCKETS_MAX = 64, QUEUE_BYTES = 4 * 1024 * 1024 };
+enum { DATAGRAM_MAX = 65536, SOCKETS_MAX = 256, QUEUE_BYTES = 4 * 1024 * 1024 };
 
 static const struct addr *guarded;
 static size_t n_guarded;

@@ -93,7 +93,7 @@ static enum pump_kind kind_of(enum transport t)
 
 static void use_udp(struct hops *h)
 {
-    give_udp(h, stack_udp_for(h->d->stack, "", h->place.at.sa.sa_family), &h->place.at);
+    give_udp(h, stack_udp_to(h->d->stack, &h->place.at), &h->place.at);
 }
 
 static void note_failure(struct hops *h, const char *why)

@@ -6,6 +6,8 @@
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <sofia-sip/su_log.h>
 
 #include "common/err.h"
@@ -21,7 +23,7 @@ enum {
     PRELOAD = 1536,
     PROCEEDING_MAX = 1000000,
     BUFFER_MAX = 256 * 1024,     /* Sofia counts pipelined messages as one; the edge passes none over SIPFRAME_MAX */
-    LOCALS_MAX = 64,
+    LOCALS_MAX = 256,            /* as many as datagram.c knows sockets */
 };
 
 struct local {
@@ -84,20 +86,32 @@ static bool is_any(const struct addr *a)
                                        : a->in.sin_addr.s_addr == INADDR_ANY;
 }
 
+static bool is_own(const struct stack *s, const struct addr *a)
+{
+    for (size_t i = 0; i < s->n_own; i++)
+        if (addr_host_eq(a, &s->own[i]))
+            return true;
+    return false;
+}
+
 static void find_own(struct stack *s)
 {
     struct ifaddrs *all, *i;
 
     if (getifaddrs(&all) < 0)
         return;
-    for (i = all; i && s->n_own < LOCALS_MAX; i = i->ifa_next) {
+    for (i = all; i; i = i->ifa_next) {
         struct addr a = { 0 };
 
+        if (s->n_own == LOCALS_MAX) {
+            log_warn("sip", 0, "this machine has more than %d addresses; the others are not known to be its own", LOCALS_MAX);
+            break;
+        }
         if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
             continue;
         memcpy(&a, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof a.in : sizeof a.in6);
         addr_set_port(&a, 0);
-        if (addr_kind(&a) != ADDR_NEVER)
+        if (addr_kind(&a) != ADDR_NEVER && !is_own(s, &a))
             s->own[s->n_own++] = a;
     }
     freeifaddrs(all);
@@ -164,22 +178,61 @@ static struct primary *primary_new(struct stack *s, const struct local *l)
     return p;
 }
 
-static int add_udp(struct stack *s, const struct local *l, struct buf *fault)
+/* The same after a restart, as marks have it in them, whatever other addresses there are. */
+static void print_ident(const struct stack *s, const struct addr *at, char out[8])
 {
-    struct primary *p = primary_new(s, l);
+    char text[ADDR_TEXT_MAX];
+    uint32_t number = 2166136261u; /* FNV-1a */
+
+    for (const char *p = addr_text(at, text); *p; p++)
+        number = (number ^ (uint8_t)*p) * 16777619u;
+    do
+        snprintf(out, 8, "u%06x", (unsigned)(number++ & 0xffffff));
+    while (stack_udp(s, out));
+}
+
+static int add_udp_at(struct stack *s, const struct addr *where, struct buf *fault)
+{
+    const struct local l = { .at = *where };
+    struct primary *p = primary_new(s, &l);
     char url[128], at[ADDR_TEXT_MAX];
 
     if (!p)
         return TD_ENOMEM;
+    print_ident(s, where, p->ident);
     p->is_udp = true;
-    p->at = l->at;
-    snprintf(p->ident, sizeof p->ident, "udp%zu", s->n_primaries);
-    snprintf(url, sizeof url, "sip:%s;transport=udp", addr_text(&l->at, at));
+    p->at = *where;
+    snprintf(url, sizeof url, "sip:%s;transport=udp", addr_text(where, at));
     if (nta_agent_add_tport(s->nta, (url_string_t *)url, TPTAG_IDENT(p->ident), TPTAG_STUN_SERVER(0), TAG_END()) < 0) {
         buf_printf(fault, "cannot listen on udp %s: %s", at, strerror(errno));
         return errno == EADDRINUSE ? TD_EINUSE : TD_EIO;
     }
     return TD_OK;
+}
+
+/* A socket for each address, so that answers leave from where the request came to (S-VIA-03). Sofia would make as many, but all with the
+ * name of the first. */
+static int add_udp(struct stack *s, const struct local *l, struct buf *fault)
+{
+    int err = TD_OK;
+
+    if (!l->is_any)
+        return add_udp_at(s, &l->at, fault);
+    for (size_t i = 0; i < s->n_own && !err; i++) {
+        struct addr at = s->own[i];
+
+        addr_set_port(&at, addr_port(&l->at));
+        if (at.sa.sa_family != l->at.sa.sa_family)
+            continue;
+        err = add_udp_at(s, &at, fault);
+        if (err == TD_EIO) { /* an address that is coming or going */
+            log_warn("sip", 0, "%s", fault->n ? fault->p : "");
+            buf_clear(fault);
+            s->n_primaries--;
+            err = TD_OK;
+        }
+    }
+    return err;
 }
 
 static int add_internal(struct stack *s, const struct local *l, enum pump_kind kind, struct buf *fault)
@@ -256,7 +309,7 @@ static int add_transports(struct stack *s, struct buf *fault)
     if (!err)
         err = fix_vias(s, fault);
     for (size_t i = 0; i < s->n_primaries && !err; i++)
-        if (s->primaries[i].is_udp)
+        if (s->primaries[i].is_udp && s->n_udp < LOCALS_MAX)
             s->udp[s->n_udp++] = s->primaries[i].at;
     datagram_guard(s->udp, s->n_udp);
     return err;
@@ -384,10 +437,7 @@ static bool is_at(const struct stack *s, const struct local *l, const struct add
 {
     if (addr_host_eq(a, &l->at))
         return true;
-    for (size_t k = 0; l->is_any && k < s->n_own; k++)
-        if (addr_host_eq(a, &s->own[k]))
-            return true;
-    return false;
+    return l->is_any && is_own(s, a);
 }
 
 static bool is_our_host(const struct stack *s, const char *host)
@@ -470,6 +520,40 @@ tport_t *stack_udp_for(const struct stack *s, const char *socket, int family)
             return p->tp;
         if (!first)
             first = p->tp;
+    }
+    return first;
+}
+
+/* Where the kernel would send from. */
+static bool find_source(const struct addr *to, struct addr *from)
+{
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof ss;
+    int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool found = fd >= 0 && connect(fd, &to->sa, addr_len(to)) == 0 && getsockname(fd, (struct sockaddr *)&ss, &len) == 0;
+
+    if (found)
+        addr_from_socket(from, &ss);
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+tport_t *stack_udp_to(const struct stack *s, const struct addr *to)
+{
+    tport_t *first = stack_udp_for(s, "", to->sa.sa_family);
+    struct addr from;
+    bool is_known = false;
+
+    for (size_t i = 0; i < s->n_primaries; i++) {
+        const struct primary *p = &s->primaries[i];
+
+        if (!p->is_udp || p->tp == first || (p->at.sa.sa_family != AF_INET6) != (to->sa.sa_family != AF_INET6))
+            continue;
+        if (!is_known && !(is_known = find_source(to, &from)))
+            break;
+        if (addr_host_eq(&p->at, &from))
+            return p->tp;
     }
     return first;
 }

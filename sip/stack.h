@@ -1,6 +1,6 @@
 /* The Sofia stack: its event loop's transports, and what this server is called.
  *
- * UDP sockets are Sofia's own, one for each listening address with udp; streams come through internal listeners on
+ * UDP sockets are Sofia's own, one for each listening address with udp, and for each of the machine's where that is any; streams come through internal listeners on
  * loopback, one for each kind and address family in use, whose Via is set to the public address. */
 #pragma once
 
@@ -39,6 +39,8 @@ bool stack_is_domain(const struct stack *s, const url_t *url);
 tport_t *stack_udp(const struct stack *s, const char *ident);
 /* The UDP primary that a binding came on ("udp:HOST:PORT"), or else the first of the family; NULL: there is none. */
 tport_t *stack_udp_for(const struct stack *s, const char *socket, int family);
+/* The UDP primary to send from to that address: the one whose own address the kernel has for it, or else the first of the family. */
+tport_t *stack_udp_to(const struct stack *s, const struct addr *to);
 /* "udp:HOST:PORT" of a UDP primary. */
 void stack_udp_text(const struct stack *s, const tport_t *tp, char *out, size_t size);
 /* The address that others reach this primary at: for Record-Route. */

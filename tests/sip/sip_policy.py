@@ -1,5 +1,10 @@
 """What is refused, and how. RFC 3261 s.16.3; spec sections 2 and 4."""
+import contextlib
 import signal
+import socket
+
+import sip_calls
+from server import Skipped
 
 
 def test_404_and_480(make):
@@ -180,6 +185,36 @@ def test_udp_client_behind_nat_is_reached_in_the_dialog(make):
     b.back(got, "BYE", "x")
     a.reply(a.expect("BYE"), 200)
     b.expect(200)
+
+
+def own_address(family, elsewhere):
+    """The address that this machine would send from to somewhere else; nothing is sent."""
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.connect((elsewhere, 9))
+        return s.getsockname()[0]
+    return None
+
+
+def test_all_addresses_of_the_machine_are_alike_when_it_listens_on_any(make):
+    # S-VIA-03 S-VIA-06 S-FWD-04: what came to one is answered from there, says so in Via and Record-Route, and is looked at before the parser sees it
+    addresses = ["127.0.0.1", "::1"] + [a for a in (own_address(socket.AF_INET, "192.0.2.1"), own_address(socket.AF_INET6, "2001:db8::1")) if a]
+    if len(addresses) == 2:
+        raise Skipped("there is but the loopback interface here")
+    s = make(auth="", address="0.0.0.0:%d [::]:%d", forward_to="public private loopback")
+    for host in addresses:
+        b, a = s.ua("udp", "bob", host=host), s.ua("udp", "alice", host=host)
+        b.register()
+        call, got, ok = sip_calls.call_up(a, b)
+        us = ("[%s]:%d" if ":" in host else "%s:%d") % (host, s.port)
+        assert got.get("via").startswith("SIP/2.0/UDP %s;" % us), got.raw
+        assert [r.split(";")[0] for r in got.all("record-route")] == ["<sip:" + us], got.raw
+        for x in (a, b):  # from elsewhere the kernel would not let it in
+            x.s.sock.connect((host, s.port))
+            x.s.sock.send(b"\r\n\r\n")
+            assert x.s.read(2) == b"\r\n"
+            x.s.send = x.s.sock.send
+        sip_calls.hang_up(a, b, call)
+        b.register(expires=0)
 
 
 def test_requests_to_the_server_itself(make):
