@@ -1,6 +1,8 @@
 /* Prints the tables that man pages hold, as mdoc: `tables options` for tandem.ini(5), `tables methods` for
- * tandemctl(8), `tables functions`, `variables`, `transformations` and `sandbox` for tandem-script(7), `closings` for tandemd(8). Runs while tandem is built, so that a page cannot miss a row. */
+ * tandemctl(8), `tables functions`, `variables`, `transformations` and `sandbox` for tandem-script(7), `closings` for tandemd(8). Runs while tandem is built, so that a page cannot miss a
+ * row; examples of the latter are what its tests run. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/defs.h"
@@ -116,8 +118,56 @@ static void print_kind(const char *kind)
         printf(".Em %s :\n", kind);
 }
 
+/* What the tests of scripts run: the first case of each row is its example. */
+struct example {
+    const char *what, *code;
+};
+static const struct example any_examples[] = {
+#define CASE(what, code) { what, code },
+#include "tests/unit/script/case_tbl.h"
+#undef CASE
+};
+static const struct example msrp_examples[] = {
+#define CASE(what, frame, code) { what, code },
+#include "tests/unit/msrp/script_case_tbl.h"
+#undef CASE
+};
+static const struct example sip_examples[] = {
+#define CASE(what, message, status, code) { what, code },
+#include "tests/sip/script_case_tbl.h"
+#undef CASE
+};
+
+static bool print_example_of(const struct example *e, size_t n, const char *what)
+{
+    for (; n; n--, e++)
+        if (strcmp(e->what, what) == 0) {
+            printf(".Pp\n.Li ");
+            print_quoted(e->code);
+            putchar('\n');
+            return true;
+        }
+    return false;
+}
+
+/* A row without a case, and so without a test, stops the build. */
+static void print_example(const char *kind, const char *what)
+{
+    bool has_one = strcmp(kind, "MSRP") == 0 ? print_example_of(msrp_examples, TD_ARRAY_LEN(msrp_examples), what)
+                   : strcmp(kind, "SIP") == 0 ? print_example_of(sip_examples, TD_ARRAY_LEN(sip_examples), what)
+                                              : print_example_of(any_examples, TD_ARRAY_LEN(any_examples), what);
+
+    if (!has_one) {
+        fprintf(stderr, "tables: no case for %s\n", what);
+        exit(1);
+    }
+}
+
 static void print_function(const char *module, const char *name, const char *kind, const char *params, const char *text)
 {
+    char what[128];
+
+    snprintf(what, sizeof what, "KSR.%s%s%s", module, *module ? "." : "", name);
     printf(".It Ic KSR.%s%s%s Ns ", module, *module ? "." : "", name);
     printf("Pq");
     if (*params) {
@@ -127,6 +177,7 @@ static void print_function(const char *module, const char *name, const char *kin
     putchar('\n');
     print_kind(kind);
     print_text(text);
+    print_example(kind, what);
 }
 
 static void print_functions(void)
@@ -148,6 +199,7 @@ static void print_variable(const char *class_, const char *key, const char *kind
     putchar('\n');
     print_kind(kind);
     print_text(text);
+    print_example(kind, name);
 }
 
 static void print_variables(void)
@@ -159,7 +211,7 @@ static void print_variables(void)
 #include "sip/script_tbl.h"
 }
 
-static void print_transformation(const char *class_, const char *name, const char *params, const char *text)
+static void print_transformation(const char *kind, const char *class_, const char *name, const char *params, const char *text)
 {
     char all[128];
 
@@ -168,12 +220,15 @@ static void print_transformation(const char *class_, const char *name, const cha
     print_quoted(all);
     putchar('\n');
     print_text(text);
+    print_example(kind, all);
 }
 
 static void print_transformations(void)
 {
-#define TRANS(class_, name, n, fn, params, text) print_transformation(#class_, #name, params, text);
+#define TRANS(class_, name, n, fn, params, text) print_transformation("ANY", #class_, #name, params, text);
 #include "script/trans_tbl.h"
+#undef TRANS
+#define TRANS(class_, name, n, fn, params, text) print_transformation("MSRP", #class_, #name, params, text);
 #include "msrp/script_tbl.h"
 }
 
