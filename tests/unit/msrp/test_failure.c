@@ -569,6 +569,68 @@ TEST(hop_timer_runs_from_the_last_octet_written)
     free(body);
 }
 
+/* Read what has come for C: how many REPORTs, and is this message among them? */
+static unsigned count_reports(const char *message_id, bool *has)
+{
+    struct heard h;
+    unsigned n = 0;
+
+    *has = false;
+    hear_rest(c);
+    while (peer_frame(c, &h)) {
+        if (!heard_header(&h, "Status").n)
+            continue; /* a 200 */
+        n++;
+        *has |= sv_eq(heard_header(&h, "Message-ID"), sv_of(message_id));
+    }
+    return n;
+}
+
+/* M-TMR-01: frames that are queued for a reader who stops are not late before they are written. */
+TEST(hop_timer_of_a_queued_frame_begins_when_it_has_been_written)
+{
+    char text[2400], body[2001], last[16] = "";
+    unsigned n = 0, reports;
+    bool has;
+
+    memset(body, 'x', sizeof body - 1);
+    body[sizeof body - 1] = '\0';
+    start(4096);
+    f = NULL;
+    while (rig_longest_queue(&r) < 200000) {
+        CHECK_FATAL(n < 20000);
+        snprintf(last, sizeof last, "m-%06u", n++);
+        snprintf(text, sizeof text,
+                 "MSRP t%06u SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: %s\nContent-Type: a/b\n\n%s\n-------t%06u$\n", n, last,
+                 body, n);
+        say(c, text);
+        if (!f) {
+            CHECK_FATAL((f = rig_accept(&r)) != NULL);
+            list_each(node, &c->worker->conns)
+                setsockopt(list_item(node, struct conn, all_node)->io.fd, SOL_SOCKET, SO_SNDBUF, &(int){ 16384 }, sizeof(int));
+        }
+        CHECK_INT(count_reports(last, &has), 0);
+    }
+    while (rig_longest_queue(&r) >= 200000) { /* he reads a little */
+        peer_read(f, 10000);
+        rig_turn(&r);
+    }
+    CHECK(rig_longest_queue(&r) > 50000);
+    rig_pass(&r, 31000);
+    reports = count_reports(last, &has);
+    CHECK(reports > 0 && reports < n - 20 && !has); /* those that are on their way, as far as we know */
+    while (rig_longest_queue(&r) > 0)
+        hear_rest(f);
+    rig_pass(&r, 28000);
+    count_reports(last, &has);
+    CHECK(!has);
+    rig_pass(&r, 3000);
+    count_reports(last, &has);
+    CHECK(has);
+    CHECK_INT(rig_stat(&r, STAT_msrp_reports_made), n);
+    rig_stop(&r);
+}
+
 /* M-TMR-02, M-REP-02, M-FR-04 */
 TEST(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range)
 {
@@ -665,6 +727,6 @@ SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next
       TEST_ROW(report_tells_the_octets_that_came_not_those_that_were_announced),
       TEST_ROW(report_on_a_send_without_byte_range_or_body), TEST_ROW(codes_of_our_own_are_a_closed_list), TEST_ROW(a_408_is_never_the_response_to_a_send),
       TEST_ROW(report_for_a_sender_who_is_gone_is_dropped), TEST_ROW(report_on_a_message_of_a_session_that_has_ended),
-      TEST_ROW(hop_timer_runs_from_the_last_octet_written),
+      TEST_ROW(hop_timer_runs_from_the_last_octet_written), TEST_ROW(hop_timer_of_a_queued_frame_begins_when_it_has_been_written),
       TEST_ROW(every_piece_of_an_interrupted_chunk_has_its_own_timer_and_its_own_range),
       TEST_ROW(transactions_with_a_silent_sink_are_forgotten_after_30_seconds));
