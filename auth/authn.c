@@ -125,6 +125,7 @@ int authn_configure(struct authn *a, const struct conf *conf)
     a->realm = realm;
     set_algorithms(env, &conf->auth.algorithms);
     env->lifetime_s = (uint64_t)conf->auth.nonce_lifetime;
+    env->first_use_s = (uint64_t)conf->auth.nonce_first_use;
     return env->n_algs ? TD_OK : TD_EINVAL;
 }
 

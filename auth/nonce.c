@@ -218,7 +218,7 @@ static void stripe_make_room(struct stripe *s, uint64_t now_s, uint64_t lifetime
     }
 }
 
-bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t lifetime_s)
+bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t first_use_s, uint64_t lifetime_s)
 {
     uint8_t seed[SEED_BYTES];
     struct stripe *s;
@@ -237,7 +237,7 @@ bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, u
         good = take_count(u, nc);
         goto out;
     }
-    if (now_s > issued + NONCE_FIRST_USE_S || (s->forgotten && issued <= s->forgotten))
+    if (now_s > issued + first_use_s || (s->forgotten && issued <= s->forgotten))
         goto out;
     stripe_make_room(s, now_s, lifetime_s);
     u = calloc(1, sizeof *u);

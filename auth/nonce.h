@@ -14,7 +14,6 @@
 
 enum {
     NONCE_LEN = 56,          /* hex digits */
-    NONCE_FIRST_USE_S = 60,  /* to first use, M-AUTH-13 */
     NONCE_TABLE_MAX = 65536, /* nonces in use */
 };
 
@@ -36,4 +35,4 @@ enum nonce_state nonce_check(struct nonces *n, struct sv nonce, struct sv realm,
 
 /* Use up one count of a nonce that nonce_check() found good. False: used before, below the window, a first use that
  * comes too late, or a nonce that the full table had to forget: stale. nc 0 is never good. */
-bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t lifetime_s);
+bool nonce_use(struct nonces *n, struct sv nonce, uint32_t nc, uint64_t now_s, uint64_t first_use_s, uint64_t lifetime_s);

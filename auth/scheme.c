@@ -131,7 +131,7 @@ static void judge(struct auth_splugin_t *s, const struct db_cred *user)
         return;
     }
     if (nonce_check(env->nonces, nonce, sv_of(s->as->as_realm), env->now_s(), env->lifetime_s) != NONCE_GOOD ||
-        !nonce_use(env->nonces, nonce, s->nc, env->now_s(), env->lifetime_s)) {
+        !nonce_use(env->nonces, nonce, s->nc, env->now_s(), env->first_use_s, env->lifetime_s)) {
         challenge_stale(s);
         return;
     }

@@ -24,7 +24,7 @@ struct auth_plugin_t {
     uint64_t (*now_s)(void);
     enum digest_alg algs[DIGEST_ALG_N]; /* offered, in this order */
     size_t n_algs;
-    uint64_t lifetime_s;
+    uint64_t first_use_s, lifetime_s;
     char decoy[DIGEST_ALG_N][CRYPTO_HEX_MAX]; /* stands for the HA1 of users who have none */
 };
 

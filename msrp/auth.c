@@ -140,7 +140,7 @@ static unsigned new_session(struct auth_wait *a, struct session_spec *spec, stru
         spec->authority = sv_of(addr_text(&m->conn->local, local));
     spec->max = (uint64_t)conf->limits.sessions;
     spec->max_per_user = (uint64_t)conf->limits.sessions_per_user;
-    if ((!a->by_relay && m->n_sessions >= SESSIONS_PER_CONN) || session_create(out, relay->shared->sessions, spec, m->conn) != 0) {
+    if ((!a->by_relay && m->n_sessions >= (uint64_t)conf->limits.sessions_per_connection) || session_create(out, relay->shared->sessions, spec, m->conn) != 0) {
         stats_inc(&relay->worker->stats, STAT_sessions_refused);
         return 403;
     }

@@ -25,7 +25,6 @@ enum {
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
     ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
-    SESSIONS_PER_CONN = 1000,
     REFUSALS_MAX = 5,         /* requests refused on a connection that has had none accepted (M-CON-03) */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
     OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */

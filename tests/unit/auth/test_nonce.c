@@ -7,7 +7,7 @@
 
 #include "tests/unit/harness.h"
 
-enum { LIFE = 900, T0 = 1000 };
+enum { LIFE = 900, FIRST_USE = 60, T0 = 1000 };
 
 TEST(a_nonce_is_ours_for_its_realm_and_its_lifetime)
 {
@@ -59,21 +59,21 @@ TEST(a_count_is_taken_once_and_a_window_lets_requests_overtake)
 
     CHECK_INT(nonces_new(&n), 0);
     nonce_make(n, SV("r"), T0, a);
-    CHECK(!nonce_use(n, sv_of(a), 0, T0, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 1, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 1, T0, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 3, T0, LIFE)); /* 2 was overtaken */
-    CHECK(nonce_use(n, sv_of(a), 2, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 2, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 1, T0, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 67, T0, LIFE)); /* exactly 64 ahead: 3 is the last in the window */
-    CHECK(!nonce_use(n, sv_of(a), 3, T0, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 4, T0, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 0xffffffff, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 0xffffffff - 65, T0, LIFE)); /* one below the window */
-    CHECK(nonce_use(n, sv_of(a), 0xffffffff - 64, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 0xffffffff - 64, T0, LIFE));
-    CHECK(!nonce_use(n, sv_of(a), 5, T0, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 0, T0, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 1, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 1, T0, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 3, T0, FIRST_USE, LIFE)); /* 2 was overtaken */
+    CHECK(nonce_use(n, sv_of(a), 2, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 2, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 1, T0, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 67, T0, FIRST_USE, LIFE)); /* exactly 64 ahead: 3 is the last in the window */
+    CHECK(!nonce_use(n, sv_of(a), 3, T0, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 4, T0, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 0xffffffff, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 0xffffffff - 65, T0, FIRST_USE, LIFE)); /* one below the window */
+    CHECK(nonce_use(n, sv_of(a), 0xffffffff - 64, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 0xffffffff - 64, T0, FIRST_USE, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 5, T0, FIRST_USE, LIFE));
     nonces_free(&n);
 }
 
@@ -99,8 +99,8 @@ TEST(every_count_of_a_shuffled_run_is_taken_exactly_once)
 
         for (uint32_t k = 0; k < i; k++)
             in_window = in_window && order[k] <= order[i] + 64;
-        CHECK(nonce_use(n, sv_of(a), order[i], T0, LIFE) == in_window);
-        CHECK(!nonce_use(n, sv_of(a), order[i], T0, LIFE));
+        CHECK(nonce_use(n, sv_of(a), order[i], T0, FIRST_USE, LIFE) == in_window);
+        CHECK(!nonce_use(n, sv_of(a), order[i], T0, FIRST_USE, LIFE));
     }
     nonces_free(&n);
 }
@@ -113,9 +113,9 @@ TEST(a_first_use_that_comes_late_is_stale)
     CHECK_INT(nonces_new(&n), 0);
     nonce_make(n, SV("r"), T0, a);
     nonce_make(n, SV("r"), T0, b);
-    CHECK(nonce_use(n, sv_of(a), 1, T0 + NONCE_FIRST_USE_S, LIFE));
-    CHECK(nonce_use(n, sv_of(a), 2, T0 + LIFE, LIFE)); /* but once used it lives on */
-    CHECK(!nonce_use(n, sv_of(b), 1, T0 + NONCE_FIRST_USE_S + 1, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 1, T0 + FIRST_USE, FIRST_USE, LIFE));
+    CHECK(nonce_use(n, sv_of(a), 2, T0 + LIFE, FIRST_USE, LIFE)); /* but once used it lives on */
+    CHECK(!nonce_use(n, sv_of(b), 1, T0 + FIRST_USE + 1, FIRST_USE, LIFE));
     nonces_free(&n);
 }
 
@@ -132,11 +132,11 @@ TEST(a_full_table_forgets_the_oldest_and_lets_no_replay_through)
         uint64_t now = T0 + i / (N / 50);
 
         nonce_make(n, SV("r"), now, made[i]);
-        good += nonce_use(n, sv_of(made[i]), 1, now, LIFE);
+        good += nonce_use(n, sv_of(made[i]), 1, now, FIRST_USE, LIFE);
     }
     for (size_t i = 0; i < N; i++) {
-        replayed += nonce_use(n, sv_of(made[i]), 1, T0 + 50, LIFE);
-        kept += nonce_use(n, sv_of(made[i]), 2, T0 + 50, LIFE);
+        replayed += nonce_use(n, sv_of(made[i]), 1, T0 + 50, FIRST_USE, LIFE);
+        kept += nonce_use(n, sv_of(made[i]), 2, T0 + 50, FIRST_USE, LIFE);
     }
     CHECK_INT(replayed, 0);
     CHECK(kept <= NONCE_TABLE_MAX && kept > NONCE_TABLE_MAX / 2);
@@ -155,7 +155,7 @@ static void *race(void *arg)
     struct racer *r = arg;
 
     for (uint32_t nc = 1; nc <= 20000; nc++)
-        r->won += nonce_use(r->n, sv_of(r->nonce), nc, T0, LIFE);
+        r->won += nonce_use(r->n, sv_of(r->nonce), nc, T0, FIRST_USE, LIFE);
     return NULL;
 }
 
@@ -175,7 +175,7 @@ TEST(two_threads_never_both_get_the_same_count)
     for (int i = 0; i < 2; i++)
         pthread_join(t[i], NULL);
     CHECK(r[0].won + r[1].won <= 20000 && r[0].won + r[1].won > 0);
-    CHECK(!nonce_use(n, sv_of(a), 20000, T0, LIFE));
+    CHECK(!nonce_use(n, sv_of(a), 20000, T0, FIRST_USE, LIFE));
     nonces_free(&n);
 }
 

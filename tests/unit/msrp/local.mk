@@ -5,6 +5,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_failure.c \
 	tests/unit/msrp/test_fair.c \
 	tests/unit/msrp/test_flow.c \
+	tests/unit/msrp/test_limits.c \
 	tests/unit/msrp/test_forward.c \
 	tests/unit/msrp/test_account.c \
 	tests/unit/msrp/test_policy.c \

@@ -508,6 +508,7 @@ TEST(line_at_its_limit_is_read_and_one_past_it_is_a_framing_error)
     free(text);
 }
 
+/* M-FRM-20 */
 TEST(number_of_headers_at_its_limit_is_read_and_one_past_it_is_a_framing_error)
 {
     for (int extra = 0; extra < 2; extra++) {

@@ -137,6 +137,7 @@ TEST(every_prefix_of_a_uri_is_judged_by_itself)
     }
 }
 
+/* M-URI-01 */
 TEST(uri_at_the_length_limit_is_read_and_one_past_it_is_refused)
 {
     char text[MSRP_URI_MAX + 2] = "msrps://edge.tandem.example:5061/";

@@ -543,6 +543,31 @@ TEST(a_handshake_message_of_megabytes_is_refused_before_it_is_gathered)
     tlsio_server_free(&ss);
 }
 
+/* M-SEC-03, M-SEC-04: 128 KiB of handshake messages or empty records without a word in between may come; an octet more ends the session. */
+TEST(what_brings_no_plaintext_may_have_128_kilobytes)
+{
+    enum { MOST = 128 * 1024 };
+    static char record[5 + RECORD_MAX] = { 0x16, 3, 1, RECORD_MAX >> 8, 0, 1, (char)0xff, (char)0xff, (char)0xff };
+    struct tlsio_server *ss = server("relay", CLIENT_CERT_NONE);
+    struct end e = { 0 };
+    char out[100];
+    size_t used, at = 0;
+
+    CHECK_INT(tlsio_accept(&e.t, ss, on_send, &e), TD_OK);
+    while (at < MOST) { /* a record again and again, as many octets of it as there is room for */
+        size_t n = TD_MIN(sizeof record, MOST - at);
+
+        tlsio_input(e.t, record, n, &used, out, sizeof out);
+        at += n;
+    }
+    CHECK_INT(tlsio_state(e.t), TLSIO_HANDSHAKING);
+    tlsio_input(e.t, record + MOST % sizeof record, 1, &used, out, sizeof out);
+    CHECK_INT(tlsio_state(e.t), TLSIO_FAILED_HANDSHAKE);
+    CHECK_STR(tlsio_fault(e.t), "handshake messages are too long");
+    end_fini(&e);
+    tlsio_server_free(&ss);
+}
+
 TEST(a_tampered_record_fails_after_what_was_good_before_it)
 {
     struct tlsio_server *ss = server("relay", CLIENT_CERT_NONE), *cs = server(NULL, CLIENT_CERT_NONE);
@@ -989,7 +1014,7 @@ SUITE(tls_suite, TEST_ROW(a_dialled_host_is_dialled_again_by_a_shorter_handshake
       TEST_ROW(settings_that_cannot_work_are_told_with_key_and_file),
       TEST_ROW(without_a_certificate_one_can_dial_but_not_accept), TEST_ROW(bytes_that_are_not_tls_fail_the_handshake),
       TEST_ROW(a_handshake_message_of_megabytes_is_refused_before_it_is_gathered),
-      TEST_ROW(a_tampered_record_fails_after_what_was_good_before_it), TEST_ROW(close_notify_ends_input_but_not_output),
+      TEST_ROW(what_brings_no_plaintext_may_have_128_kilobytes), TEST_ROW(a_tampered_record_fails_after_what_was_good_before_it), TEST_ROW(close_notify_ends_input_but_not_output),
       TEST_ROW(any_alpn_list_and_any_server_name_are_accepted), TEST_ROW(a_dialled_name_is_sent_as_server_name),
       TEST_ROW(versions_below_1_2_are_refused),
       TEST_ROW(by_default_only_suites_with_aead_and_forward_secrecy_come_in), TEST_ROW(renegotiation_ends_the_session),
