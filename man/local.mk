@@ -7,7 +7,7 @@ MAN_TABLES = man/options.mdoc man/methods.mdoc man/functions.mdoc man/variables.
 CLEANFILES += $(MAN_PAGES) $(MAN_TABLES)
 
 noinst_PROGRAMS += man/tables
-man_tables_SOURCES = man/tables.c
+man_tables_SOURCES = man/tables.c tests/sip/script_case_tbl.h
 
 $(MAN_TABLES): man/tables$(EXEEXT)
 	$(AM_V_GEN)man/tables$(EXEEXT) `basename $@ .mdoc` > $@.tmp && mv $@.tmp $@
