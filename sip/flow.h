@@ -22,6 +22,7 @@ struct flow {
     enum pump_kind kind;
     uint16_t worker;
     uint32_t dial_id;         /* 0: the client connected to us */
+    unsigned auth_failures;   /* in a row, of requests that no other proxy has passed on */
     struct addr leg, peer, local;
     char *identity;           /* owned: name in the peer's verified certificate; NULL: none */
     char *dialled;            /* owned: whom it was dialled as, and is with TLS; NULL: the client connected to us */

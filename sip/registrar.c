@@ -49,10 +49,10 @@ static void print_date(struct buf *out)
     buf_printf(out, "Date: %s\r\n", text);
 }
 
-/* Over, or on a flow that has ended. */
+/* Over, or on a flow that has ended. expires 0: never over. */
 static bool is_dead(const struct request *r, const struct binding *b, int64_t now)
 {
-    return b->expires <= now || (b->conn_id && flow_has_ended(r->d->flows, b->conn_id));
+    return (b->expires && b->expires <= now) || (b->conn_id && flow_has_ended(r->d->flows, b->conn_id));
 }
 
 /* No printf("%g"): its point depends on the locale. */
@@ -76,7 +76,8 @@ static void print_bindings(const struct request *r, const struct aor *a, int64_t
         buf_printf(out, "Contact: <%s>%s", b->contact, b->params);
         if (b->q >= 0)
             print_q(b->q, out);
-        buf_printf(out, ";expires=%lld\r\n", (long long)(b->expires - now));
+        /* One for ever, as an operator may have put it into the table, is told like the longest. */
+        buf_printf(out, ";expires=%lld\r\n", (long long)(b->expires ? b->expires - now : r->d->conf->sip.max_expires));
     }
 }
 
@@ -312,6 +313,9 @@ static int check_contact(struct registration *g, const sip_contact_t *m, int64_t
     for (const sip_path_t *p = r->sip->sip_path; url->url_type == url_sips && p; p = p->r_next)
         if (p->r_url->url_type != url_sips)
             return say(g, 400, "SIPS Contact Behind A SIP Path");
+    for (const sip_contact_t *c = r->sip->sip_contact; url->url_type == url_sips && c; c = c->m_next)
+        if (c->m_url->url_type != url_sips)
+            return say(g, 400, "SIPS Contact Beside A SIP Contact");
     if (m->m_q && !parse_q(m->m_q, &q))
         return say(g, 400, "Bad q");
     if (expires > 0 && stack_is_us(r->d->stack, url))
@@ -329,8 +333,6 @@ static int apply(struct registration *g, const sip_contact_t *m, int64_t now, st
 
     if (status)
         return status;
-    if (expires > 0)
-        expires = TD_MAX(expires, r->d->conf->sip.min_expires);
     b = new_binding(g, m, expires, now);
     if (!b)
         return 500;

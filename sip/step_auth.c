@@ -3,7 +3,40 @@
 
 #include "auth/authn.h"
 #include "common/log.h"
+#include "sip/later.h"
 #include "sip/request.h"
+
+static void end_flow(void *arg)
+{
+    tport_t *tp = arg;
+
+    tport_shutdown(tp, 2);
+    tport_unref(tp);
+}
+
+/* Passwords are not to be tried out: 403, and the connection ends. What came through another proxy says nothing about that one. */
+static void count_failure(struct request *r)
+{
+    struct flow *f = r->flow_id && !r->sip->sip_via->v_next ? flow_by_id(r->d->flows, r->flow_id) : NULL;
+    tport_t *tp;
+
+    if (!f || ++f->auth_failures < (unsigned)r->d->conf->auth.max_failures)
+        return;
+    r->auth_status = 403;
+    r->auth_phrase = "Too Many Failed Authentications";
+    r->auth_headers = "";
+    tp = tport_ref(r->tport);
+    if (!later(r->d->root, end_flow, tp))
+        tport_unref(tp);
+}
+
+static void note_success(const struct request *r)
+{
+    struct flow *f = r->flow_id ? flow_by_id(r->d->flows, r->flow_id) : NULL;
+
+    if (f)
+        f->auth_failures = 0;
+}
 
 static void on_verdict(const struct authn_result *v, void *arg)
 {
@@ -23,7 +56,10 @@ static void on_verdict(const struct authn_result *v, void *arg)
         buf_add_escaped(&user, v->username, 64);
         log_notice("sip", r->flow_id, "authentication failed: user=%s status=%d", user.p ? user.p : "", v->status);
         buf_fini(&user);
+        count_failure(r);
     }
+    if (r->auth_status == 200)
+        note_success(r);
     if (r->is_waiting)
         request_run(r);
 }

@@ -27,6 +27,12 @@ def long_only(test):
     return test
 
 
+def storm(test):
+    """The same, and nothing else is run beside it: it asks for what the machine can do."""
+    test.alone = True
+    return long_only(test)
+
+
 def certificate(directory):
     key, pem, template = (os.path.join(directory, n) for n in ("key.pem", "cert.pem", "cert.cfg"))
     with open(template, "w") as f:

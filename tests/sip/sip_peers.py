@@ -12,7 +12,7 @@ import wave
 
 import scenarios
 from ports import free_port
-from server import Skipped, long_only
+from server import Skipped, long_only, storm
 from sip_limits import ctl, until
 from tunnel import Tunnel
 
@@ -62,8 +62,9 @@ class Sipp:
 
     def run(self, steps, count, rate, *arguments):
         """To the end; each call must go as its scenario says."""
-        command = self.command(steps, ["-m", str(count), "-r", str(max(1, int(rate / SLOW))), "-l", "3000", "-timeout", "%ds" % int(60 * SLOW)] + list(arguments))
-        got = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.s.dir, timeout=90 * SLOW)
+        seconds = (60 + 2 * count / rate) * SLOW
+        command = self.command(steps, ["-m", str(count), "-r", str(max(1, int(rate / SLOW))), "-l", "3000", "-timeout", "%ds" % int(seconds)] + list(arguments))
+        got = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.s.dir, timeout=seconds + 30 * SLOW)
         if got.returncode:
             error = command[command.index("-error_file") + 1]
             if os.path.exists(error):
@@ -234,22 +235,22 @@ def test_peers_sipp_registrations_over_tls(make):
     registrations(make, "tls", 100, 100, 1)
 
 
-@long_only
+@storm
 def test_peers_sipp_ten_thousand_registrations_over_udp(make):
     registrations(make, "udp", 10000, 400, 0)
 
 
-@long_only
+@storm
 def test_peers_sipp_ten_thousand_registrations_over_tcp(make):
     registrations(make, "tcp", 10000, 400, 0)
 
 
-@long_only
+@storm
 def test_peers_sipp_reregistration_storm(make):
     registrations(make, "udp", 1000, 100, 9)
 
 
-@long_only
+@storm
 def test_peers_memory_is_used_again_by_the_next_storm(make):
     s = make(auth="")
     with sipps(s, "udp") as sipp:

@@ -1,6 +1,8 @@
 """The registrar and digest authentication. RFC 3261 s.10, s.22; spec sections 9 and 10, 21.1, 21.13."""
+import contextlib
 import re
 import select
+import sqlite3
 import time
 
 from sipua import uri_of
@@ -42,6 +44,28 @@ def test_wrong_password_and_unknown_user_look_the_same(make):
     b = s.ua("udp", "nobody").register(expect=401)
     strip = lambda m: re.sub(r'nonce="[^"]*"', "", str(m.all("www-authenticate")))
     assert strip(a) == strip(b) and "stale=true" not in str(a.all("www-authenticate"))
+
+
+def test_passwords_cannot_be_tried_out_down_a_connection(make):
+    # S-AUT-09 S-SEC-04: 403 and the end of it after so many in a row; who knows his, or is a proxy, begins anew
+    s = make(max_contacts="10\n[auth]\nmax_failures = 3")
+    a, p = s.ua("tcp", "alice"), s.ua("tls", "alice")
+    for _ in range(2):
+        for _ in range(2):
+            a.ask("REGISTER", "sip:example.com", 401, to=a.aor, headers=["Authorization: " + WRONG])
+        a.register()
+    for _ in range(2):
+        a.ask("REGISTER", "sip:example.com", 401, to=a.aor, headers=["Authorization: " + WRONG])
+    a.ask("REGISTER", "sip:example.com", 403, to=a.aor, headers=["Authorization: " + WRONG])
+    assert a.s.is_closed()
+    for n in range(4):
+        p.send(p.request("REGISTER", "sip:example.com", to=p.aor, headers=["Authorization: " + WRONG],
+                         via=p.via() + "\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK%d" % n))
+        p.expect(401)
+    p.register()
+
+
+WRONG = 'Digest username="alice", realm="example.com", nonce="0", uri="sip:example.com", response="%s", algorithm=MD5' % ("0" * 32)
 
 
 def test_replayed_credentials_are_stale(make):
@@ -86,6 +110,36 @@ def test_expiry_rules(make):
     assert expires_of(a.register(contact=a.contact + ";expires=nonsense").get("contact")) > 3590
     m = a.register(expires=0)
     assert m.all("contact") == []
+
+
+def test_no_registration_is_longer_than_was_asked_for(make):
+    # S-REG-05: an hour cannot be refused for being too short, and yet is no more than that
+    s = make(auth="", min_expires=7200, default_expires=7200)
+    a = s.ua("udp", "alice")
+    assert a.register(expires=3599, expect=423).get("min-expires") == "7200"
+    assert expires_of(a.register(expires=3600).get("contact")) <= 3600
+    assert expires_of(a.register(expires=7000).get("contact")) <= 7000
+
+
+def test_a_binding_for_ever_stays(make):
+    # S-REG-08: one that the operator has put into the table (expires of 1970, as Kamailio has it), beside those that come and go
+    s = make(auth="")
+    a = s.registered("udp", "alice")
+    s.stop()
+    with contextlib.closing(sqlite3.connect(s.database)) as db:
+        db.execute("UPDATE location SET expires = '1970-01-01 00:00:00'")
+        db.execute("UPDATE location SET contact = 'sip:desk@127.0.0.1:%d', callid = 'desk'" % a.s.port)
+        db.commit()
+    s.start()
+    other = s.ua("udp", "alice")
+    m = other.register()
+    assert len(m.all("contact")) == 2 and expires_of(next(c for c in m.all("contact") if "desk" in c)) == 86400, m.raw
+    other.register(expires=0)
+    assert s.rows("SELECT count(*) FROM location") == [(1,)]
+    b = s.ua("udp", "bob")
+    b.send(b.request("MESSAGE", "sip:alice@example.com"))
+    a.reply(a.expect("MESSAGE"), 200)
+    b.expect(200)
 
 
 def test_star_removes_all_and_only_with_expires_0(make):
@@ -249,6 +303,8 @@ def test_sips_contact_only_in_a_sips_registration(make):
     contact = "Contact: <sips:alice@127.0.0.1:%d>" % a.s.port
     a.ask("REGISTER", "sip:example.com", 400, to=a.aor, headers=[contact])
     a.ask("REGISTER", "sips:example.com", 400, to=a.aor, headers=[contact, "Path: <sip:p.example.org;lr>", "Supported: path"])
+    a.ask("REGISTER", "sips:example.com", 400, to=a.aor, headers=[contact, "Contact: " + a.contact])
+    a.ask("REGISTER", "sips:example.com", 400, to=a.aor, headers=["Contact: " + a.contact, contact])
     assert a.register(contact="", expires=None).all("contact") == []
     a.ask("REGISTER", "sips:example.com", 200, to=a.aor, headers=[contact, "Path: <sips:p.example.org;lr>", "Supported: path"])
 

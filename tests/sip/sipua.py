@@ -2,6 +2,7 @@
 
 No transaction layer: a test says what is sent and what must come. Standard library only.
 """
+import errno
 import hashlib
 import re
 import select
@@ -95,7 +96,7 @@ class Socket:
         self.buffer = b""
         if kind == "udp":
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-            self.sock.bind((host, free_port())) # TCP may be listened on there, too
+            self.bind(host)
         else:
             self.sock = socket.create_connection(self.server, TIMEOUT)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -107,6 +108,16 @@ class Socket:
         name = self.sock.getsockname()
         self.host = "[%s]" % name[0] if ":" in name[0] else name[0]
         self.port = name[1]
+
+    def bind(self, host):
+        """To a port that TCP may listen on, too. Other suites draw ports at the same time."""
+        for left in reversed(range(5)):
+            try:
+                self.sock.bind((host, free_port()))
+                return
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE or not left:
+                    raise
 
     def send(self, data):
         if isinstance(data, str):
