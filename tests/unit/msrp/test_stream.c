@@ -1,4 +1,5 @@
 /* Chunks in pieces: splitting, interrupting, giving up, back-pressure (RFC 4975 s.7.1.1). */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -146,6 +147,47 @@ TEST(other_frames_interrupt_a_chunk_at_any_moment)
         CHECK_INT(hear_pieces(1, &flag, &pieces, &others), BODY);
         CHECK(flag == '$' && others == reports && pieces > 1 && pieces <= reports + 1);
         EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        stop();
+    }
+}
+
+/* M-CHK-06, M-CHK-11, M-CHK-15, M-REP-02: positions have 63 bits, where a chunk is cut and in what is reported of it. */
+TEST(positions_go_on_past_32_bits)
+{
+    static const struct {
+        uint64_t first;
+        const char *total;
+    } rows[] = { { 4294966296, "9000000000" }, { 9223372036854765807, "*" } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        uint64_t second;
+        char text[300];
+        struct heard h;
+
+        start();
+        snprintf(text, sizeof text, "Byte-Range: %" PRIu64 "-*/%s\nContent-Type: a/b\n", rows[i].first, rows[i].total);
+        head(text);
+        say_bytes(c, body, 5000);
+        report_for_d("x-0001");
+        say_bytes(c, body + 5000, 4000);
+        say(c, "\n-------b001send$\n");
+        CHECK_FATAL(hear(d, &h));
+        snprintf(text, sizeof text, "%" PRIu64 "-*/%s", rows[i].first, rows[i].total);
+        CHECK(h.flag == '+' && sv_eq(heard_header(&h, "Byte-Range"), sv_of(text)));
+        second = rows[i].first + h.body.n;
+        CHECK_FATAL(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("x-0001")));
+        CHECK_FATAL(hear(d, &h));
+        snprintf(text, sizeof text, "%" PRIu64 "-*/%s", second, rows[i].total);
+        CHECK(h.flag == '$' && sv_eq(heard_header(&h, "Byte-Range"), sv_of(text)));
+        CHECK_INT(second + h.body.n, rows[i].first + 9000);
+        CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+        say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        snprintf(text, sizeof text,
+                 "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: %%U %%V\nMessage-ID: m-0001\nByte-Range: %" PRIu64 "-%" PRIu64
+                 "/%s\nStatus: 000 413 Stop\n-------%%2$\n",
+                 second, rows[i].first + 8999, rows[i].total);
+        EXPECT(c, text);
         stop();
     }
 }
@@ -448,7 +490,7 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 }
 
 SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits),
-      TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(end_line_alone_is_a_piece_when_it_says_something),
+      TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(positions_go_on_past_32_bits), TEST_ROW(end_line_alone_is_a_piece_when_it_says_something),
       TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
       TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
       TEST_ROW(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range),
