@@ -459,12 +459,13 @@ TEST(a_peer_that_never_answers_a_client_hello_is_given_up)
     tear_down();
 }
 
-/* A name server that knows two addresses for any name, 127.0.0.9 and 127.0.0.1. One question, if there is one. */
-static void answer_dns(int fd)
+/* A name server that knows two or three addresses for any name: 127.0.0.9, 127.0.0.1, 127.0.0.8. One question, if there is one. */
+static void answer_dns(int fd, uint8_t n_addrs)
 {
+    static const uint8_t last[] = { 9, 1, 8 };
     static const uint8_t head[] = { 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0 };
     static const uint8_t record[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0 };
-    uint8_t m[512 + 64];
+    uint8_t m[512 + 80];
     struct sockaddr_storage from;
     socklen_t from_n = sizeof from;
     ssize_t n = recvfrom(fd, m, 512, MSG_DONTWAIT, (struct sockaddr *)&from, &from_n);
@@ -476,10 +477,10 @@ static void answer_dns(int fd)
         end += m[end] + 1U;
     end += 5;
     memcpy(m + 2, head, sizeof head);
-    m[7] = m[end - 3] == 1 ? 2 : 0; /* type A */
+    m[7] = m[end - 3] == 1 ? n_addrs : 0; /* type A */
     for (int i = 0; i < m[7]; i++, end += sizeof record + 1) {
         memcpy(m + end, record, sizeof record);
-        m[end + sizeof record] = i ? 1 : 9;
+        m[end + sizeof record] = last[i];
     }
     sendto(fd, m, end, 0, (struct sockaddr *)&from, from_n);
 }
@@ -518,7 +519,7 @@ TEST(an_address_whose_handshake_fails_is_followed_by_the_next)
         conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
         for (int turn = 0; turn < 10000 && peer < 0; turn++) {
             loop_turn(worker.loop, 1);
-            answer_dns(dns);
+            answer_dns(dns, 2);
             for (first = 1; first >= 0 && (peer = accept4(fd[first], NULL, NULL, SOCK_CLOEXEC)) < 0;)
                 first--;
         }
@@ -559,6 +560,70 @@ TEST(an_address_whose_handshake_fails_is_followed_by_the_next)
         listener_free(&second);
         tear_down();
     }
+}
+
+/* M-CON-15: each address has its time, and all of them twice that: the third is not asked any more. */
+TEST(a_name_of_many_silent_addresses_is_given_up_after_twice_the_time)
+{
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, ns = sa;
+    int fd[3], silent[2], dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), asked = 0;
+    char server[ADDR_TEXT_MAX];
+    char *servers[] = { server };
+    struct conf_list list = { servers, 1 };
+    socklen_t n = sizeof ns;
+    struct dial_target to;
+
+    set_up();
+    CHECK_FATAL(bind(dns, (struct sockaddr *)&ns, sizeof ns) == 0 && getsockname(dns, (struct sockaddr *)&ns, &n) == 0);
+    snprintf(server, sizeof server, "127.0.0.1:%u", ntohs(ns.sin_port));
+    CHECK_INT(resolver_new(&worker.resolver, worker.loop, &list), TD_OK);
+    for (int i = 0; i < 3; i++) { /* one port at all addresses */
+        fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (i ? 6 + (unsigned)i : 0));
+        CHECK_FATAL(bind(fd[i], (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd[i], 1) == 0);
+        CHECK_FATAL(getsockname(fd[i], (struct sockaddr *)&sa, &n) == 0);
+    }
+    to = target("three.test", true);
+    to.port = ntohs(sa.sin_port);
+    call(to);
+    for (int round = 0; round < 2; round++) {
+        for (int turn = 0; turn < 10000 && asked == round; turn++) {
+            loop_turn(worker.loop, 1);
+            answer_dns(dns, 3);
+            for (int i = 0; i < 3 && asked == round; i++) /* and not a word */
+                asked += (silent[round] = accept4(fd[i], NULL, NULL, SOCK_CLOEXEC)) >= 0;
+        }
+        CHECK_INT(asked, round + 1);
+        CHECK_INT(dialled_end.downs, 0);
+        later(round ? TIMEOUT_MS - 50 : TIMEOUT_MS + 100);
+    }
+    CHECK_INT(dialled_end.downs, 1);
+    CHECK_INT(dialled_end.why, CLOSE_CONNECT_TIMEOUT);
+    for (int i = 0; i < 3; i++) {
+        CHECK(accept4(fd[i], NULL, NULL, SOCK_CLOEXEC) < 0);
+        close(fd[i]);
+    }
+    close(silent[0]);
+    close(silent[1]);
+    close(dns);
+    tear_down();
+}
+
+/* M-NAT-03 */
+TEST(the_kernel_keeps_accepted_and_dialled_connections_alive)
+{
+    set_up();
+    call(target("127.0.0.1", false));
+    conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
+    wait_until(accepted_end.ups == 1);
+    for (int i = 0; i < 2; i++) {
+        int on = 0;
+        socklen_t n = sizeof on;
+
+        CHECK_INT(getsockopt((i ? &accepted_end : &dialled_end)->conn->io.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
+        CHECK(on != 0);
+    }
+    tear_down();
 }
 
 /* Whoever dials may change its mind at any moment. */
@@ -777,6 +842,8 @@ SUITE(dial_suite, TEST_ROW(three_megabytes_go_both_ways_over_tcp), TEST_ROW(thre
       TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
       TEST_ROW(a_name_that_cannot_be_resolved_fails_the_dial), TEST_ROW(a_peer_that_never_answers_a_client_hello_is_given_up),
       TEST_ROW(an_address_whose_handshake_fails_is_followed_by_the_next),
+      TEST_ROW(a_name_of_many_silent_addresses_is_given_up_after_twice_the_time),
+      TEST_ROW(the_kernel_keeps_accepted_and_dialled_connections_alive),
       TEST_ROW(a_dial_may_be_closed_or_finished_at_any_moment), TEST_ROW(a_client_hello_may_come_octet_by_octet),
       TEST_ROW(silence_half_a_line_and_half_a_handshake_have_their_deadlines),
       TEST_ROW(a_first_line_without_end_and_a_protocol_not_served_are_refused),
