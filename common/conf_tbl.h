@@ -43,7 +43,7 @@ CONF_BEGIN(auth, "Digest authentication, for both protocols.")
 CONF(auth, realm, STR, "", 0, 0, "", LIVE, "Digest realm; empty means the first of sip.domains.")
 CONF(auth, algorithms, LIST, "SHA-256 MD5", 0, 0, "", LIVE, "Digest algorithms offered, in this order; MD5 goes last.")
 CONF(auth, nonce_lifetime, INT, "900", 10, 86400, "s", LIVE, "How long a challenge may be used.")
-CONF(auth, nonce_first_use, INT, "60", 1, 86400, "s", LIVE, "... and how long it may wait for its first use.")
+CONF(auth, nonce_first_use, INT, "60", 1, 86400, "s", LIVE, "How long a challenge may wait for its first use.")
 CONF(auth, max_failures, INT, "5", 1, 1000, "", LIVE, "Failed attempts on one connection before it is closed; for SIP in a row.")
 CONF_END(auth)
 
