@@ -165,6 +165,9 @@ bool txq_own(struct txq *q, struct tx_pool *pool)
                 return false;
             }
             pool_put(pool, b);
+        } else if (b->n <= tail_room(&owned)) { /* heads between bodies would leave every block half empty */
+            txq_add(&owned, pool, b->p, b->n);
+            pool_put(pool, b);
         } else {
             owned.n += b->n;
             append(&owned, b);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "msrp/private.h"
+#include "msrp/txn.h"
 #include "tests/unit/msrp/rig.h"
 
 static struct rig r;
@@ -200,6 +201,113 @@ TEST(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever)
     rig_stop(&r);
 }
 
+static int64_t held(void)
+{
+    int64_t sum = 0;
+
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        sum += r.workers[i].held + r.workers[i].pool.held;
+    return sum;
+}
+
+/* Both read all there is for them; no time passes. */
+static void hear_all(struct peer *p, struct peer *q, struct tally *to_p, struct tally *to_q)
+{
+    for (int idle = 0, before = -1; idle < 50; idle = before == to_p->sends + to_q->sends ? idle + 1 : 0) {
+        before = to_p->sends + to_q->sends;
+        listen_to(p, to_p);
+        listen_to(q, to_q);
+        rig_wait(&r, 0);
+    }
+}
+
+/* M-FLOW-02: one who does not read and one who trickles on the same connection hold it for half a minute each; what is held for them
+ * stays within their buffers, and all of it is given back. */
+TEST(two_slow_receivers_hold_no_more_than_their_buffers)
+{
+    enum { N = 1200, BUFFER = 256 * 1024, CROSSING = 2 * REMOTE_MAX + WORKER_READ_SIZE, SETTLE_MS = 31000 };
+    struct tally to_c = { 0 }, to_d = { 0 }, to_e = { 0 }, to_f = { 0 };
+    int little = 128 * 1024, seconds = 0;
+    int64_t before, most = 0;
+    struct buf b = BUF_INIT;
+    struct peer *e;
+    size_t at = 0;
+
+    start(true);
+    e = rig_client(&r, 'G', 'S');
+    setsockopt(d->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    setsockopt(e->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    frame(&b, 'D', 'V', 999990, 10);
+    frame(&b, 'G', 'S', 999991, 10);
+    frame(&b, 'F', 'W', 999992, 10);
+    say_all(&b, &at, &to_c, &to_f);
+    hear_all(d, e, &to_d, &to_e);
+    rig_pass(&r, SETTLE_MS);
+    before = held(); /* with the routes, and no transaction */
+    buf_clear(&b);
+    at = 0;
+    for (int i = 0; i < N; i++) {
+        frame(&b, 'D', 'V', i, SIZE);
+        frame(&b, 'G', 'S', N + i, SIZE);
+        frame(&b, 'F', 'W', 2 * N + i, 10);
+    }
+    for (; to_f.sends < N + 1 && seconds < 200; seconds++) {
+        int64_t now;
+
+        say_all(&b, &at, &to_c, &to_f);
+        now = held() - rig_stat(&r, STAT_msrp_transactions) * (int64_t)sizeof(struct txn);
+        most = TD_MAX(most, now - before);
+        CHECK(rig_longest_queue(&r) <= BUFFER + CROSSING);
+        peer_read(e, 1024);
+        rig_pass(&r, 1000);
+    }
+    CHECK(seconds >= 30 && seconds < 75);
+    CHECK(most > BUFFER && most <= 2 * (BUFFER + CROSSING));
+    CHECK(to_c.reports > 0);
+    CHECK_INT(rig_stat(&r, STAT_msrp_too_slow), to_c.reports);
+    hear_all(d, e, &to_d, &to_e);
+    CHECK_INT(to_d.sends + to_e.sends + to_c.reports, 2 * N + 2); /* nothing that was taken is lost */
+    rig_pass(&r, SETTLE_MS);
+    CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+    CHECK_INT(held(), before);
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+/* M-FLOW-03: C, who is not read because D is full, hears what others say to him, and what the relay has to tell him. */
+static void check_paused(bool far)
+{
+    struct tally to_c = { 0 }, to_f = { 0 };
+    struct buf b = BUF_INIT;
+    size_t at = 0;
+
+    start(far);
+    for (int i = 0; i < MANY; i++)
+        frame(&b, 'D', 'V', i, SIZE);
+    say_all(&b, &at, &to_c, &to_f);
+    CHECK_FATAL(at < b.n);
+    CHECK_INT(to_c.sends + to_c.reports, 0);
+    say(f, "MSRP f001send SEND\nTo-Path: %W %U %C\nFrom-Path: %F\nMessage-ID: m-f1\nContent-Type: a/b\n\nhello\n-------f001send$\n");
+    say(f, "MSRP f002rprt REPORT\nTo-Path: %W %U %C\nFrom-Path: %F\nMessage-ID: m-f1\nByte-Range: 1-1/1\nStatus: 000 408 x\n-------f002rprt$\n");
+    listen_to(c, &to_c);
+    CHECK_INT(to_c.sends, 1);
+    CHECK_INT(to_c.reports, 1);
+    peer_reset(d);
+    for (int i = 0; to_c.reports < 2 && i < 100; i++) {
+        rig_wait(&r, 0);
+        listen_to(c, &to_c);
+    }
+    CHECK(to_c.reports > 1); /* of what D had not read */
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+TEST(sender_that_is_not_read_hears_what_there_is_for_him)
+{
+    check_paused(true);
+    check_paused(false);
+}
+
 /* M-FLOW-01, M-FLOW-02: who speaks to one peer only waits for him, however long it takes. */
 TEST(receiver_that_trickles_holds_its_only_sender)
 {
@@ -306,4 +414,5 @@ SUITE(flow_suite, TEST_ROW(all_transactions_of_a_next_hop_may_fail_at_once),
       TEST_ROW(reports_are_not_kept_for_a_sender_that_does_not_read), TEST_ROW(receiver_that_does_not_read_stops_a_shared_connection_once),
       TEST_ROW(chunk_for_a_receiver_that_does_not_read_is_given_up_on_a_shared_connection),
       TEST_ROW(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever),
-      TEST_ROW(receiver_that_trickles_holds_its_only_sender));
+      TEST_ROW(receiver_that_trickles_holds_its_only_sender), TEST_ROW(two_slow_receivers_hold_no_more_than_their_buffers),
+      TEST_ROW(sender_that_is_not_read_hears_what_there_is_for_him));

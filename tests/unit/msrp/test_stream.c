@@ -454,7 +454,7 @@ TEST(questions_of_a_peer_that_does_not_read_are_left_waiting)
     stop();
 }
 
-/* M-FLOW-01: the sender is paused, the relay holds little, and every octet arrives in order. */
+/* M-FLOW-01, M-FAIR-07: the sender is paused, the relay holds little, and every octet arrives in order. */
 TEST(slow_reader_pauses_the_sender_and_loses_nothing)
 {
     enum { SIZE = 12 << 20 };
@@ -480,7 +480,8 @@ TEST(slow_reader_pauses_the_sender_and_loses_nothing)
         }
     }
     say(c, "\n-------b001send$\n");
-    CHECK(most < 512 * 1024); /* the high mark, one read, and what is in the ring when the pause comes across */
+    /* The high mark and one read; across workers also what is in the ring when the pause comes. */
+    CHECK(most < CONN_TX_HIGH + WORKER_READ_SIZE + 4096 + (RIG_WORKERS > 1 ? 384 * 1024 : 0));
     CHECK(rig_stat(&r, STAT_msrp_paused) > 0);
     CHECK_FATAL(hear(d, &h));
     CHECK(h.body.n == SIZE && memcmp(h.body.p, bulk, SIZE) == 0 && h.flag == '$');
