@@ -2,7 +2,6 @@
 #include "net/pump.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +16,7 @@ enum {
     TURN_BYTES =
         8 * 1024, /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
     LEG_HIGH = 8 * 1024, /* queued for a leg before its client is paused */
-    LEG_SNDBUF = 32 * 1024,
+    LEG_SNDBUF = 16 * 1024, /* towards the SIP process: bounds what Sofia reads, and copies for each pipelined message, at once */
     LEG_MESSAGE_MAX = 256 * 1024, /* what comes from the SIP process has grown by Via and Record-Route */
     LEGS_PER_TURN = 64, /* opened in one turn: the listener's backlog is not endless */
     RETRY_MS = 20, /* after the control socket was full, or a leg could not be opened */
@@ -64,7 +63,6 @@ struct pump {
     struct buf closed;        /* ids of flows whose CLOSED did not fit in the socket */
     struct wheel_timer retry;
     struct loop_hook hook;
-    uint32_t next_leg;        /* 127.x.y.z of the next leg */
     char last_line[START_LINE_LOG_MAX]; /* start line of the last message that went in */
     size_t last_line_n;
     uint64_t last_id, last_ms;
@@ -112,20 +110,43 @@ static void retry_later(struct pump *p)
         loop_timer_start(p->worker->loop, &p->retry, RETRY_MS);
 }
 
+ssize_t pump_rec_send(int socket, const struct pump_rec *r, int file, int flags)
+{
+    struct iovec iov = { .iov_base = (void *)r, .iov_len = pump_rec_size(r) };
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (file >= 0) {
+        m.msg_control = control.space;
+        m.msg_controllen = sizeof control.space;
+        control.align = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
+        memcpy(CMSG_DATA(&control.align), &file, sizeof file);
+    }
+    return sendmsg(socket, &m, flags | MSG_NOSIGNAL);
+}
+
 /* False: it does not fit now. A dead SIP process takes everything. */
-static bool tell(struct pump *p, const struct pump_rec *r)
+static bool tell_with(struct pump *p, const struct pump_rec *r, int file)
 {
     ssize_t n;
 
     if (!p->link)
         return true;
     do {
-        n = send(p->link->fd, r, pump_rec_size(r), MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = pump_rec_send(p->link->fd, r, file, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0 || (errno != EAGAIN && errno != ENOBUFS))
+    if (n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS))
         return true;
     retry_later(p);
     return false;
+}
+
+static bool tell(struct pump *p, const struct pump_rec *r)
+{
+    return tell_with(p, r, -1);
 }
 
 static void tell_closed(struct pump *p, uint64_t id)
@@ -234,67 +255,33 @@ static enum pump_kind kind_of(const struct conn *c)
     return c->tls ? PUMP_TLS : PUMP_TCP;
 }
 
-/* The leg's own end: 127.x.y.z with a port of the kernel's choice, or ::1. */
-static int leg_socket(struct pump *p, int family, struct addr *own)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, size = LEG_SNDBUF;
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof ss;
-
-    if (fd < 0)
-        return -1;
-    *own = (struct addr){ .sa.sa_family = (sa_family_t)family };
-    if (family == AF_INET) {
-        own->in.sin_addr.s_addr = htonl(127u << 24 | p->next_leg);
-        p->next_leg = p->next_leg >= 0xfffffe ? 0x010001 : p->next_leg + 1;
-    } else {
-        own->in6.sin6_addr = in6addr_loopback;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-    if (bind(fd, &own->sa, addr_len(own)) < 0 || getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
-        close(fd);
-        return -1;
-    }
-    addr_from_socket(own, &ss);
-    return fd;
-}
-
-/* Announce, then connect. False: not now, try again later. */
+/* A stream socket pair, which costs a fraction of a TCP connection for each message; the SIP process gets the other end with the
+ * announcement. False: not now, try again later. */
 static bool leg_open(struct flow *f)
 {
     struct pump *p = f->pump;
     struct conn *c = f->client;
     struct pump_rec r = { .type = PUMP_ANNOUNCE, .kind = (uint8_t)kind_of(c), .worker = (uint16_t)p->worker->index,
                           .conn_id = f->id, .dial_id = f->dial_id, .peer = c->peer, .local = c->local };
-    int family = c->peer.sa.sa_family == AF_INET6 ? AF_INET6 : AF_INET;
-    uint16_t port = p->link->ports[r.kind][family == AF_INET6];
-    struct addr to = { .sa.sa_family = (sa_family_t)family };
-    int fd;
+    int ends[2], size = LEG_SNDBUF;
+    bool told;
 
-    if (port == 0) {
+    if (p->link->ports[r.kind][c->peer.sa.sa_family == AF_INET6] == 0) {
         conn_finish(c, CLOSE_NOT_SERVED);
         return true;
     }
-    fd = leg_socket(p, family, &r.leg);
-    if (fd < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         return false;
-    if (!tell(p, &r)) {
-        close(fd);
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    told = tell_with(p, &r, ends[1]);
+    close(ends[1]);
+    if (!told) {
+        close(ends[0]);
         return false;
     }
     f->announced = true;
     f->asked = false;
-    if (family == AF_INET)
-        to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-        to.in6.sin6_addr = in6addr_loopback;
-    addr_set_port(&to, port);
-    if (connect(fd, &to.sa, addr_len(&to)) < 0 && errno != EINPROGRESS) {
-        close(fd); /* the SIP process just ended: its successor gets the flow */
-        return false;
-    }
-    if (conn_new(&f->leg, p->worker, fd, false, &to, &r.leg) != TD_OK)
+    if (conn_new(&f->leg, p->worker, ends[0], false, &c->peer, &c->local) != TD_OK)
         return false;
     conn_set_proto(f->leg, &leg_proto, p, f);
     f->leg->tx_high = LEG_HIGH;
@@ -744,7 +731,6 @@ int pump_new(struct pump **out, struct worker *w, const struct pump_limits *limi
     list_init(&p->more);
     list_init(&p->asking);
     wheel_timer_init(&p->retry, on_retry);
-    p->next_leg = 0x010001 + (w->index << 17);
     p->hook.run = on_turn_end;
     loop_hook_add(w->loop, &p->hook);
     *out = p;

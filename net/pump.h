@@ -1,7 +1,7 @@
 /* The SIP pump: carries SIP streams between clients and the SIP process.
  *
  * One struct pump a worker; give it to the worker as protos[PROTO_SIP] = { &pump_proto, pump }. For every
- * SIP connection it keeps a second connection, the leg, to an internal listener of the SIP process. Whole messages
+ * SIP connection it keeps a second stream, the leg, to the SIP process. Whole messages
  * cross, framed and checked here, so neither side ever sees a cut one; what is malformed but framed is answered here.
  * When the SIP process dies the clients stay and are handed to its successor. RFC 3261 s.18.3, RFC 5626 s.5.4.
  *
@@ -33,6 +33,9 @@ struct pump_link;
 int pump_link_new(struct pump_link **out, int fd, const uint16_t ports[PUMP_KIND_N][2]); /* takes fd, on failure too */
 struct pump_link *pump_link_ref(struct pump_link *l);
 void pump_link_unref(struct pump_link **l);
+
+/* Send a record with a descriptor, or without one (-1); as send(). */
+ssize_t pump_rec_send(int socket, const struct pump_rec *r, int file, int flags);
 
 /* The SIP process is up: hand it the flows. / It has ended: keep the clients. */
 void pump_link_up(struct pump *p, struct pump_link *l);

@@ -1,8 +1,7 @@
 /* What the edge and the SIP process say to each other on the control socket.
  *
  * A SOCK_SEQPACKET pair, one record a packet, native byte order: both ends are the same executable. The edge
- * announces every leg before it connects it (bind, getsockname, ANNOUNCE, connect); the leg's
- * source address and port are its name until the SIP process has accepted it, after that a flow is named by its
+ * announces a flow with one end of a stream socket pair, its leg. A flow is named by its
  * connection id, which stays the same when the flow is handed to the next SIP process. */
 #pragma once
 
@@ -15,9 +14,9 @@ enum pump_type {
     /* edge to SIP process */
     /* first record; text: the secret for marks, and PUMP_RUN_LEN characters that name this run of the edge; carries (SCM_RIGHTS) a memfd with a struct pump_shared */
     PUMP_HELLO = 1,
-    /* conn_id, kind, leg, peer, local, text: name in the peer's verified certificate; dial_id if asked for */
+    /* conn_id, kind, peer, local, text: name in the peer's verified certificate; dial_id if asked for; carries the SIP process's end of the leg */
     PUMP_ANNOUNCE,
-    PUMP_CLOSED,    /* conn_id: the client has gone, or the announced leg will not come */
+    PUMP_CLOSED,    /* conn_id: the client has gone */
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */
     PUMP_PING,      /* are you alive? */
     PUMP_DIAL_FAILED, /* dial_id */
@@ -47,7 +46,6 @@ struct pump_rec {
     uint32_t dial_id; /* 0: none */
     uint32_t seconds; /* KEEP, BAN */
     uint64_t conn_id;
-    struct addr leg;  /* source address of the leg */
     struct addr peer, local;
     uint16_t ports[PUMP_KIND_N][2]; /* READY: by kind and family (0: IPv4, 1: IPv6) */
     char text[PUMP_TEXT_MAX];       /* NUL-terminated; sent only as far as it is used */

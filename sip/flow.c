@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,11 +15,17 @@
 #include "sip/later.h"
 
 enum {
-    LEG_RCVBUF = 16 * 1024, /* bounds what Sofia reads, and copies for each pipelined message, at once */
     RECS_PER_WAKE = 256,
     SELF_TEST_STEPS = 50,
     SELF_TEST_STEP_MS = 10,
     SETTLE_MS = 5000, /* the edge has announced all flows by then */
+};
+
+/* One of Sofia's internal listeners. */
+struct door {
+    struct addr at;
+    struct list arrivals; /* struct flow: to be accepted here, in this order */
+    int knock;            /* owned: a connection of ours that makes it readable; -1: none */
 };
 
 struct flows {
@@ -26,10 +34,11 @@ struct flows {
     int fd;           /* owned: control socket */
     su_wait_t wait[1];
     int wait_index;
-    struct hash by_id, by_leg, by_peer;
+    struct hash by_id, by_peer;
+    struct door doors[PUMP_KIND_N][2]; /* by kind and family, as ports in pump_rec */
     struct list dials;
     uint32_t next_dial;
-    uint64_t refused; /* legs that nobody announced */
+    uint64_t refused; /* connections that were not ours */
     uint64_t settled_ms;
     struct flows_events events;
     struct buf unsent; /* whole records that did not fit in the socket */
@@ -94,17 +103,6 @@ static uint64_t now_ms(void)
 bool flow_has_ended(struct flows *fs, uint64_t id)
 {
     return !flow_by_id(fs, id) && now_ms() >= fs->settled_ms;
-}
-
-static struct flow *flow_by_leg(struct flows *fs, const struct addr *leg)
-{
-    for (struct hash_node *n = hash_first(&fs->by_leg, addr_hash(leg, 0)); n; n = hash_next(n)) {
-        struct flow *f = TD_CONTAINER_OF(n, struct flow, by_leg);
-
-        if (addr_eq(&f->leg, leg))
-            return f;
-    }
-    return NULL;
 }
 
 static bool is_as(const struct flow *f, const char *host)
@@ -181,11 +179,13 @@ tport_t *flow_tport(struct flow *f)
 
 static void unlink_flow(struct flow *f)
 {
-    if (f->in_leg)
-        hash_remove(&f->flows->by_leg, &f->by_leg);
+    list_remove(&f->arrival_node);
+    if (f->leg >= 0)
+        close(f->leg);
+    f->leg = -1;
     if (f->in_peer)
         hash_remove(&f->flows->by_peer, &f->by_peer);
-    f->in_leg = f->in_peer = false;
+    f->in_peer = false;
     if (f->tport)
         tport_unref(f->tport);
     f->tport = NULL;
@@ -198,35 +198,6 @@ static void flow_free(struct flow *f)
     free(f->identity);
     free(f->dialled);
     free(f);
-}
-
-static void announced(struct flows *fs, const struct pump_rec *r)
-{
-    struct flow *f = flow_by_id(fs, r->conn_id);
-
-    if (r->kind >= PUMP_KIND_N)
-        return;
-    if (!f) {
-        f = calloc(1, sizeof *f);
-        if (!f) {
-            log_error("flow", r->conn_id, "out of memory");
-            return; /* the leg will be refused and the client closed */
-        }
-        f->flows = fs;
-        f->id = r->conn_id;
-        hash_insert(&fs->by_id, &f->by_id, f->id);
-    }
-    unlink_flow(f); /* announced again: its first leg failed */
-    f->kind = (enum pump_kind)r->kind;
-    f->worker = r->worker;
-    f->dial_id = r->dial_id;
-    f->leg = r->leg;
-    f->peer = r->peer;
-    f->local = r->local;
-    free(f->identity);
-    f->identity = r->text[0] ? strdup(r->text) : NULL;
-    hash_insert(&fs->by_leg, &f->by_leg, addr_hash(&f->leg, 0));
-    f->in_leg = true;
 }
 
 /* ---- dialling ---- */
@@ -329,15 +300,89 @@ static void send_unsent(struct flows *fs)
     su_root_eventmask(fs->root, fs->wait_index, fs->fd, SU_WAIT_IN);
 }
 
-static void on_record(struct flows *fs, const struct pump_rec *r)
+/* ---- arrivals ---- */
+
+/* Make Sofia's listener readable. The connection ends without TIME_WAIT, as there may be many. */
+static bool knock(struct door *d)
+{
+    const struct linger reset = { .l_onoff = 1 };
+
+    if (d->knock >= 0)
+        return true;
+    d->knock = socket(d->at.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (d->knock < 0)
+        return false;
+    setsockopt(d->knock, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    if (connect(d->knock, &d->at.sa, addr_len(&d->at)) == 0 || errno == EINPROGRESS)
+        return true;
+    close(d->knock);
+    d->knock = -1;
+    return false;
+}
+
+/* The edge is to close its client. */
+static void give_up(struct flows *fs, const struct pump_rec *announced)
+{
+    struct pump_rec gone = { .type = PUMP_GONE, .worker = announced->worker, .conn_id = announced->conn_id };
+
+    log_error("flow", announced->conn_id, "cannot take the connection: %s", strerror(errno));
+    tell(fs, &gone);
+}
+
+static struct flow *flow_new(struct flows *fs, uint64_t id)
+{
+    struct flow *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->flows = fs;
+    f->id = id;
+    f->leg = -1;
+    list_init(&f->arrival_node);
+    hash_insert(&fs->by_id, &f->by_id, id);
+    return f;
+}
+
+/* leg is taken; -1: it was lost on its way. */
+static void announced(struct flows *fs, const struct pump_rec *r, int leg)
+{
+    struct flow *f = flow_by_id(fs, r->conn_id);
+    struct door *d = r->kind < PUMP_KIND_N ? &fs->doors[r->kind][r->peer.sa.sa_family == AF_INET6] : NULL;
+
+    if (!f)
+        f = flow_new(fs, r->conn_id);
+    if (!f || !d || leg < 0 || !knock(d)) {
+        give_up(fs, r);
+        if (leg >= 0)
+            close(leg);
+        return;
+    }
+    unlink_flow(f); /* announced again: its first leg failed */
+    f->kind = (enum pump_kind)r->kind;
+    f->worker = r->worker;
+    f->dial_id = r->dial_id;
+    f->peer = r->peer;
+    f->local = r->local;
+    free(f->identity);
+    f->identity = r->text[0] ? strdup(r->text) : NULL;
+    f->leg = leg;
+    list_append(&d->arrivals, &f->arrival_node);
+}
+
+/* file: what came with it, or -1; taken. */
+static void on_record(struct flows *fs, const struct pump_rec *r, int file)
 {
     struct pump_rec answer = { .worker = r->worker, .conn_id = r->conn_id };
     struct flow *f;
 
     switch (r->type) {
     case PUMP_ANNOUNCE:
-        announced(fs, r);
-        break;
+        announced(fs, r, file);
+        return;
+    case PUMP_CONF:
+        if (file >= 0)
+            fs->events.conf(fs->events.arg, file);
+        return;
     case PUMP_CLOSED:
         f = flow_by_id(fs, r->conn_id);
         if (f)
@@ -360,6 +405,8 @@ static void on_record(struct flows *fs, const struct pump_rec *r)
     default:
         break;
     }
+    if (file >= 0)
+        close(file);
 }
 
 /* One record, and the file that came with it, or -1. */
@@ -382,9 +429,9 @@ static ssize_t receive(int fd, struct pump_rec *r, int *file, int flags)
     return n;
 }
 
-static void drain(struct flows *fs, int max)
+static void drain(struct flows *fs)
 {
-    for (int i = 0; i < max; i++) {
+    for (int i = 0; i < RECS_PER_WAKE; i++) {
         struct pump_rec r;
         int file = -1;
         ssize_t n = receive(fs->fd, &r, &file, MSG_DONTWAIT);
@@ -397,11 +444,10 @@ static void drain(struct flows *fs, int max)
             su_root_break(fs->root); /* the edge has gone */
             return;
         }
-        if (!pump_rec_check(&r, (size_t)n))
-            continue;
-        on_record(fs, &r);
-        if (r.type == PUMP_CONF && file >= 0)
-            fs->events.conf(fs->events.arg, file);
+        if (pump_rec_check(&r, (size_t)n))
+            on_record(fs, &r, file);
+        else if (file >= 0)
+            close(file);
     }
 }
 
@@ -411,33 +457,50 @@ static int on_control(su_root_magic_t *magic, su_wait_t *w, su_wakeup_arg_t *arg
 
     if (fs->unsent.n)
         send_unsent(fs);
-    drain(fs, RECS_PER_WAKE);
+    drain(fs);
     return 0;
 }
 
-/* ---- accept ---- */
+/* ---- what Sofia calls ---- */
 
-static int refuse_leg(struct flows *fs, int fd)
+static struct door *door_of(struct flows *fs, int listener)
 {
-    fs->refused++;
-    close(fd);
-    errno = ECONNABORTED;
-    return -1;
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    struct addr at;
+
+    if (getsockname(listener, (struct sockaddr *)&ss, &len) < 0)
+        return NULL;
+    addr_from_socket(&at, &ss);
+    for (int kind = 0; kind < PUMP_KIND_N; kind++)
+        for (int v6 = 0; v6 < 2; v6++)
+            if (addr_eq(&fs->doors[kind][v6].at, &at))
+                return &fs->doors[kind][v6];
+    return NULL;
 }
 
-static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *from, struct sockaddr *sa,
-                      socklen_t *len)
+/* Take a connection off the listener. Only our own knock has a right to be there. */
+static void answer_knock(struct flows *fs, struct door *d, int listener)
 {
-    struct addr leg;
-    struct flow *f;
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
-    addr_from_socket(&leg, from);
-    drain(fs, INT32_MAX); /* announced before connected: it is in the socket by now */
-    f = flow_by_leg(fs, &leg);
-    if (!f)
-        return refuse_leg(fs, fd);
-    hash_remove(&fs->by_leg, &f->by_leg);
-    f->in_leg = false;
+    if (fd < 0)
+        return;
+    close(fd);
+    if (!d || d->knock < 0) {
+        fs->refused++;
+        return;
+    }
+    close(d->knock);
+    d->knock = -1;
+}
+
+static int give_leg(struct flows *fs, struct flow *f, struct sockaddr *sa, socklen_t *len)
+{
+    int leg = f->leg;
+
+    f->leg = -1;
+    list_remove(&f->arrival_node);
     hash_insert(&fs->by_peer, &f->by_peer, addr_hash(&f->peer, f->kind));
     f->in_peer = true;
     if (f->dial_id)
@@ -448,22 +511,33 @@ static int accept_leg(struct flows *fs, int fd, const struct sockaddr_storage *f
         memcpy(sa, &f->peer, TD_MIN(n, *len));
         *len = n;
     }
-    return fd;
+    return leg;
 }
 
-/* Sofia's listeners call this one instead of libc's: default visibility makes the executable export it. */
+/* Sofia's listeners call this one instead of libc's: default visibility makes the executable export it. The knock is answered with the
+ * last arrival; until then the listener stays readable, and Sofia comes again. */
 __attribute__((visibility("default"))) int accept(int listener, struct sockaddr *sa, socklen_t *len)
 {
-    struct sockaddr_storage from;
-    socklen_t n = sizeof from;
-    int fd, size = LEG_RCVBUF;
+    struct flows *fs = accepting;
+    struct door *d = fs ? door_of(fs, listener) : NULL;
+    struct flow *first = d && !list_is_empty(&d->arrivals) ? list_item(d->arrivals.next, struct flow, arrival_node) : NULL;
 
-    if (!accepting)
+    if (!fs)
         return accept4(listener, sa, len, SOCK_CLOEXEC);
-    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size,
-               sizeof size); /* inherited; the self-test's call is the first one */
-    fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_CLOEXEC);
-    return fd < 0 ? fd : accept_leg(accepting, fd, &from, sa, len);
+    if (!first || d->arrivals.next == d->arrivals.prev)
+        answer_knock(fs, d, listener);
+    if (first)
+        return give_leg(fs, first, sa, len);
+    errno = ECONNABORTED;
+    return -1;
+}
+
+/* Sofia sets TCP_NODELAY on what it has accepted, and drops a stream that does not take it. A leg has nothing of the kind, and needs it not. */
+__attribute__((visibility("default"))) int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+    int ret = (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+
+    return ret < 0 && level == IPPROTO_TCP && errno == EOPNOTSUPP ? 0 : ret;
 }
 
 bool flows_self_test(struct flows *fs, const struct addr *listener)
@@ -482,11 +556,26 @@ bool flows_self_test(struct flows *fs, const struct addr *listener)
     return fs->refused > before;
 }
 
+static void set_door(struct door *d, bool v6, uint16_t port)
+{
+    if (v6) {
+        d->at.sa.sa_family = AF_INET6;
+        d->at.in6.sin6_addr = in6addr_loopback;
+    } else {
+        d->at.sa.sa_family = AF_INET;
+        d->at.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    addr_set_port(&d->at, port);
+}
+
 void flows_ready(struct flows *fs, const uint16_t ports[PUMP_KIND_N][2])
 {
     struct pump_rec r = { .type = PUMP_READY };
 
     memcpy(r.ports, ports, sizeof r.ports);
+    for (int kind = 0; kind < PUMP_KIND_N; kind++)
+        for (int v6 = 0; v6 < 2; v6++)
+            set_door(&fs->doors[kind][v6], v6, ports[kind][v6]);
     tell(fs, &r);
 }
 
@@ -598,9 +687,12 @@ int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, struct
     fs->next_dial = (uint32_t)getpid() << 12; /* not one of our predecessor's, whose flows come with theirs */
     fs->events = *events;
     list_init(&fs->dials);
+    for (int kind = 0; kind < PUMP_KIND_N; kind++)
+        for (int v6 = 0; v6 < 2; v6++) {
+            list_init(&fs->doors[kind][v6].arrivals);
+            fs->doors[kind][v6].knock = -1;
+        }
     err = hash_init(&fs->by_id, 8);
-    if (!err)
-        err = hash_init(&fs->by_leg, 8);
     if (!err)
         err = hash_init(&fs->by_peer, 8);
     if (!err)
@@ -640,7 +732,7 @@ static void flows_stop(struct flows *fs)
     if (fs->wait_index >= 0)
         su_root_deregister(fs->root, fs->wait_index);
     fs->wait_index = -1;
-    if (fs->by_id.slots && fs->by_leg.slots && fs->by_peer.slots)
+    if (fs->by_id.slots && fs->by_peer.slots)
         hash_each(&fs->by_id, release_node, NULL);
 }
 
@@ -652,13 +744,16 @@ void flows_free(struct flows **fsp)
         return;
     *fsp = NULL;
     flows_stop(fs);
-    if (fs->by_id.slots && fs->by_leg.slots && fs->by_peer.slots)
+    if (fs->by_id.slots && fs->by_peer.slots)
         hash_each(&fs->by_id, free_node, NULL);
     while (!list_is_empty(&fs->dials))
         flow_dial_cancel(list_item(fs->dials.next, struct flow_dial, node));
     hash_fini(&fs->by_id);
-    hash_fini(&fs->by_leg);
     hash_fini(&fs->by_peer);
+    for (int kind = 0; kind < PUMP_KIND_N; kind++)
+        for (int v6 = 0; v6 < 2; v6++)
+            if (fs->doors[kind][v6].knock >= 0)
+                close(fs->doors[kind][v6].knock);
     buf_fini(&fs->unsent);
     close(fs->fd);
     free(fs);

@@ -1,7 +1,8 @@
 /* Flows: the SIP process's side of the seam to the edge.
  *
- * The edge announces every SIP stream on the control socket and connects a leg to one of Sofia's internal
- * listeners; accept() is interposed here and gives Sofia the real peer's address instead of the leg's. A flow
+ * The edge announces every SIP stream on the control socket and passes a leg with it, one end of a socket pair. Sofia adopts no
+ * stream but what it has accepted: we knock at its internal listener, and the accept() that it calls, which is ours, gives it the
+ * leg and the real peer's address. setsockopt() is ours, too: legs are no TCP, and Sofia insists on TCP_NODELAY. A flow
  * is named by its connection id, which is the same in the next SIP process, so a binding can name the flow it
  * came on (RFC 5626). One thread: that of the Sofia loop. */
 #pragma once
@@ -16,14 +17,16 @@ struct flows;
 
 struct flow {
     struct flows *flows;      /* back */
-    struct hash_node by_id, by_leg, by_peer;
-    bool in_leg, in_peer;     /* announced and not yet accepted; accepted */
+    struct hash_node by_id, by_peer;
+    bool in_peer;             /* accepted */
+    struct list arrival_node; /* announced and not yet accepted */
+    int leg;                  /* owned until then; -1: none */
     uint64_t id;              /* the connection id of the client's connection */
     enum pump_kind kind;
     uint16_t worker;
     uint32_t dial_id;         /* 0: the client connected to us */
     unsigned auth_failures;   /* in a row, of requests that no other proxy has passed on */
-    struct addr leg, peer, local;
+    struct addr peer, local;
     char *identity;           /* owned: name in the peer's verified certificate; NULL: none */
     char *dialled;            /* owned: whom it was dialled as, and is with TLS; NULL: the client connected to us */
     tport_t *tport;           /* counted; NULL: not looked up yet */
@@ -45,7 +48,7 @@ int flows_new(struct flows **out, int control_fd, struct pump_rec *hello, struct
 void flows_free(struct flows **f); /* before the stack goes */
 
 /* Serve the control socket in this root; when it closes, the root's loop is broken. Connections to the internal
- * listeners are refused from now on unless announced. */
+ * listeners are refused from now on: flows come by announcement alone. */
 int flows_start(struct flows *f, su_root_t *root, tport_t *master);
 
 /* Is our accept() the one that Sofia calls? Connects to an internal listener and expects to be refused. */

@@ -141,26 +141,6 @@ static int memfd_with(const char *name, const char *text, size_t n)
     return high;
 }
 
-/* A record with a file. */
-static int send_file(int fd, const struct pump_rec *r, int file, int flags)
-{
-    struct iovec iov = { .iov_base = (void *)r, .iov_len = pump_rec_size(r) };
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
-    };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &file, sizeof(int));
-    return sendmsg(fd, &m, flags | MSG_NOSIGNAL) < 0 ? td_err_from_errno(errno) : TD_OK;
-}
-
 static void tell_conf(struct sipproc *p)
 {
     struct pump_rec r = { .type = PUMP_CONF };
@@ -170,7 +150,7 @@ static void tell_conf(struct sipproc *p)
     if (!p->is_ready)
         return; /* it will be started with it, or told when it is up */
     file = memfd_with("tandem-conf", p->dump, p->dump_n);
-    p->conf_due = file < 0 || send_file(p->control.fd, &r, file, MSG_DONTWAIT) != TD_OK;
+    p->conf_due = file < 0 || pump_rec_send(p->control.fd, &r, file, MSG_DONTWAIT) < 0;
     if (file >= 0)
         close(file);
 }
@@ -321,7 +301,7 @@ static int send_hello(struct sipproc *p, int fd)
     struct pump_rec r = { .type = PUMP_HELLO };
 
     memcpy(r.text, p->secrets, sizeof p->secrets);
-    return send_file(fd, &r, p->box_fd, 0);
+    return pump_rec_send(fd, &r, p->box_fd, 0) < 0 ? td_err_from_errno(errno) : TD_OK;
 }
 
 static int run(struct sipproc *p, int control_fd, int conf_fd)
