@@ -5,7 +5,7 @@ libscript_a_SOURCES = \
 	script/htable.c script/htable.h \
 	script/private.h \
 	script/pv.c \
-	script/sandbox_tbl.h \
+	script/sandbox.c script/sandbox_tbl.h \
 	script/scan.c \
 	script/script.h \
 	script/shared.c \

@@ -18,6 +18,7 @@ enum {
     ROOM_MAX = 128 * 1024,  /* texts made during one callback */
     VARS_MAX = 1024,        /* $var() of one state */
     PV_CACHE_MAX = 2048,    /* expressions kept compiled by one state */
+    PV_RECENT = 64,         /* of these, found at once; a power of two */
     PV_LENGTH_MAX = 1024,   /* of one expression */
     PV_NESTING_MAX = 4,     /* variables within variables */
     APIS_MAX = 4,
@@ -61,6 +62,12 @@ struct sql_run {
     struct db_rows *rows;     /* owned: its answer */
 };
 
+/* What the last event was called with; its texts are kept in Lua's registry. */
+struct script_event {
+    const char *function, *arg; /* "": none yet */
+    int function_ref, arg_ref;
+};
+
 struct script {
     struct script_shared *shared; /* borrowed */
     struct stats *stats;      /* borrowed; may be NULL */
@@ -70,12 +77,14 @@ struct script {
 
     struct hash vars;
     struct hash pvs;          /* struct pv: compiled expressions */
+    const struct pv *recent[PV_RECENT]; /* some of them, by the address of their text in the script */
 
     /* the run under way */
     enum script_kind kind;
     void *subject;
     uint64_t now_ms;
     bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
+    struct script_event event;
     struct script_wait *spare; /* owned: its coroutine is used again */
     unsigned n_waiting;       /* runs that wait */
     bool is_freed;            /* and goes with the last of them */
@@ -125,6 +134,11 @@ const struct script_func *api_func(const struct script_shared *shared, struct sv
 /* The run has ended: what it has asked for is forgotten, answers that are remembered stay. */
 void sql_run_clear(struct sql_run *run);
 void sql_cache_flush(struct script *s);
+
+/* ---- sandbox.c ---- */
+
+/* Open what is allowed of Lua's libraries. It may raise an error of Lua's. */
+void sandbox_open(struct lua_State *L);
 
 /* ---- state.c ---- */
 

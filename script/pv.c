@@ -308,6 +308,7 @@ static void forget(struct hash_node *n, void *arg)
 
 void pv_cache_flush(struct script *s)
 {
+    memset(s->recent, 0, sizeof s->recent);
     hash_each(&s->pvs, forget, &s->pvs);
 }
 
@@ -330,9 +331,14 @@ static const struct pv *cached(struct script *s, struct sv text, bool is_format,
     return p;
 }
 
+/* A literal has the same address each time, as Lua keeps short texts once; what is found there is compared all the same. */
 const struct pv *pv_of(struct script *s, struct sv text, const char **why)
 {
-    return cached(s, text, false, why);
+    const struct pv **recent = &s->recent[((uintptr_t)text.p >> 4) & (PV_RECENT - 1)];
+
+    if (!*recent || !sv_eq(sv_make((*recent)->text, (*recent)->text_n), text))
+        *recent = cached(s, text, false, why);
+    return *recent;
 }
 
 const struct pv *pv_format_of(struct script *s, struct sv text, const char **why)

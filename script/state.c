@@ -1,4 +1,4 @@
-/* Lua states: the sandbox, the budgets, calls in both directions. The one file that sees Lua.
+/* Lua states: the budgets, calls in both directions. With sandbox.c the one file that sees Lua.
  *
  * Lua reports errors by longjmp(), over whatever is on the C stack between the error and lua_pcall(). So everything
  * that can fail inside Lua is done below run_protected() or setup(), in functions that own nothing: what they need to let go
@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
-#include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/err.h"
 #include "common/log.h"
@@ -102,10 +102,13 @@ static void take_args(lua_State *L, const struct script_func *f, struct script_c
 /* Of the rows with this name, the one for what the event is about. */
 static const struct script_func *fitting(lua_State *L, const struct script *s)
 {
-    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1)), *other = lua_touserdata(L, lua_upvalueindex(2));
+    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1)), *other;
 
-    if (other && other->kind == s->kind)
-        f = other;
+    if (f->kind != s->kind) {
+        other = lua_touserdata(L, lua_upvalueindex(2));
+        if (other && other->kind == s->kind)
+            f = other;
+    }
     if (f->kind != SCRIPT_ANY && (!s->subject || s->kind != f->kind))
         ksr_error(L, f, f->kind == SCRIPT_MSRP ? "there is no frame here" : "there is no SIP message here");
     return f;
@@ -189,106 +192,7 @@ static int missing_module(lua_State *L)
     return 1;
 }
 
-/* ---- the sandbox ---- */
-
-/* As Lua's, but neither the end of a run nor a spent budget can be caught. */
-static int pcall_ended(lua_State *L, int status, lua_KContext context)
-{
-    const struct script *s = script_of(L);
-
-    if (s->exiting || s->spent)
-        return lua_error(L);
-    lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
-    lua_insert(L, 1);
-    return lua_gettop(L);
-}
-
-static int safe_pcall(lua_State *L)
-{
-    luaL_checkany(L, 1);
-    return pcall_ended(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, pcall_ended), 0);
-}
-
-/* As Lua's, without finalizers: Lua runs them with no count of instructions. */
-static int safe_setmetatable(lua_State *L)
-{
-    if (lua_istable(L, 2)) {
-        lua_pushliteral(L, "__gc");
-        if (lua_rawget(L, 2) != LUA_TNIL)
-            return luaL_error(L, "a metatable with __gc is not offered");
-        lua_pop(L, 1);
-    }
-    lua_settop(L, 2);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, 2, 1);
-    return 1;
-}
-
-static bool is_allowed(const char *names, const char *name)
-{
-    struct sv rest = sv_of(names);
-
-    while (rest.n) {
-        struct sv word = sv_upto(rest, sv_find(rest, ' '));
-
-        if (sv_eq(word, sv_of(name)))
-            return true;
-        rest = sv_from(rest, word.n + 1);
-    }
-    return false;
-}
-
-/* Take away from the table on top what is not named. */
-static void keep_only(lua_State *L, const char *names)
-{
-    lua_pushnil(L);
-    while (lua_next(L, -2)) {
-        lua_pop(L, 1);
-        if (lua_type(L, -1) != LUA_TSTRING || !is_allowed(names, lua_tostring(L, -1))) {
-            lua_pushvalue(L, -1);
-            lua_pushnil(L);
-            lua_rawset(L, -4); /* Lua allows to clear a field while walking */
-        }
-    }
-}
-
-static void open_libraries(lua_State *L)
-{
-    static const struct {
-        const char *name, *allowed;
-    } allowed[] = {
-#define SANDBOX(name, names) { name, names },
-#include "script/sandbox_tbl.h"
-#undef SANDBOX
-    };
-    static const luaL_Reg libraries[] = {
-        { "", luaopen_base },          { "string", luaopen_string }, { "table", luaopen_table },
-        { "math", luaopen_math },      { "utf8", luaopen_utf8 },     { "os", luaopen_os },
-    };
-
-    for (size_t i = 0; i < TD_ARRAY_LEN(libraries); i++) {
-        luaL_requiref(L, *libraries[i].name ? libraries[i].name : "_G", libraries[i].func, 1);
-        for (size_t k = 0; *libraries[i].name && k < TD_ARRAY_LEN(allowed); k++)
-            if (strcmp(allowed[k].name, libraries[i].name) == 0)
-                keep_only(L, allowed[k].allowed);
-        lua_pop(L, 1);
-    }
-    lua_pushglobaltable(L);
-    keep_only(L, allowed[0].allowed);
-    for (size_t i = 1; i < TD_ARRAY_LEN(libraries); i++) { /* they were among the globals */
-        lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-        lua_getfield(L, -1, libraries[i].name);
-        lua_setfield(L, -3, libraries[i].name);
-        lua_pop(L, 1);
-    }
-    lua_getfield(L, -1, "setmetatable");
-    lua_pushcclosure(L, safe_setmetatable, 1);
-    lua_setfield(L, -2, "setmetatable");
-    lua_pushcfunction(L, safe_pcall);
-    lua_setfield(L, -2, "pcall");
-    lua_pop(L, 1);
-}
+/* ---- the functions that are offered ---- */
 
 /* The first row with its name. */
 static const struct script_func *first_of(const struct script_shared *shared, const struct script_func *f)
@@ -328,7 +232,7 @@ static void add_functions(lua_State *L, const struct script_shared *shared)
 
 static int setup(lua_State *L)
 {
-    open_libraries(L);
+    sandbox_open(L);
     add_functions(L, script_of(L)->shared);
     return 0;
 }
@@ -393,11 +297,6 @@ struct run {
     const char *function, *arg;
 };
 
-static int run_ended(lua_State *L, int status, lua_KContext context)
-{
-    return 0;
-}
-
 static int run_function(lua_State *L)
 {
     const struct run *run = lua_touserdata(L, 1);
@@ -405,7 +304,7 @@ static int run_function(lua_State *L)
     if (lua_getglobal(L, run->function) != LUA_TFUNCTION)
         return luaL_error(L, "no function %s", run->function);
     lua_pushstring(L, run->arg);
-    lua_callk(L, 1, 0, 0, run_ended);
+    lua_call(L, 1, 0);
     return 0;
 }
 
@@ -553,6 +452,47 @@ static void wait_end(struct script_wait *w, bool is_whole)
         script_free(&s);
 }
 
+/* Texts of an event are most often those of the last one: kept by the state, so that pushing them can neither fail nor take memory. */
+static int keep_event(lua_State *L)
+{
+    const struct run *run = lua_touserdata(L, 1);
+    struct script_event *e = &script_of(L)->event;
+
+    luaL_unref(L, LUA_REGISTRYINDEX, e->function_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, e->arg_ref);
+    *e = (struct script_event){ .function = "", .arg = "", .function_ref = LUA_NOREF, .arg_ref = LUA_NOREF };
+    lua_pushstring(L, run->function);
+    lua_pushstring(L, run->arg);
+    e->function = lua_tostring(L, -2);
+    e->arg = lua_tostring(L, -1);
+    e->arg_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    e->function_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* Put the function and its argument on the stack; false: s->error says why not. A global is looked for, as the script may have changed it; not by
+ * way of a metatable, which could fail here. */
+static bool push_event(struct script *s, lua_State *co, const char *function, const char *arg)
+{
+    struct run run = { function, arg };
+    const struct script_event *e = &s->event;
+
+    if ((strcmp(e->function, function) != 0 || strcmp(e->arg, arg) != 0) && !call_protected(s, keep_event, &run, LOAD_INSTRUCTIONS)) {
+        s->event.function = ""; /* perhaps of what was let go */
+        return false;
+    }
+    lua_rawgeti(co, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, e->function_ref);
+    if (lua_rawget(co, -2) != LUA_TFUNCTION) {
+        lua_settop(co, 0);
+        buf_clear(&s->error);
+        buf_printf(&s->error, "no function %s", function);
+        return false;
+    }
+    lua_rawgeti(co, LUA_REGISTRYINDEX, e->arg_ref);
+    return true;
+}
+
 static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_ms)
 {
     struct script_wait *w = *wp;
@@ -566,6 +506,8 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->now_ms = now_ms;
     s->exiting = s->spent = false;
     status = lua_resume(w->co, s->lua, n_args, &n);
+    if (TD_LIKELY(status == LUA_OK))
+        lua_settop(w->co, 0);
     s->subject = NULL;
     s->sql = NULL;
     s->kind = SCRIPT_ANY;
@@ -590,7 +532,6 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
 enum script_end script_start(struct script_wait **wp, struct script *s, const char *function, const char *arg, enum script_kind kind,
                              const struct script_host *host, void *subject, uint64_t now_ms)
 {
-    struct run run = { function, arg };
     struct script_wait *w;
 
     *wp = NULL;
@@ -605,8 +546,11 @@ enum script_end script_start(struct script_wait **wp, struct script *s, const ch
     w->sql.host = host;
     s->n_waiting++;
     lua_sethook(w->co, on_count, LUA_MASKCOUNT, (int)s->instructions);
-    lua_pushcfunction(w->co, run_function);
-    lua_pushlightuserdata(w->co, &run); /* it is read before anything can wait */
+    if (!push_event(s, w->co, function, arg)) {
+        run_failed(s);
+        wait_end(w, true);
+        return SCRIPT_FAILED;
+    }
     *wp = w;
     return go_on(wp, 1, now_ms);
 }
@@ -740,6 +684,7 @@ int script_new(struct script **out, struct script_shared *shared, const struct c
     s->memory_max = (size_t)conf->script.memory;
     s->instructions = conf->script.instructions;
     s->own_sql.script = s;
+    s->event = (struct script_event){ .function = "", .arg = "", .function_ref = LUA_NOREF, .arg_ref = LUA_NOREF };
     list_init(&s->queries_used);
     s->room = malloc(ROOM_MAX);
     if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2) || hash_init(&s->queries, PVS_LOG2))
