@@ -294,3 +294,79 @@ def test_sips_dialog_is_recorded_with_sips(make):
     a.in_dialog(call, "BYE")
     b.reply(b.expect("BYE"), 200)
     a.expect(200)
+
+
+def test_late_2xx_goes_up_instead_of_a_6xx(make):
+    # S-RSP-05: a 6xx waits for the others, which are told to stop; one that answers yet is what the caller gets, and no new one is tried
+    s = make(auth="")
+    b1, b2, b3 = s.ua("udp", "bob"), s.ua("tcp", "bob"), s.ua("tcp", "bob")
+    for b, q in ((b1, 1), (b2, 1), (b3, 0.1)):
+        b.register(contact=b.contact + ";q=%s" % q)
+    a = s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b2.reply(i2, 180, tag="two")
+    a.expect(180)
+    b1.reply(i1, 603, tag="one")
+    b1.expect("ACK")
+    b2.reply(b2.expect("CANCEL"), 200)
+    b2.reply(i2, 200, tag="two")
+    ok = a.expect(200)
+    assert ok.tag("to") == "two"
+    a.ack(call, ok)
+    b2.expect("ACK")
+    a.silent(0.2)
+    b3.silent(0.05)
+
+
+def test_best_of_many_responses(make):
+    # S-RSP-06: within 4xx what the caller can do something about, then the lowest class; a 503 says least
+    s = make(auth="")
+    devices = [s.registered("udp", "bob") for _ in range(4)]
+    a = s.ua("udp", "alice")
+    for answers, best in (((503, 407, 501, 404), 407), ((503, 501, 404, 484), 484), ((503, 501, 500, 404), 404), ((503, 302, 407, 486), 302), ((500, 404, 603, 302), 603)):
+        call = a.invite("sip:bob@example.com")
+        invites = [b.expect("INVITE") for b in devices]
+        for b, invite, status in zip(devices, invites, answers):
+            b.reply(invite, status, tag="t%d" % status, headers=["Proxy-Authenticate: Digest realm=\"x\", nonce=\"1\""] if status == 407 else [])
+        m = a.receive(8)
+        while m.status == 100:
+            m = a.receive(8)
+        assert (m.status, m.tag("to")) == (best, "t%d" % best), (answers, m.raw)
+        a.ack(call, m)
+        for b in devices:
+            b.expect("ACK")
+
+
+def test_our_own_final_responses(make):
+    # S-VAL-10 S-VAL-03: all Vias in order, From, Call-ID and CSeq as they came, a tag of ours; Timestamp in a 100 alone; Max-Forwards that is no number counts as none
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    vias = [a.via(), "SIP/2.0/TCP one.example.org;branch=z9hG4bK1", "SIP/2.0/UDP two.example.org:99;branch=z9hG4bK2;received=192.0.2.1"]
+    a.send(a.request("INVITE", "sip:carol@example.com", callid="own@test", cseq=7, tag="from", via=", ".join(vias), headers=["Timestamp: 54.21"]))
+    m = a.receive()
+    while m.status == 100:
+        assert m.get("timestamp").startswith("54.21") and not m.tag("to"), m.raw
+        m = a.receive()
+    assert m.status == 480 and m.get("cseq") == "7 INVITE" and m.get("call-id") == "own@test" and m.tag("from") == "from" and m.tag("to"), m.raw
+    assert not m.get("timestamp") and [v.split(";")[1] for v in m.all("via")] == [v.split(";")[1] for v in vias], m.raw
+    a.send(a.request("ACK", "sip:carol@example.com", callid="own@test", cseq=7, tag="from", to_tag=m.tag("to"), via=", ".join(vias)))
+    for odd, forwarded in (("nonsense", "70"), ("300", "69"), ("-1", "70")):
+        a.send(a.request("MESSAGE", "sip:bob@example.com", max_forwards=None, headers=["Max-Forwards: " + odd]))
+        got = b.expect("MESSAGE")
+        assert got.all("max-forwards") == [forwarded], (odd, got.raw)
+        b.reply(got, 200)
+        a.expect(200)
+
+
+def test_ack_of_a_refusal_takes_the_way_of_its_invite(make):
+    # S-TXN-08: the same Request-URI, branch and Route, to the same address
+    s = make(auth="", forward_to="loopback")
+    b, p, a = s.ua("udp", "bob"), s.ua("udp", "carol"), s.ua("udp", "alice")
+    b.register(contact="<sip:bob@192.0.2.1>", headers=["Path: <sip:127.0.0.1:%d;lr>, <sip:192.0.2.9;lr>" % p.s.port, "Supported: path"])
+    a.invite("sip:bob@example.com")
+    got = p.expect("INVITE")
+    p.reply(got, 404, tag="x")
+    ack = p.expect("ACK")
+    assert ack.uri == got.uri and ack.all("via") == got.all("via")[:1] and ack.all("route") == got.all("route") and ack.get("cseq") == "1 ACK", ack.raw
+    assert ack.tag("to") == "x" and ack.get("from") == got.get("from")
