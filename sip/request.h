@@ -131,7 +131,7 @@ enum verdict auth_refuse(struct request *r);
  * message's memory; false: no user. */
 bool uri_aor(su_home_t *home, const url_t *url, struct sv *user, struct sv *domain);
 
-/* Take off what Sofia could not parse; the name of the first such header that matters, or NULL. */
+/* Make a message fit to go on: take off what Sofia could not parse (the name of the first such header that matters, or NULL), unfold lines. */
 const char *drop_errors(msg_t *msg, sip_t *sip);
 
 /* Answer an OPTIONS that is meant for this server. */

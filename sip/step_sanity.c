@@ -1,6 +1,7 @@
 /* Steps: is the message fit to be handled? RFC 3261 s.16.3 items 1 to 5. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "net/limit.h"
@@ -23,6 +24,20 @@ static bool is_mandatory(const msg_hclass_t *c)
     return false;
 }
 
+/* Headers pass as they came (stack.c has Sofia keep their text), but for the ends of folded lines, which become blanks: S-MSG-02, S-MSG-07. */
+static void unfold(msg_t *msg)
+{
+    for (msg_header_t *h = *msg_chain_head(msg); h && h->sh_class->hc_hash != sip_separator_class->hc_hash; h = h->sh_succ) {
+        char *text = (char *)(uintptr_t)h->sh_data, *end = text && h->sh_len > 2 ? text + h->sh_len - 2 : text;
+
+        for (char *nl; text < end && (nl = memchr(text, '\n', (size_t)(end - text))) != NULL; text = nl + 1) {
+            if (nl > text && nl[-1] == '\r')
+                nl[-1] = ' ';
+            *nl = ' ';
+        }
+    }
+}
+
 /* Headers that Sofia could not use hang on sip_error; a copy with one of them would trip an assert when it is
  * printed. The list head first: msg_header_remove() alone looks in the slot of the header's own class. Returns
  * the name of the first one that the proxy needs, or NULL. */
@@ -39,6 +54,7 @@ const char *drop_errors(msg_t *msg, sip_t *sip)
         h->sh_next = NULL;
         msg_header_remove(msg, (msg_pub_t *)sip, h);
     }
+    unfold(msg);
     return bad;
 }
 

@@ -1,4 +1,5 @@
 """Rules of RFC 3261 and its updates that calls between two phones do not show. Spec sections 1 to 8."""
+import re
 import socket
 
 from sip_calls import SDP, SDP_HEADER, call_up
@@ -370,3 +371,86 @@ def test_ack_of_a_refusal_takes_the_way_of_its_invite(make):
     ack = p.expect("ACK")
     assert ack.uri == got.uri and ack.all("via") == got.all("via")[:1] and ack.all("route") == got.all("route") and ack.get("cseq") == "1 ACK", ack.raw
     assert ack.tag("to") == "x" and ack.get("from") == got.get("from")
+
+
+def test_credentials_of_others_pass_and_ours_count(make):
+    # S-AUT-04 S-AUT-06 S-AUT-14 S-FWD-08: of several headers the one of our realm is judged, all go on as they are; its uri is of a host served here
+    s = make()
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    other = 'Proxy-Authorization: Digest username="alice",realm="elsewhere.invalid", nonce="1",uri="sip:x",response="2"'
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="two@test"))
+    challenge = a.expect(407)
+    ours = a.credentials(challenge, "MESSAGE", "sip:bob@example.com")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="two@test", cseq=2, headers=[other, ours]))
+    got = b.expect("MESSAGE")
+    assert [h.strip() for h in got.all("proxy-authorization")] == [h.partition(":")[2].strip() for h in (other, ours)], got.raw
+    b.reply(got, 200)
+    a.expect(200)
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="three@test"))
+    far = a.credentials(a.expect(407), "MESSAGE", "sip:bob@elsewhere.invalid")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="three@test", cseq=2, headers=[far]))
+    assert a.receive().status == 400
+    info = a.register().get("authentication-info")
+    assert "rspauth=" in info and "qop=auth" in info and "nc=00000001" in info, info
+    b.silent(0.05)
+
+
+def test_reason_of_a_cancel_goes_on(make):
+    # S-CAN-07
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("tcp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    a.send(a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], branch=call["branch"], headers=['Reason: SIP;cause=600;text="Busy Everywhere"']))
+    cancel = b.expect("CANCEL")
+    assert cancel.get("reason") == 'SIP;cause=600;text="Busy Everywhere"', cancel.raw
+    b.reply(cancel, 200)
+    b.reply(got, 487, tag="x")
+    b.expect("ACK")
+
+
+def test_what_is_not_ours_to_change_passes_byte_for_byte(make):
+    # S-MSG-02 S-MSG-07 S-MSG-09 S-FWD-01 S-FWD-08: known headers with odd spacing, case, compact names and folding as well as unknown ones; requests and responses, every transport
+    odd = ["m:\"Al  ice\"  <sip:alice@192.0.2.1;x=%41>;q=0.70  ;\te=\"1\"", "sUpported:   a ,b,,  c", "Date: Fri, 01 Jan 2010 16:00:00 EST", "X-Unknown:  ;;,,;;,;  x",
+           "Accept: text/plain;q=.5 ,application/sdp", "Authorization: Digest  username=\"x\",realm=\"other\",  response=\"1\"", "P-Asserted-Identity: <sip:alice@example.com>  ",
+           "Subject: folded\r\n here", "X-Folded: one\r\n\ttwo", "k: timer", "Allow: INVITE,ACK ,BYE", "Warning: 399 x \"y\"", "Session-Expires: 1800 ;refresher=uac", "User-Agent: a (b)  c/1"]
+    keep = [line for line in odd if not line.startswith(("Date", "Subject", "X-Folded"))]  # what the parser cannot use may be missing; folded lines are made one
+    s = make(auth="")
+    for kind in ("udp", "tcp", "tls"):
+        b, a = s.registered(kind, "bob"), s.ua(kind, "alice")
+        for method in ("INVITE", "MESSAGE"):
+            a.send(a.request(method, "sip:bob@example.com", headers=odd, via=a.via() + ",\r\n SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1 , SIP/2.0/UDP 192.0.2.2"))
+            got = b.expect(method)
+            at = 0
+            for line in keep:
+                found = got.raw.find(("\r\n%s\r\n" % line).encode(), at)
+                assert found >= 0, (kind, line, got.raw)
+                at = found
+            assert re.search(rb"\r\nSubject: folded +here\r\n", got.raw) and re.search(rb"\r\nX-Folded: one[ \t]+two\r\n", got.raw), got.raw
+            assert [v.split(";")[0] for v in got.all("via")[1:]] == [a.via().split(";")[0], "SIP/2.0/UDP 192.0.2.1", "SIP/2.0/UDP 192.0.2.2"], got.raw
+            b.reply(got, 200, tag="x", headers=keep, contact=False)
+            ok = a.expect(200)
+            for line in keep:
+                assert ("\r\n%s\r\n" % line).encode() in ok.raw, (kind, line, ok.raw)
+        b.register(expires=0)
+
+
+def test_lists_on_one_line_lose_only_what_is_ours(make):
+    # S-MSG-01 S-RT-01 S-RT-02 S-RSP-01 S-VIA-08: Route and Via as one line each, with values of ours in front
+    s = make(forward_to="loopback")
+    a, x, y = s.ua("udp", "alice"), s.ua("udp", "x"), s.ua("udp", "y")
+    a.send(a.request("MESSAGE", "sip:z@elsewhere.invalid", callid="lists@test"))
+    auth = a.credentials(a.expect(407), "MESSAGE", "sip:z@elsewhere.invalid")
+    us, next_hops = "<sip:127.0.0.1:%d;lr>" % s.port, ["<sip:127.0.0.1:%d;lr>" % x.s.port, "<sip:127.0.0.1:%d;lr>" % y.s.port]
+    first = a.via()
+    a.send(a.request("MESSAGE", "sip:z@elsewhere.invalid", callid="lists@test", cseq=2, via=first + " , SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKfar",
+                     headers=[auth, "Route: %s , %s,%s" % (us, us, ",  ".join(next_hops))]))
+    got = x.expect("MESSAGE")
+    assert got.all("route") == next_hops and len(got.all("via")) == 3 and got.all("via")[2] == "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKfar", got.raw
+    vias = got.all("via")
+    x.send("\r\n".join(["SIP/2.0 200 OK", "v: " + " ,".join(vias)] + ["%s: %s" % (n, v + (";tag=x" if n == "to" else "")) for n, v in got.headers if n in ("from", "to", "call-id", "cseq")]
+                       + ["l: 0", "", ""]))
+    ok = a.expect(200)
+    assert ok.all("via") == vias[1:], ok.raw
