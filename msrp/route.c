@@ -295,7 +295,7 @@ static unsigned judge(struct making *k)
         if (msrp_uri_eq(&k->to[i], &k->to[0]))
             return 403; /* a loop (M-FWD-13) */
     k->outward = session_is_owner(k->u1, k->c);
-    if (k->outward && !session_leads_to(k->u1, &k->to[1], k->n_to - 1))
+    if (k->outward && !msrp_uri_eq(&k->to[1], &k->u1->client)) /* he himself is never dialled, as a relay neither (M-NAT-01) */
         return outward(k);
     k->outward = false;
     return inward(k);

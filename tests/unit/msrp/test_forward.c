@@ -178,6 +178,28 @@ TEST(knowing_a_token_does_not_open_the_relay)
     rig_stop(&r);
 }
 
+/* M-FWD-06, M-FWD-12, M-NAT-01: a client is the end of the way, whoever sends and through however many tokens; nobody is dialled. */
+TEST(nothing_lies_beyond_a_client)
+{
+    struct peer *c, *d = start_two(&c, NULL), *x = rig_peer(&r);
+    struct heard h;
+    uint64_t made = r.next_id;
+
+    say(x, "MSRP e001send SEND\nTo-Path: %U %C %F\nFrom-Path: msrp://x.invalid:9/x;tcp\n" HELLO "-------e001send$\n");
+    EXPECT(x, "MSRP e001send 403 Forbidden\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U\n-------e001send$\n");
+    say(c, "MSRP e002send SEND\nTo-Path: %U %C %F\nFrom-Path: %C\n" HELLO "-------e002send$\n");
+    EXPECT(c, "MSRP e002send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------e002send$\n");
+    say(c, "MSRP e003send SEND\nTo-Path: %U %V %D %F\nFrom-Path: %C\n" HELLO "-------e003send$\n");
+    EXPECT(c, "MSRP e003send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------e003send$\n");
+    EXPECT_NOTHING(d);
+    snprintf(r.var['S'], RIG_VAR_MAX, "msrps%s", strchr(r.var['F'], ':')); /* where a relay could be */
+    say_auth(c, 'S', 'W');
+    say(c, "MSRP e004send SEND\nTo-Path: %W %S %F\nFrom-Path: %S\n" HELLO "-------e004send$\n");
+    CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP e004send 403 Forbidden")));
+    CHECK_INT(r.next_id, made);
+    rig_stop(&r);
+}
+
 /* M-TLS-02, M-TLS-07, X-11d: more than one URI in From-Path is a relay's, and this one has shown no certificate. */
 TEST(relay_without_a_certificate_is_refused)
 {
@@ -718,7 +740,7 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(paths_that_go_round_in_circles_are_refused),
       TEST_ROW(request_for_another_relay_closes_the_connection_without_a_word),
       TEST_ROW(unknown_token_is_481_unless_nobody_wants_to_know), TEST_ROW(knowing_a_token_does_not_open_the_relay),
-      TEST_ROW(relay_without_a_certificate_is_refused),
+      TEST_ROW(nothing_lies_beyond_a_client), TEST_ROW(relay_without_a_certificate_is_refused),
       TEST_ROW(next_hop_that_must_not_or_cannot_be_dialled_is_refused),
       TEST_ROW(keep_alive_to_the_own_token_is_answered_and_nothing_else_ends_here),
       TEST_ROW(unknown_method_and_its_response_travel_end_to_end), TEST_ROW(late_response_to_another_method_is_dropped),
