@@ -460,13 +460,13 @@ static bool was_told(const struct frame *f)
     return told >= lost;
 }
 
-/* It was refused: a REPORT that was taken for its own was about another frame of that message. */
+/* It was refused: a REPORT that was taken for its own was about another frame of that message, of which a piece may have failed unwritten. */
 static void give_reports_to_twin(struct frame *f)
 {
     for (size_t i = 0; i < n_frames && f->told; i++) {
         struct frame *g = &frames[i];
 
-        if (g == f || !is_twin(f, g) || g->report == WANTS_NOTHING || g->code >= 300 || g->told >= TD_MAX(g->pieces, 1U))
+        if (g == f || !is_twin(f, g) || g->report == WANTS_NOTHING || g->code >= 300 || g->told >= TD_MAX(g->pieces, 1U) + 1)
             continue;
         g->told++;
         f->told--;
