@@ -164,7 +164,8 @@ def _example(w, name, **config):
 
 def test_examples_for_msrp(w):
     """msrp-cmap.lua, msrp-htable.lua and policy-by-domain.lua carry a conversation, over plain TCP and over TLS"""
-    for name, tables in (("msrp-cmap.lua", ""), ("msrp-htable.lua", HTABLE), ("policy-by-domain.lua", "quota=>size=12;autoexpire=60;updateexpire=0")):
+    examples = [("msrp-htable.lua", HTABLE), ("policy-by-domain.lua", "quota=>size=12;autoexpire=60;updateexpire=0"), ("msrp-cmap.lua", "")]
+    for name, tables in examples[:3 if SLOW == 1 else 1]:
         d = _example(w, name, msrp__event_callback="ksr_msrp_event", script__htable=tables)
         for tls in (False, True):
             _converse(d, tls)
@@ -176,14 +177,15 @@ def test_examples_for_msrp(w):
 
 
 def test_examples_for_sip(w):
-    """sip-basic.lua and sip-policy-by-domain.lua carry a call and its messages, over TCP and over TLS"""
-    for name, tables, transports in (("sip-basic.lua", "", ("tcp", "tls")), ("sip-policy-by-domain.lua", "calls=>size=12;autoexpire=60;updateexpire=0", ("tls",))):
+    """sip-basic.lua and sip-policy-by-domain.lua register users, over TCP and over TLS, and the first carries a call and its messages"""
+    for name, tables in (("sip-basic.lua", ""), ("sip-policy-by-domain.lua", "calls=>size=12;autoexpire=60;updateexpire=0")):
         d = _example(w, name, sip__event_callback="ksr_request_route", script__htable=tables, msrp__use_path_addr="")
-        for transport in transports if SLOW == 1 else ("tcp",):  # the client's own TLS of SIP, Sofia's, is not clean for a sanitizer
+        for transport in ("tcp", "tls"):
             u = sip.Sip(d, transport)
             r = u.register("carol", "sip:carol@%s;transport=%s" % (u.local, transport))
             assert r.code == 200, "%s over %s: %s" % (name, transport, r.first)
             r = u.request("OPTIONS", "sip:" + client.DOMAIN)
             assert r.code == 200, r.first
-            programs.call(w, d, transport, 10 ** 5)
+            if name == "sip-basic.lua" and SLOW == 1:  # the client's own TLS of SIP, Sofia's, is not clean for a sanitizer
+                programs.call(w, d, transport, 10 ** 5)
         assert _errors(d) == 0
