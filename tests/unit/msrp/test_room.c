@@ -82,6 +82,27 @@ TEST(connection_that_nobody_needs_makes_room_for_a_new_one)
     stop();
 }
 
+/* M-CON-05: nor one that a session's foreign endpoint has come by, though it is silent and has no token. */
+TEST(connection_bound_to_a_session_is_needed)
+{
+    struct peer *c, *x;
+
+    start(2);
+    c = rig_client(&r, 'C', 'U');
+    x = rig_peer(&r);
+    say(x, "MSRP k001send SEND\nTo-Path: %U %C\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n");
+    EXPECT(x, "MSRP k001send 200 OK\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U\n-------k001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------%1$\n");
+    say(c, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %C\n-------%1$\n");
+    for (int i = 0; i < 3; i++)
+        rig_peer(&r);
+    CHECK(!has_ended(x) && !has_ended(c));
+    say(c, "MSRP b001send SEND\nTo-Path: %U msrp://x.invalid:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0002\n-------b001send$\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    EXPECT(x, "MSRP %2 SEND\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U %C\nMessage-ID: m-0002\n-------%2$\n");
+    stop();
+}
+
 /* M-CON-04: a token that has ended keeps its connection no longer. */
 TEST(connection_whose_token_has_ended_makes_room)
 {
@@ -476,5 +497,5 @@ SUITE(room_suite, TEST_ROW(idle_worker_is_woken_when_there_is_too_much_in_memory
       TEST_ROW(route_counts_as_memory_until_its_last_transaction_has_ended), TEST_ROW(large_paths_wait_while_there_is_too_much_in_memory),
       TEST_ROW(memory_ceiling_has_a_low_mark),
       TEST_ROW(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory), TEST_ROW(connection_that_nobody_needs_makes_room_for_a_new_one),
-      TEST_ROW(connection_whose_token_has_ended_makes_room), TEST_ROW(connections_dialled_count_and_make_room),
+      TEST_ROW(connection_bound_to_a_session_is_needed), TEST_ROW(connection_whose_token_has_ended_makes_room), TEST_ROW(connections_dialled_count_and_make_room),
       TEST_ROW(next_hop_is_not_dialled_beyond_the_limit), TEST_ROW(connection_that_nobody_needs_gives_its_descriptor));
