@@ -1,15 +1,24 @@
 /* What the operator does not want to be relayed: sizes, media types, methods (RFC 4976 s.9.4, s.6.4.2). */
 #include "msrp/private.h"
 
+/* Asked for every frame, and the answer is mostly yes. */
+static bool is_any(const char *range)
+{
+    return range[0] == '*' && !range[1];
+}
+
 /* Parameters of the Content-Type do not count (RFC 2045 s.5.1); * accepts also what names no type. */
 static bool type_is_listed(const struct conf_list *list, struct sv content_type)
 {
-    struct sv type = sv_trim(sv_upto(content_type, sv_find(content_type, ';')));
+    struct sv type;
 
+    if (TD_LIKELY(list->n && is_any(list->v[0])))
+        return true;
+    type = sv_trim(sv_upto(content_type, sv_find(content_type, ';')));
     for (size_t i = 0; i < list->n; i++) {
         struct sv range = sv_of(list->v[i]);
 
-        if (sv_eq(range, SV("*")) || sv_eq_nocase(range, type))
+        if (is_any(list->v[i]) || sv_eq_nocase(range, type))
             return true;
         if (range.p[range.n - 1] == '*' && type.n >= range.n &&
             sv_eq_nocase(sv_upto(range, range.n - 1), sv_upto(type, range.n - 1)))
@@ -21,7 +30,7 @@ static bool type_is_listed(const struct conf_list *list, struct sv content_type)
 static bool method_is_listed(const struct conf_list *list, struct sv method)
 {
     for (size_t i = 0; i < list->n; i++)
-        if (sv_eq(sv_of(list->v[i]), SV("*")) || sv_eq(sv_of(list->v[i]), method))
+        if (is_any(list->v[i]) || sv_eq(sv_of(list->v[i]), method))
             return true;
     return false;
 }
