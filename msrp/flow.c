@@ -50,14 +50,6 @@ void flow_init(struct msrp_conn *m)
     m->hold_at_ms = loop_now_ms(m->relay->worker->loop);
 }
 
-void flow_fini(struct msrp_conn *m)
-{
-    loop_timer_stop(m->relay->worker->loop, &m->hold_timer);
-    list_remove(&m->wait_node);
-    flow_release(m);
-    free(m->remote_waiters);
-}
-
 enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared)
 {
     struct conn *c = dest->conn;
@@ -144,6 +136,14 @@ static void release(struct msrp_conn *dest, bool only_shared)
         }
     }
     dest->n_remote_waiters = kept;
+}
+
+void flow_fini(struct msrp_conn *m)
+{
+    loop_timer_stop(m->relay->worker->loop, &m->hold_timer);
+    list_remove(&m->wait_node);
+    release(m, false);
+    free(m->remote_waiters);
 }
 
 void flow_release(struct msrp_conn *dest)

@@ -493,12 +493,13 @@ static void finish_step(struct conn *c)
         tlsio_bye(c->tls);
         write_some(c, &c->cipher);
     }
-    shutdown(c->io.fd, SHUT_WR);
     c->finishing = 0;
-    if (c->eof)
+    if (c->eof) {
         conn_release(c);
-    else
-        timer_start(c, TIMER_FINISH, LINGER_MS);
+        return;
+    }
+    shutdown(c->io.fd, SHUT_WR);
+    timer_start(c, TIMER_FINISH, LINGER_MS);
 }
 
 /* Write as much as the kernel takes; it says when it takes more. */
