@@ -59,12 +59,20 @@ trap 'exit 130' INT TERM
 
 wants() { [[ ,$only,$rows_of, == *,$1,* ]]; }
 have() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
-free_ports() { # N ports nobody listens on
+free_ports() { # N ports nobody has, over UDP and TCP; below those that the kernel gives to whoever connects meanwhile
     python3 -c '
-import socket, sys
-held = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in held: s.bind(("127.0.0.1", 0))
-print(*[s.getsockname()[1] for s in held])' "$1"
+import random, socket, sys
+first = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+held = {}
+while len(held) < int(sys.argv[1]):
+    port = random.randrange(first // 2, first)
+    try:
+        pair = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+        for s in pair: s.bind(("127.0.0.1", port))
+        held[port] = pair
+    except OSError:
+        pass
+print(*held)' "$1"
 }
 listens_within() { # TENTHS PORT
     local i
@@ -259,16 +267,13 @@ haproxy_msrp() {
 }
 
 if wants tandem && [ -x "$bin/tandemd" ]; then
-    if wants msrp; then tandem_msrp; else columns+=(tandem); fi
-    # Digest is MD5, as Kamailio's; accounting writes its rows.
-    wants sip && start_tandem yes MD5 && sip_users_sql | sqlite3 "$dir/tandem.db" && sip_load tandem
-    end_all
+    if wants msrp; then tandem_msrp; else columns+=(tandem +accounting); fi
+    ! wants sip || { tandem_sip no; tandem_sip yes; }
 fi
 if wants kamailio && have kamailio; then
     columns+=(Kamailio)
     wants msrp && kamailio_msrp
-    wants sip && start_kamailio_sip && sip_load Kamailio
-    end_all
+    ! wants sip || kamailio_sip
 fi
 if wants haproxy && wants msrp && have haproxy; then
     haproxy_msrp
@@ -285,4 +290,5 @@ for r in "${rows[@]}"; do
     echo
 done
 ! wants msrp || echo "HAProxy passes bytes between the two ends and knows no MSRP. Kamailio and tandem run one worker."
+! wants sip || sip_note
 exit "$failed"

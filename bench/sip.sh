@@ -4,7 +4,7 @@
 # registration that fails, or one message that had to be sent again, ends the search.
 
 sip_users=500
-cpu_rate=300 cpu_seconds=5 step_seconds=3
+cpu_rate=300 kept_rate=50 cpu_seconds=5 step_seconds=3 # kept_rate: what Kamailio still carries when it writes at once
 
 cpu_ticks() { # PID: of it and all below it, in 1/100 s
     cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) [A-Za-z] /\1 /' | awk -v root="$1" '
@@ -39,11 +39,12 @@ sipp_load() { # SCENARIO MODE RATE COUNT
         }'
 }
 
-sip_cpu() { # ROW COLUMN SCENARIO MODE
-    local before after n lost took count=$((cpu_rate * cpu_seconds))
+sip_cpu() { # ROW COLUMN SCENARIO MODE [RATE]
+    local before after n lost took rate=${5:-$cpu_rate}
+    local count=$((rate * cpu_seconds))
     printf '  %-9s %s\n' "$2" "$1" >&2
     before=$(cpu_ticks "$server")
-    read -r n lost took < <(sipp_load "$3" "$4" "$cpu_rate" "$count")
+    read -r n lost took < <(sipp_load "$3" "$4" "$rate" "$count")
     after=$(cpu_ticks "$server")
     if [ "${n:-0}" -ne "$count" ]; then
         echo "bench: $2, $1: $n of $count" >&2
@@ -69,6 +70,8 @@ sip_rate() { # ROW COLUMN SCENARIO MODE
 sip_row_names() {
     row sip-register-udp "CPU a registration with digest, highest rate: UDP"
     row sip-register-tcp "  TCP"
+    row sip-kept-udp "  CPU, $kept_rate/s, each on the disk before its 200: UDP"
+    row sip-kept-tcp "  TCP"
     row sip-call-udp "CPU a call (INVITE to BYE), highest rate: UDP"
     row sip-call-tcp "  TCP"
 }
@@ -89,32 +92,75 @@ sip_users_csv() {
     done
 }
 
-start_kamailio_sip() { # sets $server and $sip_port
+sip_note() {
+    echo "Registrations: tandem's are on the disk before the 200 in all rows, Kamailio's are written by a timer (usrloc's db_mode 2) but in the rows that say so (db_mode 1)."
+    echo "Calls: neither keeps accounts, but for +accounting. A highest rate is the last step without a failure or a message sent again."
+}
+
+start_kamailio_sip() { # DB_MODE; sets $server and $sip_port
     local tables=/usr/share/kamailio/db_sqlite
     [ -r "$tables/usrloc-create.sql" ] || { echo "bench: no $tables: install kamailio-sqlite-modules" >&2; return 1; }
     read -r sip_port < <(free_ports 1)
     rm -f "$dir/kamailio.db"
     { cat "$tables"/{standard,auth_db,usrloc}-create.sql; sip_users_sql; } | sqlite3 "$dir/kamailio.db" || return 1
-    fill bench/kamailio-sip.cfg "PORT=$sip_port" "DIR=$dir" >"$dir/kamailio-sip.cfg"
+    fill bench/kamailio-sip.cfg "PORT=$sip_port" "DIR=$dir" "DBMODE=$1" >"$dir/kamailio-sip.cfg"
     mkdir -p "$dir/kamailio"
     start kamailio-sip.log "$(PATH=$PATH:/usr/sbin command -v kamailio)" -f "$dir/kamailio-sip.cfg" -DD -E -m 2048 -M 16 -Y "$dir/kamailio"
     listens_within 100 "$sip_port" || { tail -n 5 "$dir/kamailio-sip.log" >&2; return 1; }
 }
 
-sip_load() { # COLUMN
-    local mode callee port
+sip_registrations() { # COLUMN
+    local mode
     sip_users_csv >"$dir/sip-users.csv"
     for mode in udp tcp; do
         sip_cpu sip-register-$mode "$1" register "${mode:0:1}1"
         [ "$quick" -eq 1 ] || sip_rate sip-register-$mode "$1" register "${mode:0:1}1"
+    done
+}
+
+sip_kept() { # COLUMN
+    local mode
+    sip_users_csv >"$dir/sip-users.csv"
+    for mode in udp tcp; do
+        sip_cpu sip-kept-$mode "$1" register "${mode:0:1}1" "$kept_rate"
+    done
+}
+
+sip_calls() { # COLUMN, 1: how many at most, too
+    local mode callee port
+    sip_users_csv >"$dir/sip-users.csv"
+    for mode in udp tcp; do
         read -r port < <(free_ports 1)
         sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 &
         callee=$!
         started+=("$callee")
         sleep 1
         sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
-        [ "$quick" -eq 1 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
+        [ "$quick$2" != 01 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
         pkill -P "$callee" # what runs there, which passes it on to sipp
         wait "$callee" 2>/dev/null
     done
+}
+
+tandem_sip() { # accounts are kept: yes or no; ends what it has started
+    # Digest is MD5, as Kamailio's.
+    if start_tandem "$1" MD5 && sip_users_sql | sqlite3 "$dir/tandem.db"; then
+        if [ "$1" = no ]; then
+            sip_registrations tandem
+            sip_kept tandem
+            sip_calls tandem 1
+        else
+            sip_calls +accounting 0
+        fi
+    else
+        failed=1
+    fi
+    end_all
+}
+
+kamailio_sip() {
+    start_kamailio_sip 2 && sip_registrations Kamailio && sip_calls Kamailio 1
+    end_all
+    start_kamailio_sip 1 && sip_kept Kamailio
+    end_all
 }
