@@ -524,7 +524,7 @@ static enum verdict check(struct registration *g)
         return request_deny(r, 400, "To Is Not A SIP URI", NULL);
     if (!stack_is_domain(r->d->stack, to) || !uri_aor(msg_home(r->msg), to, &g->user, &g->domain))
         return request_deny(r, SIP_404_NOT_FOUND, NULL);
-    if (r->sip->sip_path && !supports(r, "path")) /* S-PATH-01 */
+    if (r->sip->sip_path && !r->d->conf->sip.path_unasked && !supports(r, "path")) /* S-PATH-01 */
         return request_deny(r, SIP_420_BAD_EXTENSION, "Unsupported: path\r\n");
     return check_outbound(g);
 }

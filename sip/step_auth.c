@@ -99,12 +99,60 @@ static bool is_to_edge(const struct request *r)
     return false;
 }
 
+/* The next URI of P-Preferred-Identity (RFC 3325 s.9.2), of which there may be several; *at and *list begin as the first unknown header and NULL.
+ * NULL: there is none, or none that can be read, which *broken says. */
+static const url_t *next_preferred(struct request *r, const sip_unknown_t **at, const sip_contact_t **list, bool *broken)
+{
+    if (*list)
+        *list = (*list)->m_next;
+    for (; !*list && *at; *at = (*at)->un_next)
+        if (su_casematch((*at)->un_name, "P-Preferred-Identity")) {
+            *list = sip_contact_make(msg_home(r->msg), (*at)->un_value);
+            *broken |= !*list;
+        }
+    return *list ? (*list)->m_url : NULL;
+}
+
+/* Who the request says it is from: a preferred identity of ours, else From. */
+static const url_t *claimed_identity(struct request *r)
+{
+    const sip_unknown_t *at = r->sip->sip_unknown;
+    const sip_contact_t *list = NULL;
+    bool broken = false;
+
+    for (const url_t *url; (url = next_preferred(r, &at, &list, &broken));)
+        if (stack_is_domain(r->d->stack, url))
+            return url;
+    return r->sip->sip_from->a_url;
+}
+
+static bool is_own(struct request *r, const url_t *url)
+{
+    struct sv user, domain;
+
+    return uri_aor(msg_home(r->msg), url, &user, &domain) && sv_eq(user, sv_of(r->auth_user)) && sv_eq_nocase(domain, sv_of(r->auth_domain));
+}
+
+/* Does he say nowhere that he is somebody else? Where he prefers an identity, From may be anonymous (RFC 3323 s.4.1.1.3). */
+static bool identity_is_own(struct request *r)
+{
+    const url_t *from = r->sip->sip_from->a_url, *url;
+    const sip_unknown_t *at = r->sip->sip_unknown;
+    const sip_contact_t *list = NULL;
+    bool broken = false, preferred = false;
+
+    for (; (url = next_preferred(r, &at, &list, &broken)); preferred = true)
+        if (!is_own(r, url))
+            return false;
+    return !broken && (is_own(r, from) || (preferred && from->url_host && su_casematch(from->url_host, "anonymous.invalid")));
+}
+
 enum verdict step_auth_ask(struct request *r)
 {
     const struct conf *conf = r->d->conf;
-    const url_t *from = r->sip->sip_from->a_url;
+    const url_t *claimed = claimed_identity(r);
     sip_method_t method = r->sip->sip_request->rq_method;
-    bool is_local = stack_is_domain(r->d->stack, from);
+    bool is_local = stack_is_domain(r->d->stack, claimed);
 
     if (r->in_dialog || r->by_token || method == sip_method_ack) { /* S-AUT-10; whoever has the mark is let in by whom we gave it */
         r->auth_status = 200;
@@ -117,7 +165,7 @@ enum verdict step_auth_ask(struct request *r)
     }
     if (is_local && conf_list_has(&conf->sip.authenticate, "request")) {
         r->must_match_from = true;
-        return auth_ask(r, from->url_host, true);
+        return auth_ask(r, claimed->url_host, true);
     }
     r->to_edge = !r->for_us && is_to_edge(r);
     if (!r->for_us && !r->to_edge)
@@ -130,12 +178,9 @@ enum verdict step_auth_ask(struct request *r)
 
 enum verdict step_auth_judge(struct request *r)
 {
-    struct sv user, domain;
-
     if (r->auth_status != 200)
         return auth_refuse(r);
-    if (r->must_match_from && (!uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ||
-                               !sv_eq(user, sv_of(r->auth_user))))
+    if (r->must_match_from && !identity_is_own(r))
         return request_deny(r, 403, "From Is Not Yours", NULL);
     if (r->must_match_from && !r->for_us && !r->d->conf->sip.foreign_callees && !is_to_edge(r))
         return request_deny(r, 403, "Foreign Callees Are Not Served", NULL);

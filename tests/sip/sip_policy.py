@@ -41,6 +41,27 @@ def test_local_user_is_challenged_with_407_and_his_identity_checked(make):
     a.expect(403)
 
 
+def test_preferred_identity_is_checked_like_from(make):
+    # S-AUT-12: whoever prefers an identity of ours shows its password, and may be anonymous in From; nobody prefers another one's
+    s = make()
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    own, other = "sip:alice@example.com", "sip:carol@example.com"
+    anonymous = "sip:anonymous@anonymous.invalid"
+    for n, (from_, preferred, status) in enumerate((
+            (own, [f"<{own}>"], 200), (anonymous, [f'"A" <{own}>'], 200), (own, [f"<{other}>"], 403), (anonymous, [f"<{other}>"], 403),
+            (own, [f"<{own}>, <{other}>"], 403), (own, [f"<{own}>", f"<{other}>"], 403), (other, [f"<{own}>"], 403), (own, ["tel:+15550100"], 403),
+            ("sip:alice@elsewhere.invalid", [f"<{own}>"], 403), (own, ["<sip:alice@elsewhere.invalid>"], 403), (own, ["<<"], 403))):
+        headers = ["P-Preferred-Identity: " + p for p in preferred]
+        callid = f"ppi{n}@test"
+        a.send(a.request("MESSAGE", "sip:bob@example.com", from_=from_, callid=callid, headers=headers))
+        auth = a.credentials(a.expect(407), "MESSAGE", "sip:bob@example.com")
+        a.send(a.request("MESSAGE", "sip:bob@example.com", from_=from_, callid=callid, cseq=2, headers=headers + [auth]))
+        if status == 200:
+            b.reply(b.expect("MESSAGE"), 200)
+        a.expect(status)
+    b.silent()
+
+
 def test_ack_and_cancel_are_never_challenged(make):
     # S-AUT-10: what let the INVITE in lets its ACK and its CANCEL in, without credentials of their own
     s = make()

@@ -219,6 +219,12 @@ def test_unknown_address_and_odd_requests_are_refused(make):
     assert [uri_of(p) for p in m.all("path")] == ["sip:p1.example.org;lr", "sip:p2.example.org;lr"]
 
 
+def test_path_that_the_client_does_not_know_of_is_accepted_if_configured(make):
+    # S-PATH-01
+    a = make(auth="", path_unasked="yes").ua("udp", "alice")
+    assert uri_of(a.register(headers=["Path: <sip:p.example.org;lr>"]).get("path")) == "sip:p.example.org;lr"
+
+
 def test_q_and_parameters_are_kept(make):
     # S-REG-08
     s = make(auth="")
