@@ -10,7 +10,7 @@
 --   htable = msrp=>size=12;autoexpire=3605
 
 local REALM = "" -- that of the configuration
-local MIN_EXPIRES, MAX_EXPIRES = 60, 3600
+local MIN_EXPIRES, MAX_EXPIRES, MAX_URIS = 60, 3600, 16
 local PHRASES = { [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [481] = "Session-does-not-exist" }
 
 local function entry(id, key)
@@ -31,17 +31,18 @@ local function is_same(a, b)
     return a == b or plain(a) == plain(b)
 end
 
--- Is every URI of the frame one, with nothing between them but a blank?
+-- Is every URI of the frame one, with nothing between them but a blank, and are they not too many?
 local function is_sound()
     for _, name in ipairs { "To-Path", "From-Path" } do
-        local path = KSR.hdr.gete(name)
+        local path, n = KSR.hdr.gete(name), 0
         for uri in path:gmatch("%S+") do
+            n = n + 1
             KSR.pv.sets("$var(uri)", uri)
             if KSR.pv.is_null("$(var(uri){msrpuri.host})") then
                 return false
             end
         end
-        if path:find("  ", 1, true) then
+        if n > MAX_URIS or path:find("  ", 1, true) then
             return false
         end
     end
