@@ -50,7 +50,7 @@ def test_preferred_identity_is_checked_like_from(make):
     for n, (from_, preferred, status) in enumerate((
             (own, [f"<{own}>"], 200), (anonymous, [f'"A" <{own}>'], 200), (own, [f"<{other}>"], 403), (anonymous, [f"<{other}>"], 403),
             (own, [f"<{own}>, <{other}>"], 403), (own, [f"<{own}>", f"<{other}>"], 403), (other, [f"<{own}>"], 403), (own, ["tel:+15550100"], 403),
-            ("sip:alice@elsewhere.invalid", [f"<{own}>"], 403), (own, ["<sip:alice@elsewhere.invalid>"], 403), (own, ["<<"], 403))):
+            ("sip:alice@elsewhere.invalid", [f"<{own}>"], 403), (own, ["<sip:alice@elsewhere.invalid>"], 403), (own, ["<<"], 403), (own, ["*"], 403), (own, [""], 403))):
         headers = ["P-Preferred-Identity: " + p for p in preferred]
         callid = f"ppi{n}@test"
         a.send(a.request("MESSAGE", "sip:bob@example.com", from_=from_, callid=callid, headers=headers))
