@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/ring.h"
 #include "msrp/private.h"
+#include "msrp/stream.h"
 
 enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
@@ -132,11 +133,11 @@ out:
 }
 
 /* Its source can no longer say that it ends. */
-static void stream_forget(struct hash_node *n, void *arg)
+static void forget_stream(struct hash_node *n, void *arg)
 {
     struct remote_stream *rs = TD_CONTAINER_OF(n, struct remote_stream, node);
 
-    hop_stream_end(rs->stream, '#');
+    stream_end(rs->stream, '#');
     free(rs);
 }
 
@@ -147,7 +148,7 @@ void cross_free(struct cross **xp)
     if (!x)
         return;
     *xp = NULL;
-    hash_each(&x->relay->streams, stream_forget, NULL);
+    hash_each(&x->relay->streams, forget_stream, NULL);
     for (unsigned i = 0; x->in && i < x->n; i++) {
         struct record *r;
         size_t n;
@@ -459,7 +460,7 @@ static void got_outgoing(struct relay *relay, struct record *r)
         struct remote_stream *rs = dest ? calloc(1, sizeof *rs) : NULL;
 
         if (rs)
-            rs->stream = hop_stream_begin(relay, dest, &f);
+            rs->stream = stream_begin(relay, dest, &f);
         if (!rs || !rs->stream) {
             free(rs);
             relay_undeliverable(relay, &f);
@@ -477,7 +478,7 @@ static void got_refusal(struct relay *relay, struct record *r, struct remote_str
 {
     struct sv tid = sv_make(r + 1, r->tid_in_n);
 
-    if (rs && !rs->answered && hop_stream_refuse(rs->stream, r->refused)) {
+    if (rs && !rs->answered && stream_refuse(rs->stream, r->refused)) {
         rs->answered = true;
         if (r->fr != MSRP_FR_NO)
             hop_answer(relay, r->route, tid, r->refused);
@@ -497,15 +498,15 @@ static void got_stream(struct relay *relay, struct record *r)
     if (!rs || r->type == REC_REFUSE)
         return; /* it failed at its begin and was reported */
     if (r->type == REC_BODY) {
-        dest = hop_stream_dest(rs->stream);
+        dest = stream_dest(rs->stream);
         if (dest && is_too_slow(relay, dest, r, true))
-            hop_stream_fail(rs->stream, 408);
-        hop_stream_body(rs->stream, (const char *)(r + 1), r->body_n, r->hyphen_lines);
-        dest = hop_stream_dest(rs->stream);
+            stream_fail(rs->stream, 408);
+        stream_body(rs->stream, (const char *)(r + 1), r->body_n, r->hyphen_lines);
+        dest = stream_dest(rs->stream);
         if (dest)
             hold(dest, r, true);
     } else {
-        hop_stream_end(rs->stream, (char)r->flag);
+        stream_end(rs->stream, (char)r->flag);
         hash_remove(&relay->streams, &rs->node);
         free(rs);
     }

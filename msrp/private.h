@@ -135,6 +135,12 @@ struct outgoing {
     uint64_t started_at;
 };
 
+/* Will it have an answer, or is its sender to know that it has none? */
+static inline bool outgoing_is_answered(const struct outgoing *f)
+{
+    return f->method == MSRP_SEND ? f->fr != MSRP_FR_NO : f->method != MSRP_REPORT;
+}
+
 /* ---- proto.c: a connection ---- */
 
 struct relay {
@@ -302,23 +308,11 @@ bool peer_other_link(struct relay *relay, const struct route *route, struct conn
 enum hop_result { HOP_TAKEN, HOP_GONE /* the connection has ended */ };
 
 enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f);
-/* A chunk that comes in pieces. NULL: out of memory. It outlives the connection: then its pieces go nowhere. */
-struct stream *hop_stream_begin(struct relay *relay, struct conn *dest, const struct outgoing *f);
-/* n may be any number; the first piece of it has CHUNK_MIN octets or more, or is all there is. */
-void hop_stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
-/* Frees it. */
-void hop_stream_end(struct stream *s, char flag);
-/* We let no more of it pass: downstream it ends with `#`. True: its sender is to be told by a response with this status, and nothing of this chunk
- * is reported any more; false: it has failed before, and he knows or has a REPORT for the rest, too (M-FR-02). */
-bool hop_stream_refuse(struct stream *s, unsigned status);
+/* Octets of a request, or a whole one, go to that connection. */
+void hop_count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole);
 /* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and frames that
  * wait to be written have failed (M-FR-01). */
 void hop_session_ended(struct msrp_conn *dest, const struct session *session);
-/* The connection a stream goes to, NULL when it has ended or the chunk goes no further, of which its
- * sender has been told. */
-struct conn *hop_stream_dest(const struct stream *s);
-/* Are there other chunks on their way to there? It has a next hop. */
-bool hop_stream_has_company(const struct stream *s);
 /* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which is
  * made 481 where the token has ended, too. */
 void hop_down(struct msrp_conn *dest, unsigned status);
@@ -336,9 +330,6 @@ void hop_timed_out(struct txn *t);
 void hop_answered(struct txn *t, unsigned status);
 /* About to write a whole frame: end the chunk that is open on the wire, if any. */
 void hop_interrupt(struct msrp_conn *dest);
-
-/* Its next hop takes no more of it: what is on the wire ends with `#`, the sender is told, and its further pieces go nowhere. */
-void hop_stream_fail(struct stream *s, unsigned status);
 
 /* ---- flow.c: next hops that are full, and the sources that wait for them ---- */
 

@@ -9,6 +9,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "msrp/private.h"
+#include "msrp/stream.h"
 #include "net/memory.h"
 #include "script/script.h"
 
@@ -348,7 +349,7 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
         struct conn *dest = conn_deref(relay->worker, f->route->dest);
 
         if (dest && !never)
-            m->rx_stream = hop_stream_begin(relay, dest, f);
+            m->rx_stream = stream_begin(relay, dest, f);
         if (!m->rx_stream)
             relay_undeliverable(relay, f);
     }
@@ -365,14 +366,14 @@ static bool begin_stream(struct msrp_conn *m, const struct msrp_head *h, const s
 }
 
 /* Pass on body octets of the chunk that streams; how many were taken. */
-static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool hyphen_lines)
+static size_t pass_octets(struct msrp_conn *m, const char *p, size_t n, bool hyphen_lines)
 {
     size_t taken = 0;
 
     if (m->rx_refused)
         return n;
     if (m->rx_stream) {
-        hop_stream_body(m->rx_stream, p, n, hyphen_lines);
+        stream_body(m->rx_stream, p, n, hyphen_lines);
         taken = n;
     } else if (m->rx_stream_id) {
         while (taken < n) {
@@ -401,7 +402,7 @@ static size_t stream_octets(struct msrp_conn *m, const char *p, size_t n, bool h
 static void end_stream(struct msrp_conn *m, char flag)
 {
     if (m->rx_stream)
-        hop_stream_end(m->rx_stream, flag);
+        stream_end(m->rx_stream, flag);
     else if (m->rx_stream_id)
         cross_stream_end(m->relay, m, flag);
     m->rx_stream = NULL;
@@ -415,7 +416,7 @@ static void end_stream(struct msrp_conn *m, char flag)
 /* Do n octets more make the message too large? Not if its sender has heard of a failure already (M-FR-02). */
 static bool is_too_large(const struct msrp_conn *m, size_t n)
 {
-    bool failed = m->rx_stream ? !hop_stream_dest(m->rx_stream) : !m->rx_stream_id || m->rx_refused;
+    bool failed = m->rx_stream ? !stream_dest(m->rx_stream) : !m->rx_stream_id || m->rx_refused;
 
     return !failed && !policy_allows_octet(relay_conf(m->relay->shared), m->rx_pos + n);
 }
@@ -430,7 +431,7 @@ static void stop_stream(struct msrp_conn *m)
         m->rx_refused = 413;
         cross_stream_refuse(m->relay, m);
         script_overruled(m);
-    } else if (hop_stream_refuse(m->rx_stream, 413)) {
+    } else if (stream_refuse(m->rx_stream, 413)) {
         if (m->rx_fr != MSRP_FR_NO)
             relay_answer(m->conn, sv_make(m->rx_tid, m->rx_tid_n), 413, m->rx_route->answer, sv_make(NULL, 0));
         relay_abort_chunk(m);
@@ -474,21 +475,21 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n)
     }
     if (must_wait(m))
         return 0;
-    if (m->rx_stream && hop_stream_dest(m->rx_stream)) {
-        m->conn->one_read = hop_stream_has_company(m->rx_stream); /* they take turns (M-FAIR-02) */
+    if (m->rx_stream && stream_dest(m->rx_stream)) {
+        m->conn->one_read = stream_has_company(m->rx_stream); /* they take turns (M-FAIR-02) */
         switch (has_room(m, m->rx_route, true)) {
         case FLOW_ROOM:
             break;
         case FLOW_LATER:
             return 0;
         case FLOW_NEVER:
-            hop_stream_fail(m->rx_stream, 408);
+            stream_fail(m->rx_stream, 408);
             stats_inc(&m->relay->worker->stats, STAT_msrp_too_slow);
             break;
         }
     }
     if (b.n) {
-        size_t taken = stream_octets(m, p, b.n, b.hyphen_lines);
+        size_t taken = pass_octets(m, p, b.n, b.hyphen_lines);
 
         if (taken)
             m->rx_at_start = false;

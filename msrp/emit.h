@@ -1,0 +1,82 @@
+/* Frames as they are written to a connection: start line, paths, headers, end-line. */
+#pragma once
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "msrp/private.h"
+
+/* Writes into a room that was made, or, when the frame is large, through the queue. */
+struct writer {
+    struct conn *c;
+    char *room, *at; /* NULL: through the queue */
+};
+
+static inline void put(struct writer *w, struct sv s)
+{
+    if (!w->at) {
+        conn_write(w->c, s.p, s.n);
+    } else if (s.n) {
+        memcpy(w->at, s.p, s.n);
+        w->at += s.n;
+    }
+}
+
+static inline bool writer_begin(struct writer *w, struct conn *c, size_t n)
+{
+    w->c = c;
+    w->room = w->at = NULL;
+    if (n <= TX_ROOM_MAX) {
+        w->room = w->at = conn_write_room(c, n);
+        return w->room != NULL;
+    }
+    return !c->ended;
+}
+
+static inline void writer_end(struct writer *w)
+{
+    if (w->room)
+        conn_wrote(w->c, (size_t)(w->at - w->room));
+}
+
+/* The CRLF in front belongs to the framing of a body; without one the last header's has been written. */
+static inline void put_end_line(struct writer *w, const char *tid, char flag, bool after_body)
+{
+    char line[9 + TID_LEN + 3] = "\r\n-------";
+
+    memcpy(line + 9, tid, TID_LEN);
+    line[9 + TID_LEN] = flag;
+    line[9 + TID_LEN + 1] = '\r';
+    line[9 + TID_LEN + 2] = '\n';
+    put(w, sv_from(sv_make(line, sizeof line), after_body ? 0 : 2));
+}
+
+/* Start line, paths, headers; with range its text replaces the value of Byte-Range or is put first. */
+static inline void put_head(struct writer *w, const char *tid, const struct outgoing *f, struct sv range)
+{
+    put(w, SV("MSRP "));
+    put(w, sv_make(tid, TID_LEN));
+    put(w, SV(" "));
+    put(w, f->method_text);
+    put(w, SV("\r\n"));
+    put(w, f->route->out);
+    if (!range.n) {
+        put(w, f->headers);
+    } else if (f->range_value.n) {
+        put(w, sv_make(f->headers.p, (size_t)(f->range_value.p - f->headers.p)));
+        put(w, range);
+        put(w, sv_from(f->headers, (size_t)(f->range_value.p - f->headers.p) + f->range_value.n));
+    } else {
+        put(w, SV("Byte-Range: "));
+        put(w, range);
+        put(w, SV("\r\n"));
+        put(w, f->headers);
+    }
+}
+
+static inline struct sv range_text(char *out, size_t size, uint64_t start, const struct msrp_range *r)
+{
+    int n = r->total_known ? snprintf(out, size, "%" PRIu64 "-*/%" PRIu64, start, r->total) : snprintf(out, size, "%" PRIu64 "-*/*", start);
+
+    return sv_make(out, (size_t)n);
+}
