@@ -44,7 +44,7 @@ static bool read_head(struct reader *r)
 {
     struct msrp_head h;
 
-    switch (msrp_head_read(&h, r->got.p, r->got.n, MAX_HEADER)) {
+    switch (msrp_head_read(&h, r->got.p, r->got.n, MAX_HEADER, NULL)) {
     case MSRP_MORE:
         return false;
     case MSRP_BROKEN:

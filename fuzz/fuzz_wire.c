@@ -106,7 +106,7 @@ static void check_against_relay(const char *p, size_t n)
     struct mc_event ev;
     size_t at;
 
-    if (msrp_head_read(&h, p, n, MAX_HEADER) != MSRP_DONE || h.fault || h.order_fault)
+    if (msrp_head_read(&h, p, n, MAX_HEADER, NULL) != MSRP_DONE || h.fault || h.order_fault)
         return;
     at = mc_reader_feed(&r, p, n, &ev);
     FUZZ_CHECK(ev.kind == MC_EV_HEAD);

@@ -12,48 +12,70 @@ static const uint8_t ident_class[256] = {
     ['0' ... '9'] = 2, ['A' ... 'Z'] = 2, ['a' ... 'z'] = 2, ['.'] = 1, ['-'] = 1, ['+'] = 1, ['%'] = 1, ['='] = 1,
 };
 
+#ifdef __SSE2__
+/* Are these 16 letters, digits, dots and hyphens, as most are? */
+static inline bool are_usual(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
+    /* between two bounds: moved to the upper end of what a signed octet can be */
+    __m128i letter = _mm_cmpgt_epi8(_mm_add_epi8(lower, _mm_set1_epi8(127 - 'z')), _mm_set1_epi8(126 - ('z' - 'a')));
+    __m128i other = _mm_cmpgt_epi8(_mm_add_epi8(v, _mm_set1_epi8(127 - '9')), _mm_set1_epi8(126 - ('9' - '-')));
+
+    other = _mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('/')), other);
+    return _mm_movemask_epi8(_mm_or_si128(letter, other)) == 0xffff;
+}
+#endif
+
 bool msrp_tid_is_good(struct sv tid)
 {
     if (tid.n < MSRP_TID_MIN || tid.n > MSRP_TID_MAX || ident_class[(uint8_t)tid.p[0]] != 2)
         return false;
+#ifdef __SSE2__
+    if (tid.n >= 16 && are_usual(tid.p) && are_usual(tid.p + tid.n - 16))
+        return true;
+#endif
     for (size_t i = 1; i < tid.n; i++)
         if (!ident_class[(uint8_t)tid.p[i]])
             return false;
     return true;
 }
 
-/* Take a number off the front. False: no digit, or over INT64_MAX, so that positions never wrap. */
-static bool take_number(struct sv *s, uint64_t *out)
+/* Read a number at p and move past it. False: no digit, or over INT64_MAX, so that positions never wrap. */
+static bool take_number(const char **p, const char *end, uint64_t *out)
 {
+    const char *begin = *p, *at = begin;
     uint64_t v = 0;
-    size_t i = 0;
 
-    for (; i < s->n && s->p[i] >= '0' && s->p[i] <= '9'; i++)
-        if (__builtin_mul_overflow(v, (uint64_t)10, &v) || __builtin_add_overflow(v, (uint64_t)(s->p[i] - '0'), &v))
+    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+        if (v > INT64_MAX / 10)
             return false;
-    *s = sv_from(*s, i);
+        v = v * 10 + (uint64_t)(*at - '0');
+    }
+    *p = at;
     *out = v;
-    return i > 0 && v <= INT64_MAX;
+    return at > begin && v <= INT64_MAX;
 }
 
-static bool take_char(struct sv *s, char c)
+static bool take_char(const char **p, const char *end, char c)
 {
-    if (s->n == 0 || s->p[0] != c)
+    if (*p == end || **p != c)
         return false;
-    *s = sv_from(*s, 1);
+    ++*p;
     return true;
 }
 
 bool msrp_range_parse(struct msrp_range *r, struct sv text)
 {
+    const char *p = text.p, *end = text.p + text.n;
+
     *r = (struct msrp_range){ .present = true };
-    if (!take_number(&text, &r->start) || r->start == 0 || !take_char(&text, '-'))
+    if (!take_number(&p, end, &r->start) || r->start == 0 || !take_char(&p, end, '-'))
         return false;
-    r->end_known = !take_char(&text, '*');
-    if ((r->end_known && !take_number(&text, &r->end)) || !take_char(&text, '/'))
+    r->end_known = !take_char(&p, end, '*');
+    if ((r->end_known && !take_number(&p, end, &r->end)) || !take_char(&p, end, '/'))
         return false;
-    r->total_known = !take_char(&text, '*');
-    if ((r->total_known && !take_number(&text, &r->total)) || text.n)
+    r->total_known = !take_char(&p, end, '*');
+    if ((r->total_known && !take_number(&p, end, &r->total)) || p != end)
         return false;
     if (r->end_known && r->end < r->start - 1)
         return false;
@@ -279,16 +301,13 @@ static const char *read_start(struct msrp_head *h, struct sv line)
     if (!sv_starts(line, SV("MSRP ")))
         return "the start line does not begin with MSRP";
     rest = sv_from(line, 5);
-    for (sp = 0; sp < rest.n && ident_class[(uint8_t)rest.p[sp]];)
-        sp++;
+    sp = sv_find(rest, ' ');
     word = sv_upto(rest, sp);
-    if (word.n < MSRP_TID_MIN || word.n > MSRP_TID_MAX || ident_class[(uint8_t)word.p[0]] != 2 ||
-        (sp < rest.n && rest.p[sp] != ' '))
+    if (!msrp_tid_is_good(word))
         return "bad transaction identifier";
     h->tid = word;
     rest = sv_from(rest, sp + 1);
-    for (sp = 0; sp < rest.n && rest.p[sp] != ' ';)
-        sp++;
+    sp = sv_find(rest, ' ');
     word = sv_upto(rest, sp);
     if (word.n == 0)
         return "the start line has neither method nor status";
@@ -380,14 +399,24 @@ static size_t name_length(struct sv line)
     return n < line.n && line.p[n] == ':' ? n : 0;
 }
 
+static inline bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* A header line; known names are noted. False: no header. */
 static bool read_header(struct msrp_head *h, struct sv line)
 {
     struct sv name = { line.p, name_length(line) }, value;
+    const char *from = name.p + name.n + 1, *end = line.p + line.n;
 
     if (name.n == 0)
         return false;
-    value = sv_trim(sv_from(line, name.n + 1));
+    while (from < end && is_blank(*from))
+        from++;
+    while (end > from && is_blank(end[-1]))
+        end--;
+    value = sv_make(from, (size_t)(end - from));
     switch (name.n) {
     case 6:
         if (IS_NAME(name, "status"))
@@ -481,32 +510,52 @@ static const char *why_broken(enum line_read got)
     return got == LINE_BARE_LF ? "a line feed without carriage return" : "a line is too long";
 }
 
-enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header)
+/* The line at p, of which most have no control character before their CRLF. */
+static inline enum line_read next_line(const char *p, size_t n, struct sv *line, bool *odd)
 {
-    size_t at, first = 0;
+    size_t max = TD_MIN(n, (size_t)MSRP_LINE_MAX + 1), at = find_control(p, max, 0);
+
+    if (TD_UNLIKELY(at > MSRP_LINE_MAX || at + 2 > n || memcmp(p + at, "\r\n", 2) != 0))
+        return read_line(p, n, line, odd);
+    *line = sv_make(p, at);
+    return LINE_READ;
+}
+
+enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header, const struct msrp_paths *known)
+{
+    size_t at = 0, first = 0;
     unsigned count = 0, to_at = 0, from_at = 0;
     struct sv line;
     bool odd = false, full = n >= max_header;
-    enum line_read got;
     const char *why;
 
     *h = (struct msrp_head){ 0 };
     n = TD_MIN(n, max_header);
-    got = read_line(p, n, &line, &odd);
-    if (got == LINE_MORE)
-        return full ? broken(h, "no CRLF at the end of the start line") : MSRP_MORE;
-    if (got != LINE_READ)
-        return broken(h, why_broken(got));
-    why = read_start(h, line);
-    if (why)
-        return broken(h, why);
-    first = at = line.n + 2;
     for (;;) {
-        got = read_line(p + at, n - at, &line, &odd);
+        enum line_read got = next_line(p + at, n - at, &line, &odd);
+
+        if (got == LINE_MORE && !full)
+            return MSRP_MORE;
         if (got == LINE_MORE)
-            return full ? broken(h, "the header section is too long") : MSRP_MORE;
+            return broken(h, at ? "the header section is too long" : "no CRLF at the end of the start line");
         if (got != LINE_READ)
             return broken(h, why_broken(got));
+        if (at == 0) {
+            why = read_start(h, line);
+            if (why)
+                return broken(h, why);
+            first = at = line.n + 2;
+            if (known && known->lines.n <= n - at && memcmp(p + at, known->lines.p, known->lines.n) == 0) {
+                h->paths_known = true;
+                h->paths = sv_make(p + at, known->lines.n);
+                h->to_path = sv_make(p + at + (known->to.p - known->lines.p), known->to.n);
+                h->from_path = sv_make(p + at + (known->from.p - known->lines.p), known->from.n);
+                at += known->lines.n;
+                to_at = 1;
+                from_at = count = 2;
+            }
+            continue;
+        }
         if (line.n == 0) {
             h->has_body = true;
             h->n = at + 2;

@@ -36,6 +36,7 @@ struct msrp_head {
     struct sv comment;
     struct sv paths;         /* the lines To-Path and From-Path as received, CRLFs included */
     struct sv to_path, from_path; /* values */
+    bool paths_known;        /* they are those that were given to msrp_head_read() */
     struct sv headers;       /* the lines after From-Path, CRLFs included, without the blank line */
     struct sv message_id, success_report, failure_report_text, content_type, byte_range;
     struct sv status_text, authorization, expires;
@@ -51,13 +52,19 @@ struct msrp_head {
 
 enum msrp_read { MSRP_MORE, MSRP_DONE, MSRP_BROKEN };
 
+/* Lines To-Path and From-Path of an earlier frame that was good, and the values in them. */
+struct msrp_paths {
+    struct sv lines, to, from;
+};
+
 /* Read the head at the front of the bytes. The answer is the same however they are split.
+ * known       NULL, or what the paths most likely are: those are not read again, but compared
  * max_header  longest head: h->n is never more, and MSRP_MORE never comes for that many bytes
  * MSRP_MORE   not all there yet
  * MSRP_BROKEN the framing is lost: h->fault says why; tid, to_path, from_path, method and failure_report are filled if
  *             they had been read
  * Of a header that may stand once the first one counts. */
-enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header);
+enum msrp_read msrp_head_read(struct msrp_head *h, const char *p, size_t n, size_t max_header, const struct msrp_paths *known);
 
 /* What msrp_body_scan() found. */
 struct msrp_body {

@@ -64,7 +64,7 @@ struct route {
     bool from_relay;         /* origin is a link of another relay: From-Path names more than one */
     bool via_peer;           /* dest is no client's connection: it may end, and another be found, while the tokens live */
     bool auth;               /* for AUTH alone: a next hop that is no client of ours is a relay (M-AUTH-31) */
-    struct sv raw;           /* as received: the lines To-Path and From-Path */
+    struct msrp_paths raw;   /* as received */
     struct sv out;           /* the two lines to send */
     struct sv answer;        /* the two lines of our response to a SEND: To-Path is From-Path[0] */
     struct sv full_answer;   /* ... to other methods: To-Path is the whole From-Path */

@@ -67,7 +67,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
         stats_add(&w->stats, STAT_msrp_requests, taken != 0);
         return taken;
     }
-    if (sv_find(h->to_path, ' ') == h->to_path.n || h->method == MSRP_AUTH)
+    if (h->method == MSRP_AUTH || (!h->paths_known && sv_find(h->to_path, ' ') == h->to_path.n)) /* who has a route names more than us */
         if (relay_to_us(m, h)) {
             stats_inc(&w->stats, STAT_msrp_requests);
             return h->n;
@@ -109,7 +109,7 @@ static size_t msrp_data(struct conn *c, const char *p, size_t n)
             at += taken;
             continue;
         }
-        switch (msrp_head_read(&h, p + at, n - at, max_header)) {
+        switch (msrp_head_read(&h, p + at, n - at, max_header, m->last_route ? &m->last_route->raw : NULL)) {
         case MSRP_MORE:
             if (!wheel_timer_is_running(&m->head_timer))
                 loop_timer_start(c->worker->loop, &m->head_timer, (uint64_t)c->worker->first_line_ms);

@@ -115,21 +115,22 @@ bool route_is_good(const struct relay *relay, const struct route *r)
     return !r->via_peer || r->hops_ended == __atomic_load_n(&relay->shared->hops_ended, __ATOMIC_ACQUIRE);
 }
 
-static struct route *cached(struct relay *relay, struct conn *c, struct sv raw, bool auth)
+static struct route *cached(struct relay *relay, struct conn *c, const struct msrp_head *h)
 {
     struct msrp_conn *m = msrp_of(c);
     struct route *r = m->last_route;
+    bool auth = h->method == MSRP_AUTH;
     struct hash_node *n;
     uint64_t hash;
 
-    if (r && r->auth == auth && sv_eq(r->raw, raw))
+    if (h->paths_known && r->auth == auth)
         return r;
     if (list_is_empty(&m->routes))
         return NULL;
-    hash = hash_bytes(raw.p, raw.n) ^ c->id;
+    hash = hash_bytes(h->paths.p, h->paths.n) ^ c->id;
     for (n = hash_first(&relay->routes, hash); n; n = hash_next(n)) {
         r = TD_CONTAINER_OF(n, struct route, node);
-        if (r->origin.id == c->id && r->auth == auth && sv_eq(r->raw, raw))
+        if (r->origin.id == c->id && r->auth == auth && sv_eq(r->raw.lines, h->paths))
             return r;
     }
     return NULL;
@@ -364,7 +365,9 @@ static struct route *new_route(struct conn *c, const struct msrp_head *h, struct
     list_init(&r->conn_node);
     list_init(&r->relay_node);
     c->worker->held += (int64_t)(sizeof *r + text); /* until it is freed, be that by another worker */
-    r->raw = sv_make(r->text, h->paths.n);
+    r->raw.lines = sv_make(r->text, h->paths.n);
+    r->raw.to = sv_make(r->text + (h->to_path.p - h->paths.p), h->to_path.n);
+    r->raw.from = sv_make(r->text + (h->from_path.p - h->paths.p), h->from_path.n);
     add(r->text, h->paths);
     return r;
 }
@@ -380,7 +383,7 @@ struct route *route_of_script(struct conn *c, const struct msrp_head *h, const s
     if (!r)
         return NULL;
     r->outward = r->via_peer = true;
-    at = add_lines(&r->out, r->text + r->raw.n, p->to, p->from1, p->from2, sv_make(NULL, 0));
+    at = add_lines(&r->out, r->text + r->raw.lines.n, p->to, p->from1, p->from2, sv_make(NULL, 0));
     add_answers(r, at, h, from1, u1, p->second);
     r->ours = sv_make(r->out.p + 9 + p->to.n + 2 + 11, ours.n);
     r->to_uri = last_of(sv_make(r->out.p + 9, p->to.n));
@@ -409,7 +412,7 @@ static struct route *build(struct making *k)
     r->stopped = k->stopped;
     r->failed = k->failed;
     rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));
-    at = add_lines(&r->out, r->text + r->raw.n, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
+    at = add_lines(&r->out, r->text + r->raw.lines.n, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
     r->ours = sv_make(r->out.p + 9 + rest.n + 2 + 11, u2.n ? u2.n : u1.n);
     add_answers(r, at, h, k->from[0].text, u1, u2);
     /* the two ends, found in the lines above so that they live as long */
@@ -435,7 +438,7 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
         list_append(&m->routes, &r->conn_node);
     else
         list_prepend(&m->routes, &r->conn_node); /* it leads nowhere: the first to go, and no next hop to compare with */
-    hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.p, r->raw.n) ^ c->id);
+    hash_insert(&relay->routes, &r->node, hash_bytes(r->raw.lines.p, r->raw.lines.n) ^ c->id);
 }
 
 /* Is it going to be refused by our own policy? The octets are counted where that can make the difference. */
@@ -450,7 +453,7 @@ static bool is_refused(const struct making *k, struct sv body)
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status)
 {
     struct msrp_conn *m = msrp_of(c);
-    struct route *r = cached(relay, c, h->paths, h->method == MSRP_AUTH);
+    struct route *r = cached(relay, c, h);
     struct making k;
 
     if (TD_LIKELY(r && route_is_good(relay, r))) {

@@ -126,7 +126,7 @@ static bool is_same(const struct frame_event *e)
 {
     const struct orders *o = e->o;
 
-    return o->sent && sv_eq(o->sent->raw, e->h->paths) && o->sent->auth == (e->h->method == MSRP_AUTH) &&
+    return o->sent && sv_eq(o->sent->raw.lines, e->h->paths) && o->sent->auth == (e->h->method == MSRP_AUTH) &&
            sv_eq(buf_sv(&o->sent_for), buf_sv(&o->dst)) && route_is_good(e->m->relay, o->sent);
 }
 
