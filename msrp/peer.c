@@ -134,8 +134,6 @@ unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session 
     *dest = session_bound(u, uri);
     if (peer_is_there(relay, *dest))
         return 200;
-    if (uri->port_number == 0)
-        return 400; /* M-DNS-02 */
     if (!sv_eq_nocase(uri->transport, SV("tcp")))
         return 481; /* nothing that could be dialled (M-URI-02, M-WS-07) */
     peer_key(key, sizeof key, uri, verify);
@@ -155,15 +153,15 @@ unsigned peer_address(struct relay *relay, struct conn *origin, const struct msr
     return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, from, key, dest);
 }
 
-unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth, struct conn_ref *dest)
+unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, struct conn_ref *dest)
 {
     char key[PEER_KEY_MAX], link[PEER_KEY_MAX];
     struct addr literal;
 
     if (!uri->secure)
         return 403; /* M-TLS-06, M-AUTH-31 */
-    if (uri->port_number == 0 && (!auth || addr_from_host(&literal, uri->host, 0)))
-        return 400; /* M-DNS-02, M-DNS-04 */
+    if (uri->port_number == 0 && addr_from_host(&literal, uri->host, 0))
+        return 400; /* M-DNS-04 */
     if (!sv_eq_nocase(uri->transport, SV("tcp")))
         return 481;
     peer_key(key, sizeof key, uri, true);
@@ -194,5 +192,5 @@ bool peer_other_link(struct relay *relay, const struct route *route, struct conn
     struct msrp_uri uri;
 
     return route->from_relay && msrp_path_next(&path, &first) && msrp_uri_parse(&uri, first) &&
-           peer_relay(relay, NULL, &uri, false, to) == 200 && to->id;
+           peer_relay(relay, NULL, &uri, to) == 200 && to->id;
 }

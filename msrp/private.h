@@ -289,9 +289,8 @@ static inline bool status_is_good(unsigned status)
  * is paused until there is one connection less being opened for it. origin NULL: the frame is ours. */
 unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session *u, const struct msrp_uri *uri,
                        struct conn_ref *dest);
-/* auth: a name without port may be given, to be found by SRV (M-DNS-03). */
-unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, bool auth,
-                    struct conn_ref *dest);
+/* Of an AUTH it may be a name without port, to be found by SRV (M-DNS-03). */
+unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, struct conn_ref *dest);
 /* To that host and port, for a script; from: our end, NULL: any. */
 unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, struct conn_ref *dest);
 /* Is there such a connection, as far as can be seen from this worker? */

@@ -619,7 +619,7 @@ bool relay_to_us(struct msrp_conn *m, const struct msrp_head *h)
 
     if (n_to != 1)
         return false;
-    if (n_from == 0) {
+    if (n_from == 0 || !msrp_path_has_ports(from, n_from)) { /* M-DNS-02 */
         relay_refuse(m->conn, h, 400);
         relay_skip_body(m, h);
         return true;

@@ -195,7 +195,7 @@ static unsigned to_owner(struct making *k, const struct session *s)
             return 200;
         }
         k->via_peer = true;
-        return peer_relay(k->relay, k->c, &s->client, false, &k->dest);
+        return peer_relay(k->relay, k->c, &s->client, &k->dest);
     }
     k->dest = s->owner;
     return 200;
@@ -218,7 +218,7 @@ static unsigned outward(struct making *k)
         }
         k->via_peer = true;
         if (auth || k->n_to > 2)
-            return peer_relay(k->relay, k->c, next, auth, &k->dest);
+            return peer_relay(k->relay, k->c, next, &k->dest);
         status = peer_endpoint(k->relay, k->c, k->u1, next, &k->dest);
         if (status == 200 && k->dest.id && k->u1->uri.secure && !next->secure)
             session_add_call(k->u1, k->dest);
@@ -478,7 +478,8 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     k.n_to = msrp_path_parse(h->to_path, k.to, MSRP_PATH_MAX);
     k.n_from = msrp_path_parse(h->from_path, k.from, MSRP_PATH_MAX);
     r = NULL;
-    if (k.n_to < 2 || k.n_from == 0) {
+    if (k.n_to < 2 || k.n_from == 0 || !msrp_path_has_ports(k.from, k.n_from) ||
+        (h->method != MSRP_AUTH && !msrp_path_has_ports(k.to + 1, k.n_to - 1))) { /* M-DNS-02; to[0] is ours, with its port, or not for us */
         *status = 400;
     } else {
         k.refused = is_refused(&k, body);

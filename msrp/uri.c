@@ -204,3 +204,10 @@ size_t msrp_path_parse(struct sv path, struct msrp_uri *uris, size_t max)
     }
     return n;
 }
+
+bool msrp_path_has_ports(const struct msrp_uri *uris, size_t n)
+{
+    while (n && uris[n - 1].port_number)
+        n--;
+    return n == 0;
+}

@@ -37,3 +37,6 @@ bool msrp_path_next(struct sv *rest, struct sv *word);
 
 /* Number of URIs; 0 when a path is empty or has more than MSRP_PATH_MAX. Every URI must parse. */
 size_t msrp_path_parse(struct sv path, struct msrp_uri *uris, size_t max);
+
+/* Has each of them an explicit port, as only the To-Path of an AUTH need not (RFC 4976 s.8)? */
+bool msrp_path_has_ports(const struct msrp_uri *uris, size_t n);

@@ -359,6 +359,52 @@ TEST(incomplete_credentials_bring_a_fresh_challenge)
     end();
 }
 
+/* M-AUTH-09, M-AUTH-04: ... also when the response is right for what is said, so that nothing but the form can be what is wrong. */
+TEST(a_form_that_is_not_ours_is_refused_even_with_its_own_right_response)
+{
+    static const struct {
+        const char *params, *middle; /* middle: what of them is hashed */
+        bool good;
+    } forms[] = {
+        { "qop=auth, nc=00000001, cnonce=\"0a4f\"", "00000001:0a4f:auth:", true },
+        { "qop=auth, nc=\"00000002\", cnonce=0a4f", "00000002:0a4f:auth:", true },
+        { "opaque=\"x\"", "", false }, /* that of RFC 2069 */
+        { "nc=00000003, cnonce=\"0a4f\"", "", false },
+        { "nc=00000003, cnonce=\"0a4f\"", "00000003:0a4f:auth:", false },
+        { "qop=auth, cnonce=\"0a4f\"", ":0a4f:auth:", false },
+        { "qop=auth, nc=00000003", "00000003::auth:", false },
+        { "qop=auth, nc=00000003, cnonce=\"\"", "00000003::auth:", false },
+        { "qop=auth, nc=3, cnonce=\"0a4f\"", "3:0a4f:auth:", false },
+        { "qop=auth, nc=0000003, cnonce=\"0a4f\"", "0000003:0a4f:auth:", false },
+        { "qop=auth, nc=000000003, cnonce=\"0a4f\"", "000000003:0a4f:auth:", false },
+        { "qop=auth, nc=0000000g, cnonce=\"0a4f\"", "0000000g:0a4f:auth:", false },
+        { "qop=auth-int, nc=00000003, cnonce=\"0a4f\"", "00000003:0a4f:auth-int:", false },
+        { "algorithm=MD5-sess, qop=auth, nc=00000003, cnonce=\"0a4f\"", "00000003:0a4f:auth:", false },
+    };
+    char value[1024], response[33];
+    struct client c;
+
+    begin("MD5");
+    c = challenged(DIGEST_MD5);
+    for (size_t i = 0; i < TD_ARRAY_LEN(forms); i++) {
+        snprintf(value, sizeof value, "Digest username=\"alice\", realm=\"%s\", nonce=\"%s\", %s, response=\"%s\"", realm, c.nonce, forms[i].params,
+                 hex(c.alg, "%s:%s:%s%s", hex(c.alg, "alice:%s:Wonder-1and", realm), c.nonce, forms[i].middle, hex(c.alg, "AUTH:%s", uri)));
+        CHECK_INT(ask(line(value)).verdict, forms[i].good ? AUTHN_OK : AUTHN_CHALLENGE);
+    }
+    /* Nor is another realm ours, or a response in capitals. */
+    snprintf(value, sizeof value, "Digest username=\"alice\", realm=\"elsewhere\", nonce=\"%s\", qop=auth, nc=00000003, cnonce=\"0a4f113b9c21\", response=\"%s\"",
+             c.nonce, response_of(&c, 3));
+    CHECK_INT(ask(line(value)).verdict, AUTHN_CHALLENGE);
+    snprintf(response, sizeof response, "%s", response_of(&c, 3));
+    for (char *at = response; *at; at++)
+        *at = *at >= 'a' ? (char)(*at - 'a' + 'A') : *at;
+    snprintf(value, sizeof value, "Digest username=\"alice\", realm=\"%s\", nonce=\"%s\", qop=auth, nc=00000003, cnonce=\"0a4f113b9c21\", response=\"%s\"",
+             realm, c.nonce, response);
+    CHECK_INT(ask(line(value)).verdict, AUTHN_CHALLENGE);
+    CHECK_INT(ask(line(credentials(&c, 3, ""))).verdict, AUTHN_OK); /* nothing was used up */
+    end();
+}
+
 /* M-AUTH-11, S-AUT-07, S-AUT-13: variant (d) of X-01. */
 TEST(wrong_password_and_unknown_user_get_the_same_challenge_without_stale)
 {
@@ -506,7 +552,7 @@ TEST(who_fails_with_sha_256_is_offered_both_again_known_or_not)
     end();
 }
 
-/* S-AUT-04, S-AUT-07 */
+/* S-AUT-04, S-AUT-07, M-AUTH-15 */
 TEST(credentials_for_others_and_algorithms_not_offered_do_not_count)
 {
     char both[2048];
@@ -592,6 +638,25 @@ TEST(without_a_database_nobody_gets_in_and_it_is_no_failed_attempt)
     s = ask(line(credentials(&c, 1, "")));
     CHECK(s.verdict == AUTHN_ERROR && s.status == 408);
     CHECK_STR(s.headers, "");
+    end();
+}
+
+/* M-AUTH-05 */
+TEST(without_a_realm_configured_it_is_the_name_of_the_host)
+{
+    struct buf faults = BUF_INIT;
+    char host[256] = "";
+    struct conf *conf;
+
+    begin("MD5");
+    CHECK_STR(authn_realm(rig.a).p, realm);
+    CHECK_INT(conf_load(&conf, NULL, NULL, 0, &faults), 0);
+    CHECK_STR(conf->auth.realm, ""); /* as no domain is served */
+    CHECK_INT(authn_configure(rig.a, conf), 0);
+    CHECK_INT(gethostname(host, sizeof host - 1), 0);
+    CHECK_STR(authn_realm(rig.a).p, host);
+    conf_free(&conf);
+    buf_fini(&faults);
     end();
 }
 
@@ -693,6 +758,7 @@ SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(each_algorithm_has_its_header_and_md5_is_the_last),
       TEST_ROW(right_credentials_without_uri_are_accepted_with_either_algorithm),
       TEST_ROW(a_uri_parameter_must_name_the_same_relay), TEST_ROW(incomplete_credentials_bring_a_fresh_challenge),
+      TEST_ROW(a_form_that_is_not_ours_is_refused_even_with_its_own_right_response),
       TEST_ROW(wrong_password_and_unknown_user_get_the_same_challenge_without_stale),
       TEST_ROW(an_old_nonce_is_stale_only_with_the_right_password), TEST_ROW(the_same_nonce_and_count_again_are_stale),
       TEST_ROW(a_blocked_user_is_forbidden_with_the_right_password_only),
@@ -701,5 +767,5 @@ SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(malformed_credentials_are_bad_and_cannot_smuggle_anything_in),
       TEST_ROW(a_cancelled_request_calls_nobody_and_the_free_cancels_the_rest),
       TEST_ROW(without_a_database_nobody_gets_in_and_it_is_no_failed_attempt),
-      TEST_ROW(a_reload_changes_what_is_offered), TEST_ROW(sip_has_401_for_a_registrar_and_407_for_a_proxy),
+      TEST_ROW(a_reload_changes_what_is_offered), TEST_ROW(without_a_realm_configured_it_is_the_name_of_the_host), TEST_ROW(sip_has_401_for_a_registrar_and_407_for_a_proxy),
       TEST_ROW(an_old_sip_client_without_qop_gets_in_once_for_each_nonce));
