@@ -39,6 +39,15 @@ static void answer(struct auth_wait *a, unsigned status, struct sv headers)
     relay_answer(a->m->conn, sv_make(a->tid, a->tid_n), status, a->lines, headers);
 }
 
+static void refused(struct auth_wait *a, unsigned status, struct sv headers, const char *why)
+{
+    struct msrp_conn *m = a->m;
+
+    stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
+    log_debug("msrp", m->conn->id, "AUTH not accepted: status=%u reason=%s", status, why);
+    answer(a, status, headers);
+}
+
 void relay_auth_strike(struct relay *relay, struct conn_ref who)
 {
     struct conn *c = conn_deref(relay->worker, who);
@@ -168,7 +177,7 @@ static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
     if (status == 200)
         status = a->is_renewal ? token_renew(m, a->to, &spec, &s) : new_session(a, &spec, &s);
     if (status != 200) {
-        answer(a, status, sv_of(why));
+        refused(a, status, sv_of(why), status == 423 || status == 400 ? "its lifetime" : a->is_renewal ? "not his token, or not from where it was given" : "too many sessions");
         return status;
     }
     buf_printf(&headers, "Use-Path: " SV_FMT SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(a->inner), SV_ARG(s->uri.text),
@@ -270,9 +279,12 @@ static struct auth_wait *wait_new(struct msrp_conn *m, const struct msrp_head *h
     return a;
 }
 
-static unsigned refuse(struct auth_wait *a, unsigned status)
+/* Before anybody was authenticated. */
+static unsigned refuse(struct auth_wait *a, unsigned status, const char *why)
 {
-    answer(a, status, sv_make(NULL, 0));
+    if (!a->m->proven) /* M-CON-03 */
+        a->m->refusals++;
+    refused(a, status, sv_make(NULL, 0), why);
     free(a);
     return status;
 }
@@ -289,31 +301,31 @@ static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const str
         return 0;
     if (a->by_relay) {
         if (!from->secure || !route_is_relay_link(m->conn, h->from_path)) /* M-AUTH-33 */
-            return refuse(a, 403);
+            return refuse(a, 403, "a path through a relay that has not proven its name");
         peer_is_relay(m->relay, m->conn, from->host);
     }
     if (!known && !conn_may_request(m->conn)) {
         if (a->by_relay)
-            return refuse(a, 403);
+            return refuse(a, 403, "too many requests");
         free(a);
         conn_finish(m->conn, CLOSE_LIMIT);
         return 0;
     }
     if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls) { /* M-AUTH-01 */
-        refuse(a, 403);
+        refuse(a, 403, "in the clear");
         conn_finish(m->conn, CLOSE_FORBIDDEN);
         return 403;
     }
     if (!m->relay->authn || m->relay->draining || (!to->session.n && memory_is_over(m->conn->worker)) ||
         (known && known->verdict != AUTHN_OK))
-        return refuse(a, 403);
+        return refuse(a, 403, "no more tokens now");
     if (to->session.n) { /* a token: one that there is not needs no credentials to be refused */
         struct session *s = session_find(m->relay->shared->sessions, to->session);
         bool exists = s && msrp_uri_eq(&s->uri, to);
 
         session_unref(&s);
         if (!exists)
-            return refuse(a, 481);
+            return refuse(a, 481, "no such token");
         a->is_renewal = true;
     }
     if (known) {

@@ -24,6 +24,7 @@ static void broken(struct msrp_conn *m, const struct msrp_head *h)
 static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
     struct worker *w = m->relay->worker;
+    char peer[ADDR_TEXT_MAX];
     size_t taken;
 
     if (h->is_response) {
@@ -56,8 +57,10 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
             stats_inc(&w->stats, STAT_msrp_requests);
             relay_refuse(m->conn, h, 400);
             relay_skip_body(m, h);
-            if (h->method == MSRP_AUTH)
+            if (h->method == MSRP_AUTH) {
+                log_info("msrp", m->conn->id, "malformed frame: peer=%s reason=an AUTH in pieces, or too long", addr_text(&m->conn->peer, peer));
                 conn_finish(m->conn, CLOSE_FRAMING);
+            }
             return h->n;
         }
         if (!b.ended)

@@ -5,6 +5,7 @@
  * a client, known by its connection, or another relay, known by its certificate (M-FWD-05). */
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "msrp/private.h"
 #include "net/memory.h"
 #include "net/tls.h"
@@ -147,6 +148,7 @@ struct making {
     struct session *u1, *u2; /* owned references until the route is made */
     bool outward, via_peer;
     bool refused; /* by our own policy, later */
+    const char *why; /* static: it goes nowhere; NULL: as its next hop may not be dialled */
     unsigned hops_ended; /* as it was before anything was looked up */
     struct conn_ref dest;
     struct recent stopped, failed; /* of the route before, which is good no more */
@@ -180,6 +182,12 @@ static unsigned token(struct session **out, struct relay *relay, const struct ms
     return status;
 }
 
+static unsigned refuse(struct making *k, unsigned status, const char *why)
+{
+    k->why = why;
+    return status;
+}
+
 /* For what fails on our side: a next hop that is as one that has ended, so the sender gets his 200 and a REPORT 408 (M-COD-01). */
 static struct conn_ref nowhere(const struct making *k)
 {
@@ -208,7 +216,7 @@ static unsigned outward(struct making *k)
     unsigned status;
 
     if (k->u1->by_relay ? k->n_from > 1 && !is_relay(k->c, &k->from[0]) : k->n_from != 1)
-        return 403; /* M-TLS-07 */
+        return refuse(k, 403, "a path through a relay that has not proven its name"); /* M-TLS-07 */
     if (k->u1->by_relay)
         peer_is_relay(k->relay, k->c, k->u1->client.host);
     if (!relay_is_us(k->relay, k->c, next, auth)) {
@@ -226,9 +234,9 @@ static unsigned outward(struct making *k)
     }
     status = token(&k->u2, k->relay, next);
     if (status == 481)
-        return auth ? 403 : 481;
+        return refuse(k, auth ? 403 : 481, "no such second token");
     if (!session_leads_to(k->u2, &k->to[2], k->n_to - 2)) /* M-FWD-12, M-FWD-13 */
-        return 403;
+        return refuse(k, 403, "the second token is another client's");
     if (status == 200)
         return to_owner(k, k->u2);
     k->dest = nowhere(k);
@@ -244,9 +252,9 @@ static unsigned bind_origin(struct making *k, bool relay_link)
     case BIND_SAME:
         break;
     case BIND_OTHER:
-        return relay_link ? 200 : 506; /* M-CON-09 */
+        return relay_link ? 200 : refuse(k, 506, "its From-Path is bound to another connection"); /* M-CON-09 */
     case BIND_FULL:
-        return relay_link ? 200 : 403;
+        return relay_link ? 200 : refuse(k, 403, "too many endpoints of this token");
     case BIND_NO_MEMORY: /* an answer must find its own way */
     case BIND_GONE:      /* the session, just now */
         break;
@@ -260,16 +268,16 @@ static unsigned inward(struct making *k)
     unsigned status = 200;
 
     if (!session_leads_to(k->u1, &k->to[1], k->n_to - 1))
-        return 403;
+        return refuse(k, 403, "neither from the owner of the token nor to him");
     if (k->n_from > 1 && !relay_link)
-        return 403; /* M-TLS-02 */
+        return refuse(k, 403, "a path through a relay that has not proven its name"); /* M-TLS-02 */
     if (k->u1->uri.secure && !k->c->tls && relay_conf(k->relay->shared)->msrp.require_tls) {
         char key[PEER_KEY_MAX];
         const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint, and for this token */
 
         peer_key(key, sizeof key, &k->from[0], false);
         if (!peer || strcmp(peer->key, key) != 0 || !session_has_call(k->u1, k->c))
-            return 403;
+            return refuse(k, 403, "in the clear for a token of TLS");
     }
     if (k->n_from > 1)
         peer_is_relay(k->relay, k->c, k->from[0].host);
@@ -287,14 +295,14 @@ static unsigned judge(struct making *k)
         return 0;
     status = token(&k->u1, k->relay, &k->to[0]);
     if (status == 481)
-        return status;
+        return refuse(k, status, "no such token");
     if (status == 408) { /* whoever asks, and for whatever: it passes (M-TOK-12) */
         k->dest = nowhere(k);
         return 200;
     }
     for (size_t i = 1; i < k->n_to; i++)
         if (msrp_uri_eq(&k->to[i], &k->to[0]))
-            return 403; /* a loop (M-FWD-13) */
+            return refuse(k, 403, "the same token twice"); /* M-FWD-13 */
     k->outward = session_is_owner(k->u1, k->c);
     if (k->outward && !msrp_uri_eq(&k->to[1], &k->u1->client)) /* he himself is never dialled, as a relay neither (M-NAT-01) */
         return outward(k);
@@ -480,16 +488,18 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     r = NULL;
     if (k.n_to < 2 || k.n_from == 0 || !msrp_path_has_ports(k.from, k.n_from) ||
         (h->method != MSRP_AUTH && !msrp_path_has_ports(k.to + 1, k.n_to - 1))) { /* M-DNS-02; to[0] is ours, with its port, or not for us */
-        *status = 400;
+        *status = refuse(&k, 400, "what is no URI in a path, or has no port");
     } else {
         k.refused = is_refused(&k, body);
         *status = judge(&k);
         if (*status == 200) {
             r = build(&k);
             if (!r)
-                *status = 408;
+                *status = refuse(&k, 408, "out of memory");
         }
     }
+    if (!r && *status > ROUTE_WAITS)
+        log_debug("msrp", c->id, "not forwarded: status=%u reason=%s", *status, k.why ? k.why : "the next hop is not to be dialled");
     session_unref(&k.u1);
     session_unref(&k.u2);
     if (r) {

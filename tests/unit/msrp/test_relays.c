@@ -317,6 +317,10 @@ TEST(auth_to_an_outer_relay_and_its_answers_pass_through)
     EXPECT(c, "MSRP e003auth 408 Downstream transaction timed out\nTo-Path: %C\nFrom-Path: %U\n-------e003auth$\n");
     say(f, "MSRP %3 200 OK\nTo-Path: %U %C\nFrom-Path: %F\n-------%3$\n");
     EXPECT_NOTHING(c);
+    say(c, "MSRP e004auth AUTH\nTo-Path: %U %F\nFrom-Path: %C\n-------e004auth$\n"); /* nor does anybody wait for what cannot come */
+    EXPECT(f, "MSRP %4 AUTH\nTo-Path: %F\nFrom-Path: %U %C\n-------%4$\n");
+    peer_close(f);
+    EXPECT(c, "MSRP e004auth 408 Downstream transaction timed out\nTo-Path: %C\nFrom-Path: %U\n-------e004auth$\n");
     rig_stop(&r);
 }
 

@@ -150,6 +150,7 @@ TEST(lifetime_outside_the_limits_is_423_and_gives_no_token)
         struct heard h;
 
         CHECK_FATAL(hear(c, &h) && sv_eq(heard_header(&h, "Expires"), SV("3600")));
+        CHECK(!heard_header(&h, "Min-Expires").p && !heard_header(&h, "Max-Expires").p);
     }
     rig_stop(&r);
 }
@@ -494,6 +495,23 @@ TEST(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted)
     }
 }
 
+/* M-CON-03: neither are AUTHs that could not be accepted whatever the password. */
+TEST(fifth_auth_refused_before_its_credentials_ends_a_connection_too)
+{
+    start(NULL);
+    for (int i = 0; i < 5; i++) {
+        struct heard h;
+
+        EXPECT_NOTHING(c);
+        say(c, "MSRP k001auth AUTH\nTo-Path: msrp://%E/AAAAAAAAAAAAAAAAAAAAAA;tcp\nFrom-Path: %C\n-------k001auth$\n");
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_eq(h.start, SV("MSRP k001auth 481 No such session")));
+    }
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_refused), 5);
+    rig_stop(&r);
+}
+
 /* M-ACM-01, M-CON-04, M-CON-05 */
 TEST(idle_connection_lives_as_long_as_it_has_a_token)
 {
@@ -614,6 +632,7 @@ SUITE(session_suite, TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
       TEST_ROW(relay_that_drains_gives_no_tokens_and_finishes_its_sessions),
       TEST_ROW(connection_without_an_accepted_request_is_closed_after_30_seconds),
       TEST_ROW(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted),
+      TEST_ROW(fifth_auth_refused_before_its_credentials_ends_a_connection_too),
       TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
       TEST_ROW(head_that_is_not_complete_in_time_ends_the_connection),
       TEST_ROW(half_closed_peer_gets_what_was_on_its_way),
