@@ -30,6 +30,12 @@ int reach_init(struct reach *r, const char *key, const struct conf_list *words, 
     return TD_OK;
 }
 
+int reach_init_sip(struct reach *r, const struct conf *conf, struct buf *fault)
+{
+    return conf->sip.forward_to.n ? reach_init(r, "sip.forward_to", &conf->sip.forward_to, fault)
+                                  : reach_init(r, "msrp.forward_to", &conf->msrp.forward_to, fault);
+}
+
 void reach_fini(struct reach *r)
 {
     free(r->cidrs);

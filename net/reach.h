@@ -15,6 +15,8 @@ struct reach {
 
 /* words: conf->msrp.forward_to or conf->sip.forward_to, or the addresses of conf->sip.trusted; key is its name. TD_EINVAL: fault has a line for the operator. */
 int reach_init(struct reach *r, const char *key, const struct conf_list *words, struct buf *fault);
+/* For SIP: sip.forward_to, or msrp.forward_to where that is empty. */
+int reach_init_sip(struct reach *r, const struct conf *conf, struct buf *fault);
 void reach_fini(struct reach *r);
 
 bool reach_allows(const struct reach *r, const struct addr *a);

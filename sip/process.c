@@ -250,14 +250,6 @@ static int make_script(struct sipd *d, struct buf *fault)
     return err;
 }
 
-static int make_reach(struct sipd *d, struct buf *fault)
-{
-    const struct conf *c = d->conf;
-
-    return c->sip.forward_to.n ? reach_init(&d->reach, "sip.forward_to", &c->sip.forward_to, fault)
-                               : reach_init(&d->reach, "msrp.forward_to", &c->msrp.forward_to, fault);
-}
-
 static int watch_mailbox(struct sipd *d)
 {
     su_wait_t w[1];
@@ -281,7 +273,7 @@ static int build(struct sipd *d, struct buf *fault)
         return err;
     d->root = stack_root(d->stack);
     d->nta = stack_agent(d->stack);
-    err = make_reach(d, fault);
+    err = reach_init_sip(&d->reach, d->conf, fault);
     use_trusted(d);
     if (!err)
         err = dns_new(&d->dns, d->root, d->conf);

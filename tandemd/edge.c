@@ -141,7 +141,7 @@ static int worker_equip(struct edge *e, struct edge_worker *w)
         .message_ms = SIP_MESSAGE_MS,
         .dial_ms = SIP_DIAL_MS,
         .may_dial = may_dial_sip,
-        .may_dial_arg = &e->relay_shared->reach,
+        .may_dial_arg = &e->sip_reach,
     };
     const struct authn_opts opts = {
         .db = e->db,
@@ -424,6 +424,8 @@ static int open_relay(struct edge *e)
     struct buf fault = BUF_INIT;
     int err = relay_shared_new(&e->relay_shared, e->conf, e->n_workers, &observer_relay, &fault);
 
+    if (!err)
+        err = reach_init_sip(&e->sip_reach, e->conf, &fault);
     if (err)
         log_error("edge", 0, "%s", fault.p ? fault.p : td_err_text(err));
     buf_fini(&fault);
@@ -524,6 +526,7 @@ static void take_down(struct edge *e)
         relay_free(&e->workers[i].relay);
     script_shared_free(&e->script_shared);
     relay_shared_free(&e->relay_shared);
+    reach_fini(&e->sip_reach);
     backend_fini(e);
     db_close(&e->db);
     free(e->workers);

@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/memory.h"
 #include "net/pump.h"
+#include "net/reach.h"
 #include "net/resolve.h"
 #include "net/tls.h"
 #include "net/worker.h"
@@ -57,6 +58,7 @@ struct edge {
     struct db *db;
     struct db_reader *reader;       /* the RPC thread's */
     struct relay_shared *relay_shared;
+    struct reach sip_reach;         /* where the pumps may dial to */
     struct script_shared *script_shared;
     struct sipproc *sipproc;
     struct pump **pumps;            /* the workers', as sipproc wants them */

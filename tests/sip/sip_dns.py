@@ -334,13 +334,14 @@ def test_names_do_not_lead_to_this_machine(make):
 
 def test_sip_may_have_next_hops_of_its_own(make):
     # S-SEC-05: sip.forward_to, where it is given, holds for SIP instead of msrp.forward_to
-    with Peer() as u:
+    with Peer() as u, Peer("tcp") as t:
         for of_msrp, of_sip, status in (("public", "10.0.0.0/8 loopback", 200), ("loopback", "public", 403)):
             a = make(forward_to=of_msrp, max_contacts="10\nforward_to = " + of_sip).ua("udp", "alice")
-            send(a, "sip:x@127.0.0.1:%d" % u.port)
-            if status == 200:
-                u.reply(u.expect("MESSAGE"), 200)
-            a.expect(status)
+            for peer in (u, t):  # connections are made by the other process
+                send(a, "sip:x@127.0.0.1:%d;transport=%s" % (peer.port, peer.kind))
+                if status == 200:
+                    peer.reply(peer.expect("MESSAGE"), 200)
+                a.expect(status)
         u.is_quiet(0.05)
 
 
@@ -412,7 +413,7 @@ def test_response_goes_to_a_new_connection_when_the_old_one_has_gone(make):
         d.add("client.test", "A", "127.0.0.2")
         s = make(dns=d, auth="")
         b = s.registered("udp", "bob")
-        for peer, sent_by in ((t, "127.0.0.1:%d" % t.port), (far, "client.test:%d" % far.port)):
+        for peer, sent_by in ((t, "127.0.0.1:%d" % t.port), (t, "client.test:%d" % t.port), (far, "client.test:%d" % far.port)):
             a = s.ua("tcp", "alice")
             a.send(a.request("MESSAGE", "sip:bob@example.com", via="SIP/2.0/TCP %s;branch=z9hG4bK-gone-%f;rport" % (sent_by, time.monotonic())))
             got = b.expect("MESSAGE")
