@@ -95,6 +95,20 @@ static size_t gather(const struct msghdr *m, size_t n, char out[DATAGRAM_MAX])
     return done;
 }
 
+/* Empty lines in front of the message are taken off, which is all that Sofia would see of it (RFC 3261 s.7.5): p with n bytes goes to where it was read. */
+static ssize_t put_back(const struct msghdr *m, const char *p, size_t n)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < m->msg_iovlen && done < n; i++) {
+        size_t part = TD_MIN(m->msg_iov[i].iov_len, n - done);
+
+        memmove(m->msg_iov[i].iov_base, p + done, part);
+        done += part;
+    }
+    return (ssize_t)done;
+}
+
 static void answer(int fd, const struct msghdr *m, const char *p, const struct sipframe *f)
 {
     struct buf out = BUF_INIT;
@@ -157,7 +171,7 @@ static ssize_t judge(int fd, const struct msghdr *m, size_t n)
     }
     sipframe_datagram(p + skip, n - skip, &f);
     if (f.kind == SIPFRAME_OK)
-        return (ssize_t)n;
+        return skip ? put_back(m, p + skip, n - skip) : (ssize_t)n;
     answer(fd, m, p + skip, &f);
     return make_nothing(m);
 }

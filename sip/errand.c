@@ -70,8 +70,9 @@ static void on_hop(void *arg, enum hop_end how, const struct next_hop *hop)
 
 void errand_ack(const struct request *r)
 {
-    msg_t *m = forward_copy(r, r->targets);
-    struct errand *e = m ? errand_new(r->d, m, hops_new(r->d, sip_object(m), r->targets, 0)) : NULL;
+    bool is_strict;
+    msg_t *m = forward_copy(r, r->targets, &is_strict);
+    struct errand *e = m ? errand_new(r->d, m, hops_new(r->d, sip_object(m), r->targets, is_strict, 0)) : NULL;
 
     if (e)
         hops_next(e->hops, on_hop, e);

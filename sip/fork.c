@@ -38,6 +38,7 @@ struct branch {
     msg_t *final;            /* counted: 3xx to 6xx, should it be the best */
     uint64_t cancelled_ms;   /* 0: not cancelled */
     char *cancel_reason;     /* owned: for the CANCEL that waits for the first 1xx; NULL: none */
+    bool is_strict;          /* its next hop is a strict router */
     bool is_gone;            /* the flow it was for has ended */
     bool is_searching;       /* hops will call */
     bool superseded;         /* another one has taken its place: how it ends says nothing (any more) */
@@ -197,18 +198,14 @@ static struct branch *best_branch(struct fork *f)
 /* Everybody's challenges go up in one response: S-RSP-08. */
 static void add_challenges(const struct fork *f, const struct branch *best)
 {
-    sip_t *into = sip_object(best->final);
-
     list_each(node, &f->branches) {
         const struct branch *b = list_item(node, struct branch, node);
         const sip_t *from = b->final ? sip_object(b->final) : NULL;
 
         if (b == best || !from || (b->status != 401 && b->status != 407))
             continue;
-        if (from->sip_www_authenticate)
-            sip_add_dup(best->final, into, (const sip_header_t *)from->sip_www_authenticate);
-        if (from->sip_proxy_authenticate)
-            sip_add_dup(best->final, into, (const sip_header_t *)from->sip_proxy_authenticate);
+        forward_add_unmodified(best->final, (const msg_header_t *)from->sip_www_authenticate);
+        forward_add_unmodified(best->final, (const msg_header_t *)from->sip_proxy_authenticate);
     }
 }
 
@@ -538,7 +535,7 @@ static struct branch *branch_new(struct fork *f, const struct target *t, unsigne
     b->round = f->round;
     list_append(&f->branches, &b->node);
     f->open++;
-    b->copy = forward_copy(&f->origin, t);
+    b->copy = forward_copy(&f->origin, t, &b->is_strict);
     if (!b->copy || !forward_set_breadth(b->copy, sip_object(b->copy), breadth)) {
         branch_over(b, 500);
         return NULL;
@@ -556,7 +553,7 @@ static void branch_launch(struct fork *f, const struct target *t, unsigned bread
 
     if (!b)
         return;
-    b->hops = hops_new(f->d, sip_object(b->copy), t, msg_size(f->origin.msg));
+    b->hops = hops_new(f->d, sip_object(b->copy), t, b->is_strict, msg_size(f->origin.msg));
     if (!b->hops) {
         branch_over(b, 500);
         return;

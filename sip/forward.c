@@ -54,12 +54,13 @@ static bool add_path(msg_t *m, sip_t *sip, const char *path)
 }
 
 /* The next hop is a strict router: S-RT-08. */
-static bool serve_strict_router(msg_t *m, sip_t *sip)
+static bool serve_strict_router(msg_t *m, sip_t *sip, bool *is_strict)
 {
     su_home_t *home = msg_home(m);
     sip_route_t *first = sip->sip_route, *last;
 
-    if (!first || url_has_param(first->r_url, "lr"))
+    *is_strict = first && !url_has_param(first->r_url, "lr");
+    if (!*is_strict)
         return true;
     last = sip_route_create(home, sip->sip_request->rq_url, NULL);
     if (!last || msg_header_insert(m, (msg_pub_t *)sip, (msg_header_t *)last) < 0)
@@ -78,7 +79,7 @@ static bool set_max_forwards(msg_t *m, sip_t *sip)
     return sip_add_make(m, sip, sip_max_forwards_class, "70") >= 0;
 }
 
-msg_t *forward_copy(const struct request *r, const struct target *t)
+msg_t *forward_copy(const struct request *r, const struct target *t, bool *is_strict)
 {
     msg_t *m = msg_copy(r->msg);
     sip_t *sip = m ? sip_object(m) : NULL;
@@ -92,7 +93,7 @@ msg_t *forward_copy(const struct request *r, const struct target *t)
             goto bad;
         strip_uri(msg_home(m), sip->sip_request->rq_url);
     }
-    if ((t->path && !add_path(m, sip, t->path)) || !serve_strict_router(m, sip) || !set_max_forwards(m, sip))
+    if ((t->path && !add_path(m, sip, t->path)) || !serve_strict_router(m, sip, is_strict) || !set_max_forwards(m, sip))
         goto bad;
     return m;
 bad:
@@ -145,6 +146,26 @@ msg_t *forward_cancel(nta_agent_t *nta, const sip_t *invite, const char *reason)
         return m;
     msg_destroy(m);
     return NULL;
+}
+
+/* ---- headers of another message ---- */
+
+void forward_add_unmodified(msg_t *m, const msg_header_t *list)
+{
+    su_home_t *home = msg_home(m);
+
+    for (; list; list = list->sh_next) {
+        msg_header_t *copy = msg_header_dup_one(home, list);
+        char *text = copy && list->sh_data ? su_alloc(home, (isize_t)list->sh_len) : NULL;
+
+        if (text) {
+            memcpy(text, list->sh_data, list->sh_len);
+            copy->sh_data = text;
+            copy->sh_len = list->sh_len;
+        }
+        if (copy)
+            msg_header_insert(m, msg_object(m), copy);
+    }
 }
 
 /* ---- Record-Route ---- */

@@ -271,9 +271,9 @@ static struct hops *hops_alloc(struct sipd *d)
     return h;
 }
 
-struct hops *hops_new(struct sipd *d, const sip_t *sip, const struct target *t, size_t size)
+struct hops *hops_new(struct sipd *d, const sip_t *sip, const struct target *t, bool is_strict, size_t size)
 {
-    const url_t *next = t->next ? t->next : sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url;
+    const url_t *next = t->next ? t->next : sip->sip_route && !is_strict ? sip->sip_route->r_url : sip->sip_request->rq_url;
     struct hops *h = hops_alloc(d);
 
     if (!h)

@@ -23,9 +23,9 @@ enum hop_end {
 
 struct hops;
 
-/* Where the message goes: its first Route, else its Request-URI, unless the target's mark says it. size: octets of the request as it came; a
+/* Where the message goes: its first Route, else its Request-URI, unless the target's mark says it; is_strict: its Request-URI (RFC 3261 s.16.6 item 7). size: octets of the request as it came; a
  * large one goes by TCP rather than UDP if that can be (S-TRN-01). Nothing of the message is kept. NULL: out of memory. */
-struct hops *hops_new(struct sipd *d, const sip_t *sip, const struct target *t, size_t size);
+struct hops *hops_new(struct sipd *d, const sip_t *sip, const struct target *t, bool is_strict, size_t size);
 /* A response whose connection has gone, or whose datagram has reached nobody (RFC 3261 s.18.2.2): as RFC 3263 s.5 says, on a stream after
  * where its top Via came from, at the port it names. NULL: out of memory, or no such transport. */
 struct hops *hops_new_response(struct sipd *d, const sip_via_t *via);

@@ -92,9 +92,11 @@ enum verdict step_loop(struct request *r)
 {
     static const char hex[] = "0123456789abcdef";
     struct buf b = BUF_INIT;
-    char *uri = url_as_string(msg_home(r->msg), r->sip->sip_request->rq_url);
+    char *uri;
     uint64_t digest;
 
+    route_find(r);
+    uri = url_as_string(msg_home(r->msg), r->sip->sip_request->rq_url);
     buf_puts(&b, uri ? uri : "");
     for (const sip_route_t *route = r->sip->sip_route; route; route = route->r_next) {
         char *one = url_as_string(msg_home(r->msg), route->r_url);

@@ -43,6 +43,7 @@ def test_invite_over_udp_is_record_routed_and_bye_follows_the_route(make):
     assert time.monotonic() - began < 0.2
     got = b.expect("INVITE")
     assert len(got.all("via")) == 2 and "branch=z9hG4bK" in got.get("via")
+    assert ";rport" in got.get("via")  # S-VIA-06
     assert got.get("max-forwards") == "69"
     assert len(got.all("record-route")) == 1 and ";lr" in got.get("record-route"), got.raw
     assert got.uri == uri_of(b.contact)
@@ -50,7 +51,9 @@ def test_invite_over_udp_is_record_routed_and_bye_follows_the_route(make):
     ok = a.expect(200)
     assert len(ok.all("via")) == 1
     a.ack(call, ok)
-    assert "route" not in dict(b.expect("ACK").headers)
+    ack = b.expect("ACK")
+    assert "route" not in dict(ack.headers)
+    assert "branch=z9hG4bK" in ack.get("via") and ack.get("via") != got.get("via") # of its own: S-TXN-08
     bye = hang_up(a, b, call)
     assert bye.all("route") == []
     a.silent()
@@ -99,6 +102,9 @@ def test_callee_hangs_up_over_tls(make):
     b = s.registered("tls", "bob")
     a = s.registered("tcp", "alice")
     call, got, ok = call_up(a, b)
+    for r in got.all("record-route") + [got.get("via")]:
+        assert "transport=tls" not in r
+    assert got.all("record-route")[0].startswith("<sips:")
     b.back(got, "BYE", "callee")
     a.reply(a.expect("BYE"), 200)
     b.expect(200)
@@ -126,20 +132,59 @@ def test_cancel_ends_the_branch(make):
     c = b.expect("CANCEL")
     assert c.get("via") == got.get("via") and c.uri == got.uri and c.get("cseq") == "1 CANCEL"
     b.reply(c, 200)
+    a.silent(0.1)  # the 487 is the callee's
     b.reply(got, 487, tag="x")
     b.expect("ACK")
-    a.ack(call, a.expect(487))
+    m = a.expect(487)
+    assert m.tag("to") == "x"
+    a.ack(call, m)
     a.silent()
 
 
+def test_answer_that_crosses_a_cancel_goes_up(make):
+    # S-CAN-06
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    got = b.expect("INVITE")
+    b.reply(got, 180, tag="x")
+    a.expect(180)
+    a.cancel(call)
+    a.expect(200)
+    b.reply(b.expect("CANCEL"), 481)
+    b.reply(got, 200, tag="x")
+    ok = a.expect(200)
+    assert ok.get("cseq") == "1 INVITE"
+    a.ack(call, ok)
+    b.expect("ACK")
+
+
+def test_cancel_reaches_every_branch(make):
+    # S-CAN-01
+    s = make(auth="")
+    devices, a = two_devices(s), s.ua("udp", "alice")
+    call = a.invite("sip:bob@example.com")
+    invites = [b.expect("INVITE") for b in devices]
+    for b, invite in zip(devices, invites):
+        b.reply(invite, 180, tag="x")
+        a.expect(180)
+    a.cancel(call)
+    a.expect(200)
+    for b, invite in zip(devices, invites):
+        b.reply(b.expect("CANCEL"), 200)
+        b.reply(invite, 487, tag="x")
+        b.expect("ACK")
+    a.ack(call, a.expect(487))
+
+
 def test_cancel_waits_for_the_first_provisional(make):
-    # S-CAN-05
+    # S-CAN-05 S-CAN-07
     s = make(auth="")
     b = s.registered("udp", "bob")
     a = s.ua("udp", "alice")
     call = a.invite("sip:bob@example.com")
     got = b.expect("INVITE")
-    a.cancel(call)
+    a.send(a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], branch=call["branch"], headers=["Reason: SIP;cause=600"]))
     a.expect(200)
     try:
         while True:
@@ -151,6 +196,7 @@ def test_cancel_waits_for_the_first_provisional(make):
         m = b.receive()
         if m.method == "CANCEL":
             break
+    assert m.get("reason") == "SIP;cause=600", m.raw
     a.expect(180)
     b.reply(m, 200)
     b.reply(got, 487, tag="x")
@@ -199,6 +245,13 @@ def test_fork_first_answer_wins_and_the_other_is_cancelled(make):
     a.ack(call, ok)
     b1.expect("ACK")
     a.silent()
+    a.invite("sip:bob@example.com")
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b1.reply(i1, 200, tag="one")
+    a.expect(200)
+    b2.silent(0.1)  # it has not rung yet
+    b2.reply(i2, 180, tag="two")
+    assert "cause=200" in b2.expect("CANCEL").get("reason")
 
 
 def test_fork_two_answers_both_go_up(make):
@@ -244,10 +297,16 @@ def test_fork_best_response_404_over_503(make):
 
 
 def test_fork_challenges_are_gathered(make):
-    # S-RSP-08
-    m = fork_result(make, 401, 407, (['WWW-Authenticate: Digest realm="one", nonce="1"'], ['Proxy-Authenticate: Digest realm="two", nonce="2"']))
-    assert m.status in (401, 407)
-    assert 'realm="one"' in m.get("www-authenticate") and 'realm="two"' in m.get("proxy-authenticate"), m.raw
+    # S-RSP-08: unmodified, those of one branch in their order, whichever branch is the one that goes up
+    www = ['Digest realm="one",  nonce="%d",x=y' % i for i in range(2)]
+    proxy = ['Digest realm="two",  nonce="%d",x=y' % i for i in range(2)]
+    for first, second in ((401, 407), (407, 401)):
+        headers = {401: ["WWW-Authenticate: " + h for h in www], 407: ["Proxy-Authenticate: " + h for h in proxy]}
+        m = fork_result(make, first, second, (headers[first], headers[second]))
+        assert m.status in (401, 407)
+        assert m.all("www-authenticate") == www and m.all("proxy-authenticate") == proxy, m.raw
+    m = fork_result(make, 407, 407, ([headers[407][0]], [headers[407][1]]))
+    assert m.status == 407 and sorted(m.all("proxy-authenticate")) == proxy, m.raw
 
 
 def test_503_alone_becomes_500(make):
@@ -302,6 +361,8 @@ def test_retransmitted_200_is_passed_on_and_a_forged_one_is_not(make):
     b.send(raw)
     a.expect(200)
     b.send(re.sub(rb"branch=z9hG4bK[^;\r]+", b"branch=z9hG4bKforged", raw, count=1))
+    b.send(raw.replace(b" INVITE\r\n", b" MESSAGE\r\n"))
+    b.reply(got, 486, tag="x")
     a.silent()
 
 
@@ -327,9 +388,10 @@ def test_message_and_unknown_method_are_forwarded(make):
     for method in known + ("FOO", "MSRP", "PING", "SEND", "NICK", "INVITES", "P", "BY.E"):
         a.send(a.request(method, "sip:bob@example.com"))
         got = b.expect(method)
-        assert method not in known or not got.get("record-route")
+        assert (method not in known) == bool(got.get("record-route"))  # S-FWD-04
+        b.reply(got, 183, tag="x") # goes no further: S-TXN-03
         b.reply(got, 200)
-        a.expect(200)
+        assert a.receive().status == 200
 
 
 def test_slow_non_invite_gets_100_and_then_its_answer(make):
@@ -355,11 +417,26 @@ def test_loop_is_detected(make):
     got = b.expect("MESSAGE")
     lines = got.raw.decode("latin-1").replace(got.start, "MESSAGE sip:bob@example.com SIP/2.0")
     a.send(lines.replace("\r\nVia:", "\r\nVia: %s\r\nVia:" % a.via(), 1))
-    while True:
-        m = a.receive()
-        if m.status != 100:
-            break
-    assert m.status == 482, m.raw
+    a.expect(482)
+    # A spiral is none: another Request-URI, Call-ID, CSeq or Route (403 here) than the time before. Nor are Vias of others, whatever they are like: S-VAL-05
+    others = "\r\nVia: %s\r\nVia: SIP/2.0/UDP odd.invalid\r\nVia: SIP/2.0/UDP odd.invalid;branch=.\r\nVia: SIP/2.0/UDP odd.invalid;branch=z9hG4bK.0123456789abcdef\r\nVia:"
+    for old, new, status in (("bob@example.com SIP", "bob@example.com;again=1 SIP", 200), ("loop@test", "other@test", 200), ("CSeq: 1 ", "CSeq: 2 ", 200),
+                             ("\r\nCall-ID", "\r\nRoute: <sip:192.0.2.1;lr>\r\nCall-ID", 403)):
+        assert re.search(old, lines, re.I), lines
+        a.send(re.sub(old, new, lines, count=1, flags=re.I).replace("\r\nVia:", others % a.via(), 1))
+        if status == 200:
+            b.reply(b.expect("MESSAGE"), 200, tag="x")
+        a.expect(status)
+
+
+def test_loop_counts_before_an_extension(make):
+    # S-VAL-01
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    got = b.expect("MESSAGE")
+    a.send(got.raw.replace(got.start.encode(), b"MESSAGE sip:bob@example.com SIP/2.0").replace(b"\r\nVia:", b"\r\nProxy-Require: x\r\nVia: %s\r\nVia:" % a.via().encode(), 1))
+    a.expect(482)
 
 
 def test_calls_are_accounted(make):
@@ -458,7 +535,7 @@ def test_caller_on_ipv4_and_callee_on_ipv6(make):
 
 
 def test_nobody_answers(make):
-    # S-SEC-02 S-TXN-09 S-TXN-03 S-FWD-11, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
+    # S-SEC-02 S-TXN-09 S-TXN-03 S-FWD-11 S-FWD-09, section 21.7: INVITE gets a 408 after 64*T1, all else a 100 and then nothing
     # S-RSP-22: and who rings and does not answer a CANCEL is given up
     s = make(auth="")
     b, c = s.registered("udp", "bob"), s.registered("tcp", "carol")
@@ -468,15 +545,27 @@ def test_nobody_answers(make):
     y.expect(180)
     y.cancel(cancelled)
     y.expect(200)
+    d1, d2, z = s.ua("tcp", "carol", domain="example.net"), s.ua("tcp", "carol", domain="example.net"), s.ua("tcp", "alice")
+    d1.register(contact=d1.contact + ";q=0.9")
+    d2.register(contact=d2.contact + ";q=0.2")
+    z.invite("sip:carol@example.net")
+    got, began = d1.expect("INVITE"), time.monotonic()
+    d1.reply(got, 180, tag="d")
+    z.expect(180)
     call = a.invite("sip:bob@example.com")
     x.send(x.request("MESSAGE", "sip:bob@example.com"))
+    d2.expect("INVITE", 30)  # S-FWD-09: the next group after 20 s, and the first one rings on
+    assert time.monotonic() - began > 15
+    d1.silent(0.05)
+    d1.reply(got, 200, tag="d")
+    z.expect(200)
     m = a.expect(408, 45)
     a.ack(call, m)
     assert x.receive().status == 100
     x.silent(2)
     y.expect(487)
-    assert accounted(s, 3) == [("INVITE", "408", "Request Timeout", m.tag("to")), ("INVITE", "487", "Request Terminated", accounted(s, 1, cancelled)[0][3]),
-                               ("MESSAGE", "408", "Request Timeout", accounted(s, 3)[2][3])]
+    assert accounted(s, 4) == [("INVITE", "200", "Whatever", "d"), ("INVITE", "408", "Request Timeout", m.tag("to")), ("INVITE", "487", "Request Terminated", accounted(s, 1, cancelled)[0][3]),
+                               ("MESSAGE", "408", "Request Timeout", accounted(s, 4)[3][3])]
     assert m.tag("to")
     b.close()
 

@@ -107,13 +107,15 @@ def test_counters_of_the_sip_process_are_told(make):
 
 
 def test_datagram_ping_gets_a_pong(make):
-    # S-OUT-10
+    # S-OUT-10 S-MSG-03: and in front of a request it is nothing
     a = make(auth="").ua("udp", "alice")
     a.send(b"\r\n\r\n")
     assert a.s.read(2) == b"\r\n"
     a.send(b"\r\n")
     a.send(b"\r\n\r\n\r\n")
     assert a.s.read(2) == b"\r\n"
+    a.send(b"\r\n\r\n" + a.request("OPTIONS", "sip:example.com"))
+    a.expect(200)
     a.silent()
 
 

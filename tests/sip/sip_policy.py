@@ -158,6 +158,12 @@ def test_unknown_scheme_and_proxy_require(make):
     a.ask("MESSAGE", "unknown:thing", 416)
     m = a.ask("MESSAGE", "sip:bob@example.com", 420, headers=["Proxy-Require: one, two", "Require: three"])
     assert m.get("unsupported").replace(" ", "") == "one,two"
+    b = s.registered("udp", "bob")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", headers=["Require: three"]))
+    got = b.expect("MESSAGE")  # the callee's business
+    assert got.get("require") == "three"
+    b.reply(got, 420, tag="x", headers=["Unsupported: three"])
+    a.expect(420)
 
 
 def test_cancel_without_invite_is_481(make):
@@ -173,6 +179,9 @@ def test_stray_ack_is_never_answered(make):
     a = s.ua("udp", "alice")
     a.send(a.request("ACK", "sip:bob@example.com", to_tag="x"))
     a.send(a.request("ACK", "sip:bob@127.0.0.1:1", to_tag="x"))
+    a.send(a.request("ACK", "tel:+1", to_tag="x"))
+    a.send(a.request("ACK", "sip:bob@example.com", to_tag="x", max_forwards=0))
+    a.send(a.request("ACK", "sip:bob@example.com", to_tag="x", headers=["Proxy-Require: x", "Via: SIP/2.0/UDP x.invalid;branch=z9hG4bK1"] + ["Via: SIP/2.0/UDP x.invalid"] * 69))
     a.silent()
     b.silent()
 
@@ -249,14 +258,24 @@ def test_requests_to_the_server_itself(make):
 def test_strict_router_before_and_after(make):
     # S-RT-03 S-RT-08
     s = make(auth="")
-    b = s.ua("udp", "bob")
     a = s.registered("udp", "alice")
-    port = b.s.port
     x = s.registered("udp", "carol")
-    a.send(a.request("MESSAGE", "sip:127.0.0.1:%d;lr" % s.port, to="sip:carol@example.com", headers=["Route: <sip:carol@example.com>"]))
-    got = x.expect("MESSAGE")
-    assert got.all("route") == [] and got.uri == x.contact.strip("<>"), got.raw
-    assert port
+    us = "sip:127.0.0.1:%d;lr" % s.port
+    for routes in ("<sip:carol@example.com>", "<%s>, <sip:carol@example.com>" % us):  # the last one is the target
+        a.send(a.request("MESSAGE", us, to="sip:carol@example.com", headers=["Route: " + routes]))
+        got = x.expect("MESSAGE")
+        assert got.all("route") == [] and got.uri == x.contact.strip("<>"), got.raw
+        x.reply(got, 200)
+        a.expect(200)
+    p = s.ua("udp", "proxy")
+    strict, behind = "sip:127.0.0.1:%d;x=1" % p.s.port, "<sip:192.0.2.1;lr>"
+    x.register(contact="<sip:carol@192.0.2.2>", headers=["Path: <%s>, %s" % (strict, behind), "Supported: path"])
+    x.register(contact=x.contact, expires=0)
+    a.send(a.request("MESSAGE", "sip:carol@example.com"))
+    got = p.expect("MESSAGE")
+    assert got.uri == strict and got.all("route") == [behind, "<sip:carol@192.0.2.2>"], got.raw
+    p.reply(got, 200)
+    a.expect(200)
 
 
 def test_sips_and_sip_do_not_mix(make):
@@ -280,6 +299,17 @@ def test_sips_and_sip_do_not_mix(make):
     assert got.uri == c.contact.strip("<>").replace("sips:", "sip:"), got.raw
     c.reply(got, 200)
     x.expect(200)
+    plain = s.registered("tcp", "bob")  # a dialog's request that has become sips does not go down its flow without TLS
+    b.register(expires=0)
+    call = x.invite("sip:bob@example.com")
+    got = plain.expect("INVITE")
+    plain.reply(got, 200, tag="x")
+    x.ack(call, x.expect(200))
+    plain.expect("ACK")
+    call["target"] = call["target"].replace("sip:", "sips:").replace(";transport=tcp", "")
+    x.in_dialog(call, "MESSAGE")
+    x.expect(430)
+    plain.silent(0.05)
     a.ask("MESSAGE", "sips:bob@example.com;transport=udp", 400)
     a.ask("INVITE", "sips:carol@example.com", 400, headers=["Contact: <sip:alice@example.com>"])
     b.silent()
@@ -294,6 +324,11 @@ def test_sips_contact_without_tls(make):
     b.expect(200)
     m = s.ua("udp", "alice").ask("MESSAGE", "sip:bob@example.com", 480)
     assert m.get("warning").startswith("381 "), m.raw
+    c = s.ua("udp", "carol")  # where there is no flow it is dialled, by TLS
+    c.send(c.request("REGISTER", "sips:example.com", to="sips:carol@example.com", headers=["Contact: <sips:carol@%s:%d>" % (c.s.host, c.s.port)]))
+    c.expect(200)
+    s.ua("udp", "alice").ask("MESSAGE", "sip:carol@example.com", 500)
+    c.silent(0.05)
 
 
 def test_max_breadth(make):

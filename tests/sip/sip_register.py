@@ -147,6 +147,7 @@ def test_star_removes_all_and_only_with_expires_0(make):
     s = make(auth="")
     a, b = s.registered("udp", "alice"), s.registered("tcp", "alice")
     a.register(contact="*", expires=3600, expect=400)
+    a.register(contact="*", expires=None, expect=400)
     a.register(contact="*, " + a.contact, expires=0, expect=400)
     assert len(a.register(contact="", expires=None).all("contact")) == 2
     assert a.register(contact="*", expires=0).all("contact") == []
@@ -162,6 +163,8 @@ def test_old_cseq_fails_and_changes_nothing(make):
     a.cseq = 0
     other = "<sip:alice@127.0.0.1:1>"
     a.register(contact=other + ", " + a.contact, expect=500)
+    a.cseq = 0
+    a.register(contact="*", expires=0, expect=500)
     m = a.register(contact="", expires=None)
     assert [uri_of(c) for c in m.all("contact")] == [uri_of(a.contact)]
     a.registration = "other@test"
@@ -212,6 +215,8 @@ def test_unknown_address_and_odd_requests_are_refused(make):
     a = s.ua("udp", "alice")
     a.send(a.request("REGISTER", "sip:example.com", to="tel:+1", headers=["Contact: " + a.contact]))
     a.expect(400)
+    x = make(auth="register").ua("udp", "alice")  # nobody of another domain is asked for his password
+    x.ask("REGISTER", "sip:example.com", 404, to="sip:alice@elsewhere.invalid")
     m = a.register(headers=["Require: bogus"], expect=420)
     assert m.get("unsupported") == "bogus"
     a.register(headers=["Path: <sip:p.example.org;lr>"], expect=420)

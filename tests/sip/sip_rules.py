@@ -14,8 +14,8 @@ def test_datagram_of_60000_octets(make):
     a.send(a.request("MESSAGE", "sip:bob@example.com", body=body))
     got = b.expect("MESSAGE")
     assert got.body == body
-    b.reply(got, 200)
-    a.expect(200)
+    b.reply(got, 200, body=body)
+    assert a.expect(200).body == body
 
 
 def test_content_length_is_added_on_a_stream(make):
@@ -71,7 +71,8 @@ def test_provisional_responses(make):
         pass
     for status in (180, 183, 199):
         b.reply(got, status, tag="x")
-        assert a.receive().status == status
+        m = a.receive()
+        assert m.status == status and m.tag("to") == "x" # S-RSP-09
     b.reply(got, 302, tag="x", headers=["Contact: <sip:elsewhere@example.net>"], contact=False)
     m = a.expect(302)
     assert m.get("contact") == "<sip:elsewhere@example.net>" and m.tag("to") == "x" # S-RSP-10
@@ -279,9 +280,9 @@ def test_session_timer_headers_pass_through(make):
 
 
 def test_sips_dialog_is_recorded_with_sips(make):
-    # S-FWD-06 S-FWD-05
+    # S-FWD-06 S-FWD-05: both sides, the caller's too if he has no TLS
     s = make(auth="")
-    b, a = s.ua("tls", "bob"), s.ua("tls", "alice")
+    b, a, plain = s.ua("tls", "bob"), s.ua("tls", "alice"), s.ua("tcp", "alice")
     for ua in (a, b):
         ua.contact = ua.contact.replace("sip:", "sips:").replace(";transport=tls", "")
     b.send(b.request("REGISTER", "sips:example.com", to="sips:bob@example.com", headers=["Contact: " + b.contact]))
@@ -295,6 +296,9 @@ def test_sips_dialog_is_recorded_with_sips(make):
     a.in_dialog(call, "BYE")
     b.reply(b.expect("BYE"), 200)
     a.expect(200)
+    plain.contact = "<sips:alice@example.com>"
+    plain.invite("sips:bob@example.com")
+    assert [r[:6] for r in b.expect("INVITE").all("record-route")] == ["<sips:"] * 2
 
 
 def test_late_2xx_goes_up_instead_of_a_6xx(make):
@@ -318,6 +322,15 @@ def test_late_2xx_goes_up_instead_of_a_6xx(make):
     b2.expect("ACK")
     a.silent(0.2)
     b3.silent(0.05)
+    a.invite("sip:bob@example.com") # and when none does, it is the 6xx, without another try
+    i1, i2 = b1.expect("INVITE"), b2.expect("INVITE")
+    b2.reply(i2, 180, tag="two")
+    a.expect(180)
+    b1.reply(i1, 603, tag="one")
+    b2.reply(b2.expect("CANCEL"), 200)
+    b2.reply(i2, 487, tag="two")
+    assert a.expect(603).tag("to") == "one"
+    b3.silent(0.1)
 
 
 def test_best_of_many_responses(make):
@@ -325,11 +338,14 @@ def test_best_of_many_responses(make):
     s = make(auth="")
     devices = [s.registered("udp", "bob") for _ in range(4)]
     a = s.ua("udp", "alice")
-    for answers, best in (((503, 407, 501, 404), 407), ((503, 501, 404, 484), 484), ((503, 501, 500, 404), 404), ((503, 302, 407, 486), 302), ((500, 404, 603, 302), 603)):
+    rounds = [((503, 407, 501, 404), 407), ((503, 501, 500, 404), 404), ((503, 302, 407, 486), 302), ((500, 404, 603, 302), 603)]
+    for n, wanted in enumerate((401, 415, 420, 484)):
+        rounds.append(((404, 486, 403, 410)[:n] + (wanted,) + (404, 486, 403, 410)[n + 1:], wanted))
+    for answers, best in rounds:
         call = a.invite("sip:bob@example.com")
         invites = [b.expect("INVITE") for b in devices]
         for b, invite, status in zip(devices, invites, answers):
-            b.reply(invite, status, tag="t%d" % status, headers=["Proxy-Authenticate: Digest realm=\"x\", nonce=\"1\""] if status == 407 else [])
+            b.reply(invite, status, tag="t%d" % status, headers=["Proxy-Authenticate: Digest realm=\"x\", nonce=\"1\""] if status in (401, 407) else [])
         m = a.receive(8)
         while m.status == 100:
             m = a.receive(8)
@@ -365,12 +381,22 @@ def test_ack_of_a_refusal_takes_the_way_of_its_invite(make):
     s = make(auth="", forward_to="loopback")
     b, p, a = s.ua("udp", "bob"), s.ua("udp", "carol"), s.ua("udp", "alice")
     b.register(contact="<sip:bob@192.0.2.1>", headers=["Path: <sip:127.0.0.1:%d;lr>, <sip:192.0.2.9;lr>" % p.s.port, "Supported: path"])
-    a.invite("sip:bob@example.com")
+    call = a.invite("sip:bob@example.com")
     got = p.expect("INVITE")
     p.reply(got, 404, tag="x")
     ack = p.expect("ACK")
     assert ack.uri == got.uri and ack.all("via") == got.all("via")[:1] and ack.all("route") == got.all("route") and ack.get("cseq") == "1 ACK", ack.raw
     assert ack.tag("to") == "x" and ack.get("from") == got.get("from")
+    a.ack(call, a.expect(404))
+    call = a.invite("sip:bob@example.com") # and so does a CANCEL: S-CAN-01
+    got = p.expect("INVITE")
+    p.reply(got, 180, tag="x")
+    a.expect(180)
+    a.cancel(call)
+    c = p.expect("CANCEL")
+    for name in ("via", "route", "from", "to", "call-id"):
+        assert c.all(name) == got.all(name)[:1 if name == "via" else None], (name, c.raw, got.raw)
+    assert c.uri == got.uri and c.get("cseq") == "1 CANCEL"
 
 
 def test_credentials_of_others_pass_and_ours_count(make):
