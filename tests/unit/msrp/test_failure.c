@@ -279,6 +279,7 @@ TEST(silent_next_hop_is_408_after_30_seconds)
         rig_pass(&r, 29000);
         EXPECT_NOTHING(c);
         rig_pass(&r, 2000);
+        CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0); /* already: what is expected below is waited for */
         expect_report(columns[i].yes, TIMED_OUT);
         say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
         say(f, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");

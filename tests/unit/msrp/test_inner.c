@@ -468,6 +468,29 @@ TEST(token_of_a_relay_is_refreshed_and_expires)
     rig_stop(&r);
 }
 
+/* M-TOK-06, M-TOK-12: the same user, and even the same From-Path, do not make a client of a relay or a relay of a client. */
+TEST(token_stays_with_the_kind_of_owner_that_got_it)
+{
+    struct peer *c, *x;
+
+    start_with_token();
+    c = rig_peer_tls(&r, nobody);
+    say(c, "MSRP a002auth AUTH\nTo-Path: %T\nFrom-Path: %B\n-------a002auth$\n");
+    EXPECT(c, "MSRP a002auth 403 Forbidden\nTo-Path: %B\nFrom-Path: %T\n-------a002auth$\n");
+    x = rig_peer_tls(&r, nobody);
+    say(x, "MSRP k001send SEND\nTo-Path: %T %B %Q %D\nFrom-Path: %X\n" HELLO "-------k001send$\n");
+    EXPECT(x, "MSRP k001send 200 OK\nTo-Path: %X\nFrom-Path: %T\n-------k001send$\n");
+    EXPECT(b, "MSRP %1 SEND\nTo-Path: %B %Q %D\nFrom-Path: %T %X\n" HELLO "-------%1$\n");
+    snprintf(r.var['C'], RIG_VAR_MAX, "msrps://relay.b.example:2855/c1;tcp");
+    say_auth(c, 'C', 'U');
+    say(b, "MSRP a003auth AUTH\nTo-Path: %U\nFrom-Path: %C %D\n-------a003auth$\n");
+    EXPECT(b, "MSRP a003auth 481 No such session\nTo-Path: %C %D\nFrom-Path: %U\n-------a003auth$\n");
+    say(x, "MSRP k002send SEND\nTo-Path: %U %C\nFrom-Path: %X\n" HELLO "-------k002send$\n");
+    EXPECT(x, "MSRP k002send 200 OK\nTo-Path: %X\nFrom-Path: %U\n-------k002send$\n");
+    EXPECT(c, "MSRP %2 SEND\nTo-Path: %C\nFrom-Path: %U %X\n" HELLO "-------%2$\n");
+    rig_stop(&r);
+}
+
 /* M-FR-01, M-AUTH-23: it ends in the middle of a chunk, wherever that is read and written. */
 TEST(chunk_is_cut_off_when_the_token_of_a_relay_expires)
 {
@@ -527,5 +550,5 @@ SUITE(inner_suite, TEST_ROW(use_path_names_the_inner_relays_first), TEST_ROW(aut
       TEST_ROW(relay_is_dialled_when_it_has_no_link), TEST_ROW(report_does_not_go_down_with_a_link_that_ends), TEST_ROW(relay_at_port_9_is_not_dialled),
       TEST_ROW(report_to_an_endpoint_that_is_gone_is_dropped),
       TEST_ROW(link_that_a_relay_has_opened_is_used_whatever_the_port), TEST_ROW(endpoint_with_a_certificate_is_an_endpoint),
-      TEST_ROW(tokens_of_a_client_and_of_a_relay_in_a_row), TEST_ROW(token_of_a_relay_is_refreshed_and_expires),
+      TEST_ROW(tokens_of_a_client_and_of_a_relay_in_a_row), TEST_ROW(token_of_a_relay_is_refreshed_and_expires), TEST_ROW(token_stays_with_the_kind_of_owner_that_got_it),
       TEST_ROW(chunk_is_cut_off_when_the_token_of_a_relay_expires), TEST_ROW(traffic_of_a_relays_token_is_counted));

@@ -219,7 +219,7 @@ TEST(lifetime_is_the_longest_when_none_is_asked_for)
     rig_stop(&r);
 }
 
-/* M-CON-11, M-TOK-10: tokens of a connection, as configured; there is room again when one has ended. Another connection of the same user has its own. */
+/* M-CON-11, M-TOK-10, M-TOK-12: tokens of a connection, as configured; there is room again when one has ended. Another connection of the same user has its own. */
 TEST(tokens_of_a_connection_are_as_many_as_configured)
 {
     struct msrp_uri u;
@@ -241,6 +241,13 @@ TEST(tokens_of_a_connection_are_as_many_as_configured)
     session_unref(&s);
     say(c, "MSRP more0002 AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n-------more0002$\n");
     expect_start(c, "MSRP more0002 200 ");
+    x = rig_client(&r, 'C', 'V'); /* nor does it take up one more that was given on another */
+    peer_close(x);
+    say(c, "MSRP more0003 AUTH\nTo-Path: %V\nFrom-Path: %C\n-------more0003$\n");
+    expect_start(c, "MSRP more0003 403 ");
+    x = rig_peer(&r);
+    say(x, "MSRP more0004 AUTH\nTo-Path: %V\nFrom-Path: %C\n-------more0004$\n");
+    expect_start(x, "MSRP more0004 200 ");
     rig_stop(&r);
 }
 
