@@ -47,6 +47,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
     }
     if (h->method != MSRP_SEND && !h->has_body && h->flag != '$') { /* M-FRM-19 */
         stats_inc(&w->stats, STAT_msrp_requests);
+        log_debug("msrp", m->conn->id, "bad request: reason=it is no SEND and ends with %c", h->flag);
         relay_refuse(m->conn, h, 400);
         return h->n;
     }
@@ -55,6 +56,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
 
         if (b.n > MSRP_OTHER_BODY_MAX || (b.ended && b.flag != '$')) {
             stats_inc(&w->stats, STAT_msrp_requests);
+            log_debug("msrp", m->conn->id, "bad request: reason=it is no SEND and is in pieces, or too long");
             relay_refuse(m->conn, h, 400);
             relay_skip_body(m, h);
             if (h->method == MSRP_AUTH) {

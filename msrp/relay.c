@@ -8,6 +8,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "msrp/private.h"
 #include "msrp/stream.h"
 #include "net/memory.h"
@@ -315,6 +316,8 @@ void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h)
  * was refused for its size stays refused. */
 static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struct route *route, unsigned status)
 {
+    log_debug("msrp", m->conn->id, "not forwarded: status=%u reason=%s", status,
+              status == 413 ? "larger than msrp.max_message, or refused with 413 before" : status == 415 ? "no type of msrp.accept_types" : "no method of msrp.methods");
     relay_refuse(m->conn, h, status);
     relay_skip_body(m, h);
     if (h->method != MSRP_SEND)
@@ -620,6 +623,7 @@ bool relay_to_us(struct msrp_conn *m, const struct msrp_head *h)
     if (n_to != 1)
         return false;
     if (n_from == 0 || !msrp_path_has_ports(from, n_from)) { /* M-DNS-02 */
+        log_debug("msrp", m->conn->id, "bad request: reason=what is no URI in From-Path, or has no port");
         relay_refuse(m->conn, h, 400);
         relay_skip_body(m, h);
         return true;
@@ -645,6 +649,7 @@ bool relay_to_us(struct msrp_conn *m, const struct msrp_head *h)
         relay_skip_body(m, h);
         return true;
     }
+    log_debug("msrp", m->conn->id, "not taken: reason=%s", !live ? "no such token" : "what goes no farther than here and is no keep-alive of its owner");
     relay_refuse(m->conn, h, live && h->method == MSRP_OTHER_METHOD ? 501 : 481);
     relay_skip_body(m, h);
     return true;

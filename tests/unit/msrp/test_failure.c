@@ -251,6 +251,39 @@ TEST(next_hop_lost_in_the_middle_of_a_chunk_is_408)
     }
 }
 
+/* M-FR-01: row "connection lost, chunk not fully written", also when all that came of it was written and answered, in a piece that ended for
+ * an answer to go out. */
+TEST(next_hop_lost_between_two_pieces_of_a_chunk_is_408)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
+        char text[400], body[3000];
+        struct heard h;
+
+        memset(body, 'a', sizeof body);
+        start(0);
+        snprintf(text, sizeof text,
+                 "MSRP b001send SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\n%sByte-Range: "
+                 "1-*/9000\nContent-Type: a/b\n\n",
+                 columns[i].header);
+        say(c, text);
+        say_bytes(c, body, sizeof body);
+        f = rig_accept(&r);
+        CHECK_FATAL(f != NULL);
+        CHECK(hear_rest(f).n > sizeof body);
+        say(f, "MSRP f001send SEND\nTo-Path: %N %D\nFrom-Path: %F\nMessage-ID: m-0002\n-------f001send$\n");
+        CHECK_FATAL(hear(f, &h) && h.flag == '+' && sv_copy(sv_upto(sv_from(h.start, 5), sv_find(sv_from(h.start, 5), ' ')), r.var['1'], RIG_VAR_MAX));
+        EXPECT(f, "MSRP f001send 481 No such session\nTo-Path: %F\nFrom-Path: %N\n-------f001send$\n");
+        say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+        EXPECT_NOTHING(c);
+        peer_close(f);
+        if (!columns[i].no)
+            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: "
+                      "3001-3000/9000\nStatus: 000 " TIMED_OUT "\n-------%2$\n");
+        EXPECT_NOTHING(c);
+        rig_stop(&r);
+    }
+}
+
 /* M-FR-01: row "next hop answers non-200 code"; M-RSP-04, M-RSP-07, M-RSP-08, X-06 */
 TEST(error_response_of_the_next_hop_becomes_a_report)
 {
@@ -720,6 +753,7 @@ SUITE(failure_suite, TEST_ROW(accepted_chunk_is_200_to_who_wants_it_and_the_next
       TEST_ROW(next_hop_that_cannot_be_connected_is_408), TEST_ROW(address_that_must_not_be_dialled_is_403), TEST_ROW(own_listener_is_never_dialled),
       TEST_ROW(name_found_to_be_forbidden_later_is_a_403_report), TEST_ROW(report_never_overtakes_the_response),
       TEST_ROW(next_hop_lost_before_its_answer_is_408_at_once), TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_408),
+      TEST_ROW(next_hop_lost_between_two_pieces_of_a_chunk_is_408),
       TEST_ROW(error_response_of_the_next_hop_becomes_a_report), TEST_ROW(silent_next_hop_is_408_after_30_seconds),
       TEST_ROW(every_three_digit_code_but_2xx_is_a_failure),
       TEST_ROW(comment_copied_into_a_report_is_printable_utf_8_of_128_octets_at_most),

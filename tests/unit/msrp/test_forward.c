@@ -226,6 +226,8 @@ TEST(next_hop_that_must_not_or_cannot_be_dialled_is_refused)
     EXPECT(c, "MSRP n002send 400 Bad Request\nTo-Path: %C\nFrom-Path: %U\n-------n002send$\n");
     say(c, "MSRP n003send SEND\nTo-Path: %U msrp://127.0.0.1:9999/b;sctp9\nFrom-Path: %C\n" HELLO "-------n003send$\n");
     EXPECT(c, "MSRP n003send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------n003send$\n");
+    say(c, "MSRP n004send SEND\nTo-Path: %U msrps://127.0.0.1:9999/r;ws msrp://b.invalid:1/b;tcp\nFrom-Path: %C\n" HELLO "-------n004send$\n");
+    EXPECT(c, "MSRP n004send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------n004send$\n");
     CHECK(rig_accept(&r) == NULL);
     rig_stop(&r);
 }
@@ -547,7 +549,7 @@ TEST(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives)
     rig_stop(&r);
 }
 
-/* M-CON-07, M-CON-10: the binding dies with its connection, the token does not, and a new one is found wherever it
+/* M-CON-07, M-CON-10, M-URI-02: the binding dies with its connection, the token does not, and a new one is found wherever it
  * is. */
 TEST(foreign_endpoint_that_comes_back_by_another_connection_is_found_there)
 {

@@ -129,7 +129,7 @@ TEST(token_of_a_broken_connection_is_408_until_its_owner_resumes_it)
     }
 }
 
-/* M-TOK-12: what is asked for on the way to, and by way of, a detached token. */
+/* M-TOK-12, M-FR-01: what is asked for on the way to, and by way of, a detached token. */
 TEST(requests_over_a_detached_token_fail_with_408_as_their_sender_wants_to_know)
 {
     struct peer *d;
@@ -589,7 +589,10 @@ static bool restore(const char *uri, const char *client, uint64_t expires_in)
         .created_at = 1000,
         .expires_at = (uint64_t)time(NULL) + expires_in,
         .resumed = 4,
+        .last_activity_at = 2000,
         .frames_in = 7,
+        .frames_out = 6,
+        .bytes_in = 8,
         .bytes_out = 9,
     };
 
@@ -609,14 +612,14 @@ TEST(session_of_the_last_process_is_resumed)
     CHECK(!restore("http://edge.tandem.example:5061/AbcdefghijklmnopqrstuV;tcp", r.var['C'], 50));
     CHECK(!restore(r.var['N'], "nonsense", 50));
     CHECK_FATAL((s = session_of('U')) != NULL);
-    CHECK(session_state(s) == SESSION_DETACHED && session_conn_id(s) == 0);
+    CHECK(session_state(s) == SESSION_DETACHED && session_conn_id(s) == 0 && s->last_activity_at == 2000);
     CHECK(sv_eq(session_source_text(s, text, sizeof text), SV("msrps://192.0.2.7:1234")));
     CHECK(sv_eq(session_socket_text(s, text, sizeof text), SV("tls:[2001:db8::1]:5061")));
     session_unref(&s);
     knock("408");
     resume(c);
     CHECK_FATAL((s = session_of('U')) != NULL);
-    CHECK(s->resumed == 5 && s->created_at == 1000 && s->frames_in == 7 && s->bytes_out == 9);
+    CHECK(s->resumed == 5 && s->created_at == 1000 && s->frames_in == 7 && s->frames_out == 6 && s->bytes_in == 8 && s->bytes_out == 9);
     session_unref(&s);
     knock("200");
     expect_knock(c);
