@@ -157,7 +157,7 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
             relay_auth_strike(relay, origin); /* that may be the end of from, which need not be somebody else */
         return;
     }
-    if (good && (t->open || !list_is_empty(&t->sent_node))) {
+    if (good && !t->written) {
         t->answer = (uint16_t)h->status; /* nobody can have what was not written: it may still fail */
         return;
     }
@@ -224,7 +224,7 @@ void hop_session_ended(struct msrp_conn *dest, const struct session *session)
 {
     stream_session_ended(dest, session);
     list_each_safe(node, &dest->unsent) {
-        struct txn *t = list_item(node, struct txn, sent_node);
+        struct txn *t = list_item(node, struct txn, node);
         unsigned status = route_failure(t->route);
 
         if (route_target(t->route) != session || !t->is_send)
@@ -237,19 +237,17 @@ void hop_session_ended(struct msrp_conn *dest, const struct session *session)
 
 void hop_down(struct msrp_conn *dest, unsigned status)
 {
-    uint64_t sent = dest->conn->sent_pos;
-
     stream_down(dest, status);
-    while (!list_is_empty(&dest->txns)) {
-        struct txn *t = list_item(dest->txns.next, struct txn, conn_node);
-        bool written = !t->open && t->end_pos <= sent;
+    list_splice(&dest->unanswered, &dest->unsent);
+    while (!list_is_empty(&dest->unanswered)) {
+        struct txn *t = list_item(dest->unanswered.next, struct txn, node);
         unsigned why = status == 408 ? route_failure(t->route) : status;
 
         if (t->is_auth)
             answer_auth(t, status);
-        else if (t->fr == MSRP_FR_YES || !written)
+        else if (t->fr == MSRP_FR_YES || !t->written)
             fail(t, why, sv_make(NULL, 0));
-        account(t, t->fr == MSRP_FR_PARTIAL && written ? 0 : why);
+        account(t, t->fr == MSRP_FR_PARTIAL && t->written ? 0 : why);
         txn_free(&t);
     }
 }

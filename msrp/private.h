@@ -215,8 +215,9 @@ struct msrp_conn {
     struct conn_ref dialled_for;  /* whose frame it was, while it is being opened; id 0: none */
     struct stream *tx_stream;     /* the chunk that is open on the wire, if any */
     struct list streams;          /* all chunks on their way to here */
-    struct list txns;             /* open transactions, by conn_node, oldest first */
-    struct list unsent;           /* of them: not wholly written yet, by sent_node */
+    struct list unsent;           /* transactions that are not wholly written yet, oldest first */
+    struct list unanswered;       /* those that are, in the order in which their time began */
+    struct wheel_timer answer_timer; /* runs while there are some */
     struct list waiters;          /* local connections paused for us, by wait_node */
     struct list wait_node;        /* on somebody's waiters */
     struct list owed;             /* owned: REPORTs to it that found no room in its queue (report.c) */
@@ -374,6 +375,9 @@ bool policy_allows_octet(const struct conf *conf, uint64_t pos);
 /* ---- txn.c ---- */
 
 void txn_pool_free(struct relay *relay);
+/* A connection as a next hop: no transactions yet; none any more. */
+void txn_conn_init(struct msrp_conn *m);
+void txn_conn_fini(struct msrp_conn *m);
 
 /* ---- cross.c: between workers ---- */
 

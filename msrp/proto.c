@@ -86,7 +86,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
 /* A script wants it closed behind what it has sent there, which is now written and answered. */
 static void finish_if_quiet(struct msrp_conn *m)
 {
-    if (TD_UNLIKELY(m->finish) && list_is_empty(&m->txns) && list_is_empty(&m->streams) && !conn_queued(m->conn))
+    if (TD_UNLIKELY(m->finish) && m->n_txns == 0 && list_is_empty(&m->streams) && !conn_queued(m->conn))
         conn_finish(m->conn, CLOSE_SCRIPT);
 }
 
@@ -161,7 +161,7 @@ static void on_timer(struct wheel_timer *t)
         return;
     }
     session_unbind_all(&m->bindings, true);
-    if (quiet_ms >= idle_ms && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && list_is_empty(&m->txns)) {
+    if (quiet_ms >= idle_ms && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && m->n_txns == 0) {
         conn_finish(m->conn, CLOSE_IDLE);
         return;
     }
@@ -186,8 +186,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
     list_init(&m->bindings);
     list_init(&m->routes);
     list_init(&m->streams);
-    list_init(&m->txns);
-    list_init(&m->unsent);
+    txn_conn_init(m);
     list_init(&m->owed);
     flow_init(m);
     m->proven = !c->accepted;
@@ -219,7 +218,7 @@ static enum conn_idle msrp_idle(struct conn *c)
     session_unbind_all(&m->bindings, true);
     if (!list_is_empty(&m->sessions) || !list_is_empty(&m->bindings))
         return CONN_NEEDED;
-    return list_is_empty(&m->txns) && list_is_empty(&m->owed) && m->rx == RX_HEAD && !m->auth ? CONN_IDLE : CONN_IN_USE;
+    return m->n_txns == 0 && list_is_empty(&m->owed) && m->rx == RX_HEAD && !m->auth ? CONN_IDLE : CONN_IN_USE;
 }
 
 static void msrp_sent(struct conn *c)
@@ -257,6 +256,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
     hop_down(m, reason == CLOSE_FORBIDDEN ? 403 : 408); /* 403: an address that is not to be dialled (M-SEC-02) */
     while (!list_is_empty(&m->routes))
         route_drop(relay, m, list_item(m->routes.next, struct route, conn_node));
+    txn_conn_fini(m);
     flow_fini(m);
     report_forget(m);
     free(m->peer);

@@ -3,25 +3,33 @@
 
 #include <stdlib.h>
 
-enum { INDEX_CHARS = 5, INDEX_BITS = 5, INDEX_NONE = (1 << (INDEX_CHARS * INDEX_BITS)) - 1, FIRST_BLOCK = 256 };
+enum { INDEX_CHARS = 5, RANDOM_CHARS = TID_LEN - INDEX_CHARS, INDEX_BITS = 5, INDEX_NONE = (1 << (INDEX_CHARS * INDEX_BITS)) - 1, FIRST_BLOCK = 256 };
 
 static const char index_digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char random_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.+";
 
-static void tid_fill(struct relay *relay, uint32_t index, char out[TID_LEN])
+static void put_index(uint32_t index, char out[INDEX_CHARS])
 {
-    uint8_t raw[TID_LEN - INDEX_CHARS];
-
-    rng_bytes(&relay->worker->rng, raw, sizeof raw);
     for (int i = 0; i < INDEX_CHARS; i++)
         out[i] = index_digits[index >> (INDEX_BITS * i) & 31];
-    for (size_t i = 0; i < sizeof raw; i++)
-        out[INDEX_CHARS + i] = random_digits[raw[i] & 63];
+}
+
+static void put_random(struct relay *relay, char out[RANDOM_CHARS])
+{
+    uint8_t raw[sizeof(uint64_t) + 1];
+    uint64_t bits;
+
+    rng_bytes(&relay->worker->rng, raw, sizeof raw);
+    memcpy(&bits, raw, sizeof bits);
+    for (int i = 0; i < RANDOM_CHARS - 1; i++, bits >>= 6)
+        out[i] = random_digits[bits & 63];
+    out[RANDOM_CHARS - 1] = random_digits[(bits | (unsigned)raw[sizeof bits] << 4) & 63]; /* four bits are left */
 }
 
 void tid_make(struct relay *relay, char out[TID_LEN])
 {
-    tid_fill(relay, INDEX_NONE, out);
+    put_index(INDEX_NONE, out);
+    put_random(relay, out + INDEX_CHARS);
 }
 
 static bool index_of(struct sv tid, uint32_t *index)
@@ -65,6 +73,7 @@ static struct txn *take(struct relay *relay)
             return NULL;
         for (uint32_t i = relay->n_txns; i < n; i++) {
             relay->txns[i] = &block[i - relay->n_txns];
+            put_index(i, relay->txns[i]->tid); /* for ever */
             relay->txns[i]->index = i + 1 < n ? i + 1 : UINT32_MAX;
         }
         relay->free_txn = relay->n_txns;
@@ -76,8 +85,6 @@ static struct txn *take(struct relay *relay)
     t->index = index;
     return t;
 }
-
-static void on_timeout(struct wheel_timer *timer);
 
 /* Blocks double in size, so their first elements are those at 0 and at the powers of two. */
 void txn_pool_free(struct relay *relay)
@@ -102,6 +109,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->is_auth = f->method == MSRP_AUTH;
     t->credentials = f->credentials;
     t->open = true;
+    t->written = false;
     t->answer = 0;
     t->flag = f->flag;
     t->has_body = f->has_body;
@@ -109,7 +117,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->range = f->range;
     t->start = f->range.present ? f->range.start : 1;
     t->octets = f->body.n;
-    t->end_pos = 0;
+    t->end_pos = UINT64_MAX;
     t->started_at = f->started_at;
     t->message_id_n = (uint8_t)TD_MIN(f->message_id.n, sizeof t->message_id);
     if (t->message_id_n)
@@ -117,26 +125,23 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->tid_in_n = (uint8_t)TD_MIN(f->tid_in.n, sizeof t->tid_in);
     if (t->tid_in_n)
         memcpy(t->tid_in, f->tid_in.p, t->tid_in_n);
-    tid_fill(relay, t->index, t->tid);
-    list_append(&to->txns, &t->conn_node);
-    list_init(&t->sent_node);
+    put_random(relay, t->tid + INDEX_CHARS);
+    list_append(&to->unsent, &t->node);
     list_init(&t->stream_node);
     t->stream = NULL;
-    wheel_timer_init(&t->timer, on_timeout);
     stats_add(&relay->worker->stats, STAT_msrp_transactions, 1);
     return t;
 }
 
 void txn_redraw(struct txn *t)
 {
-    tid_fill(t->relay, t->index, t->tid);
+    put_random(t->relay, t->tid + INDEX_CHARS);
 }
 
 void txn_queued(struct txn *t)
 {
     t->open = false;
     t->end_pos = t->to->conn->doomed ? UINT64_MAX : t->to->conn->bytes_out;
-    list_append(&t->to->unsent, &t->sent_node);
 }
 
 struct txn *txn_find(struct msrp_conn *from, struct sv tid)
@@ -164,31 +169,39 @@ void txn_free(struct txn **tp)
     index = t->index;
     t->to->n_txns--;
     relay->worker->held -= (int64_t)sizeof *t;
-    list_remove(&t->conn_node);
-    list_remove(&t->sent_node);
+    list_remove(&t->node);
     list_remove(&t->stream_node);
-    loop_timer_stop(relay->worker->loop, &t->timer);
     route_unref(relay, &t->route);
     t->index = relay->free_txn;
     relay->free_txn = index;
     stats_add(&relay->worker->stats, STAT_msrp_transactions, -1);
 }
 
+static uint64_t patience_ms(const struct msrp_conn *to)
+{
+    return (uint64_t)relay_conf(to->relay->shared)->msrp.response_timeout * 1000;
+}
+
 void txn_wait(struct txn *t)
 {
-    struct relay *relay = t->relay;
+    struct msrp_conn *to = t->to;
+    struct loop *loop = to->relay->worker->loop;
 
-    loop_timer_start(relay->worker->loop, &t->timer, (uint64_t)relay_conf(relay->shared)->msrp.response_timeout * 1000);
+    t->written = true;
+    t->waits_since_ms = loop_now_ms(loop);
+    list_remove(&t->node);
+    list_append(&to->unanswered, &t->node);
+    if (!wheel_timer_is_running(&to->answer_timer))
+        loop_timer_start(loop, &to->answer_timer, patience_ms(to));
 }
 
 void txn_sent(struct msrp_conn *to, uint64_t pos)
 {
     while (!list_is_empty(&to->unsent)) {
-        struct txn *t = list_item(to->unsent.next, struct txn, sent_node);
+        struct txn *t = list_item(to->unsent.next, struct txn, node);
 
         if (t->end_pos > pos)
             break;
-        list_remove(&t->sent_node);
         if (t->answer)
             hop_answered(t, t->answer);
         else
@@ -196,9 +209,33 @@ void txn_sent(struct msrp_conn *to, uint64_t pos)
     }
 }
 
-static void on_timeout(struct wheel_timer *timer)
+/* The first transaction that is left, or one that is no more, has waited long enough. */
+static void on_answer_timer(struct wheel_timer *timer)
 {
-    struct txn *t = TD_CONTAINER_OF(timer, struct txn, timer);
+    struct msrp_conn *to = TD_CONTAINER_OF(timer, struct msrp_conn, answer_timer);
+    struct loop *loop = to->relay->worker->loop;
+    uint64_t now = loop_now_ms(loop), patience = patience_ms(to);
 
-    hop_timed_out(t);
+    while (!list_is_empty(&to->unanswered)) {
+        struct txn *t = list_item(to->unanswered.next, struct txn, node);
+        uint64_t waited = now - t->waits_since_ms;
+
+        if (waited < patience) {
+            loop_timer_start(loop, timer, patience - waited);
+            break;
+        }
+        hop_timed_out(t);
+    }
+}
+
+void txn_conn_init(struct msrp_conn *m)
+{
+    list_init(&m->unsent);
+    list_init(&m->unanswered);
+    wheel_timer_init(&m->answer_timer, on_answer_timer);
+}
+
+void txn_conn_fini(struct msrp_conn *m)
+{
+    loop_timer_stop(m->relay->worker->loop, &m->answer_timer);
 }

@@ -7,11 +7,9 @@
 #include "msrp/private.h"
 
 struct txn {
-    struct list conn_node;     /* msrp_conn.txns */
-    struct list sent_node;     /* msrp_conn.unsent, until all octets are written */
+    struct list node;          /* msrp_conn.unsent until all octets are written, then msrp_conn.unanswered */
     struct list stream_node;   /* on the list of the chunk of which it is a piece */
     struct stream *stream;     /* back: that chunk; NULL: it is none, or has come to its end */
-    struct wheel_timer timer;  /* runs from then on */
     struct relay *relay;       /* back */
     struct msrp_conn *to;      /* back: the next hop */
     struct route *route;       /* owned reference */
@@ -20,13 +18,15 @@ struct txn {
     bool is_auth, is_send;
     bool credentials;          /* of an AUTH */
     bool open;                 /* the frame is still being written: a chunk in pieces */
+    bool written;              /* all its octets are: its time runs */
     uint16_t answer;           /* a good one that came before its last octet was written; 0: none */
     char flag;                 /* with which it ends */
     bool has_body;
     enum msrp_failure_report fr;
     struct msrp_range range;   /* as received */
     uint64_t start, octets;    /* of this piece; start is 1 for the first octet of the message */
-    uint64_t end_pos;          /* conn->bytes_out when its last octet was queued */
+    uint64_t end_pos;          /* conn->bytes_out when its last octet was queued; UINT64_MAX: it is not */
+    uint64_t waits_since_ms;   /* loop time, when written */
     uint64_t started_at;
     uint8_t message_id_n, tid_in_n;
     char message_id[MSRP_TID_MAX], tid_in[MSRP_TID_MAX];
@@ -35,7 +35,7 @@ struct txn {
 /* A fresh identifier without a transaction, for what nobody answers. */
 void tid_make(struct relay *relay, char out[TID_LEN]);
 
-/* NULL: out of memory, or that connection owes TXNS_PER_CONN answers. It is on the connection's list and holds a reference to f->route. */
+/* NULL: out of memory, or that connection owes TXNS_PER_CONN answers. It is unsent and holds a reference to f->route. */
 struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f);
 /* A new identifier for it: the old one stands in the body. */
 void txn_redraw(struct txn *t);
