@@ -72,6 +72,8 @@ while len(held) < int(sys.argv[1]):
         held[port] = pair
     except OSError:
         pass
+for pair in held.values(): # before anybody reads what is printed
+    for s in pair: s.close()
 print(*held)' "$1"
 }
 listens_within() { # TENTHS PORT

@@ -21,15 +21,25 @@ cpu_ticks() { # PID: of it and all below it, in 1/100 s
 sipp_run() { # SCENARIO MODE ARGUMENT...
     local scenario=$1 mode=$2
     shift 2
-    timeout -k 2 "${sipp_seconds:-700}" sipp "127.0.0.1:$sip_port" -i 127.0.0.1 -t "$mode" -sf "bench/sip/$scenario.xml" -nostdin -nd -auth_uri bench -l 8000 "$@" >>"$dir/sipp.log" 2>&1 </dev/null
+    timeout -k 2 "${sipp_seconds:-700}" sipp "127.0.0.1:$sip_port" -i 127.0.0.1 -t "$mode" -sf "bench/sip/$scenario.xml" -nostdin -nd -auth_uri bench -l 8000 "$@" -s "callee-${mode:0:1}" >>"$dir/sipp.log" 2>&1 </dev/null
 }
 
-# One load: $done_n $lost $seconds_taken from sipp's own count.
+appears_within() { # TENTHS FILE
+    local i
+    for ((i = 0; i < $1; i++)); do
+        [ -e "$2" ] && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# One load: $done_n $lost $seconds_taken from sipp's own count, which it writes down every second, as over TCP it waits for an answer
+# that does not come until it is ended.
 sipp_load() { # SCENARIO MODE RATE COUNT
     local port
     read -r port < <(free_ports 1)
     rm -f "$dir/sipp.csv"
-    sipp_seconds=$(($4 / $3 + 10)) sipp_run "$1" "$2" -p "$port" -inf "$dir/sip-users.csv" -r "$3" -m "$4" -trace_stat -stf "$dir/sipp.csv" -fd 600
+    sipp_seconds=$(($4 / $3 + 10)) sipp_run "$1" "$2" -p "$port" -inf "$dir/sip-users.csv" -r "$3" -m "$4" -trace_stat -stf "$dir/sipp.csv" -fd 1
     tr -d '\r' <"$dir/sipp.csv" 2>/dev/null | awk -F';' '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
         { for (i = 1; i <= NF; i++) last[i] = $i }
@@ -47,7 +57,7 @@ sip_cpu() { # ROW COLUMN SCENARIO MODE [RATE]
     read -r n lost took < <(sipp_load "$3" "$4" "$rate" "$count")
     after=$(cpu_ticks "$server")
     if [ "${n:-0}" -ne "$count" ]; then
-        echo "bench: $2, $1: $n of $count" >&2
+        echo "bench: $2, $1: ${n:-0} of $count; sipp says: $(grep -a 'errno\|error\|unexpected' "$dir/sipp.log" | tail -n 1)" >&2
         cell[$1/$2]=fails
         return
     fi
@@ -79,7 +89,7 @@ sip_row_names() {
 # The same users for both, as rows that both read.
 sip_users_sql() {
     local u
-    for u in callee $(seq -f 'u%.0f' "$sip_users"); do
+    for u in callee-u callee-t $(seq -f 'u%.0f' "$sip_users"); do # a callee for each transport: it has one contact only
         printf "INSERT INTO subscriber(username, domain, password, ha1, ha1b) VALUES('%s', 'bench', '', '%s', '');\n" "$u" \
             "$(printf '%s:bench:%s' "$u" "$password" | md5sum | cut -c1-32)"
     done
@@ -131,10 +141,11 @@ sip_calls() { # COLUMN, 1: how many at most, too
     sip_users_csv >"$dir/sip-users.csv"
     for mode in udp tcp; do
         read -r port < <(free_ports 1)
-        sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 &
+        rm -f "$dir/ready"
+        sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 -au "callee-${mode:0:1}" -ap "$password" -key ready "$dir/ready" &
         callee=$!
         started+=("$callee")
-        sleep 1
+        appears_within 50 "$dir/ready" || echo "bench: $1, $mode: the callee could not register" >&2
         sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
         [ "$quick$2" != 01 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
         pkill -P "$callee" # what runs there, which passes it on to sipp
