@@ -231,9 +231,16 @@ void conn_release(struct conn *c)
         limits_leave(w->limits, &c->peer);
     if (c->counted_out)
         limits_uncount(w->limits);
-    stats_add(&w->stats, STAT_conn_open, -1);
+    if (!c->is_inner)
+        stats_add(&w->stats, STAT_conn_open, -1);
     slot_give(c);
     loop_defer(w->loop, &c->defer_free);
+}
+
+void conn_set_inner(struct conn *c)
+{
+    c->is_inner = 1;
+    stats_add(&c->worker->stats, STAT_conn_open, -1);
 }
 
 bool conn_may_request(struct conn *c)
@@ -537,7 +544,8 @@ void conn_flush(struct conn *c)
     pos = c->bytes_out - c->out.n;
     pos -= TD_MIN(pos, (uint64_t)c->cipher.n);
     if (pos > c->sent_pos) {
-        stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(pos - c->sent_pos));
+        if (!c->is_inner)
+            stats_add(&c->worker->stats, STAT_bytes_out, (int64_t)(pos - c->sent_pos));
         c->sent_pos = pos;
         idle_touch(c);
         if (!c->ended && c->proto->sent)

@@ -86,6 +86,7 @@ struct conn {
     unsigned in_data : 1;    /* the protocol's data() is running */
     unsigned is_ws : 1;
     unsigned opened : 1;     /* on_conn_open was told */
+    unsigned is_inner : 1;   /* between our processes: the operator's counters are about others */
     unsigned counted : 1;    /* against the limits of its source and of all */
     unsigned counted_out : 1; /* dialled: against that of all */
     unsigned doomed : 1;     /* will be closed at the end of the turn, with close_reason */
@@ -165,6 +166,9 @@ static inline bool conn_is_full(struct conn *c)
 {
     return conn_has_queued(c, c->tx_high);
 }
+
+/* It is one between our processes: no counter tells of it from now on. */
+void conn_set_inner(struct conn *c);
 
 /* Stop and go on reading; reasons are independent bits. Bytes already kept are offered
  * again when the last reason is gone (from the loop, not from inside conn_resume()). */

@@ -228,7 +228,8 @@ static void conn_read(struct conn *c)
             tls_feed(c, (size_t)n);
         } else {
             c->bytes_in += (uint64_t)n;
-            stats_add(&w->stats, STAT_bytes_in, n);
+            if (!c->is_inner)
+                stats_add(&w->stats, STAT_bytes_in, n);
             offer(c, c->kept_n + (size_t)n);
         }
         if (n < WORKER_READ_SIZE || c->connecting)

@@ -283,6 +283,7 @@ static bool leg_open(struct flow *f)
     f->asked = false;
     if (conn_new(&f->leg, p->worker, ends[0], false, &c->peer, &c->local) != TD_OK)
         return false;
+    conn_set_inner(f->leg);
     conn_set_proto(f->leg, &leg_proto, p, f);
     f->leg->tx_high = LEG_HIGH;
     f->leg_scanned = 0;

@@ -2,6 +2,7 @@
 #include "sip/account.h"
 
 #include "db/feed.h"
+#include "sip/rank.h"
 
 static bool is_counted(const sip_t *request)
 {
@@ -21,7 +22,7 @@ void account(struct sipd *d, const sip_t *request, int status, const char *phras
     struct db_acc row = {
         .method = sv_of(request->sip_request->rq_method_name), .from_tag = sv_of(request->sip_from->a_tag),
         .to_tag = sv_of(to_tag ? to_tag : request->sip_to->a_tag), .callid = sv_of(request->sip_call_id->i_id),
-        .sip_code = status, .sip_reason = sv_of(phrase && *phrase ? phrase : sip_status_phrase(status)), .time = sipd_time(),
+        .sip_code = status, .sip_reason = sv_of(phrase && *phrase ? phrase : phrase_of_status(status)), .time = sipd_time(),
     };
 
     if (d->feed && is_counted(request))

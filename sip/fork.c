@@ -228,8 +228,8 @@ static void answer_best(struct fork *f)
         status = 500; /* S-RSP-07 */
     /* A 408 to what is no INVITE ends nta's transaction and is not sent: S-TXN-09. Ended without it, nta would say 500. */
     if (undelivered_may(&f->origin, status) && (f->is_invite || status != 408))
-        reply_elsewhere(f, status, sip_status_phrase(status), NULL);
-    nta_incoming_treply(f->irq, status, sip_status_phrase(status), TAG_END());
+        reply_elsewhere(f, status, phrase_of_status(status), NULL);
+    nta_incoming_treply(f->irq, status, phrase_of_status(status), TAG_END());
     account(f->d, f->origin.sip, status, NULL, fork_tag(f));
 }
 

@@ -205,16 +205,19 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
     char at[ADDR_TEXT_MAX], mark[MARK_TEXT_MAX];
     struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0,
                               .device = s->mark->kind == MARK_FLOW ? s->mark->device : 0 };
-    bool is_tls = s->flow && flow_is_secure(s->flow);
+    bool says_tls = s->flow && s->flow->kind == PUMP_TLS && !is_sips && d->conf->sip.transport_tls;
+    bool is_tls = s->flow && flow_is_secure(s->flow) && !says_tls;
 
     mark_print(d, s->flow ? &flow_mark : s->mark, callid, mark);
-    buf_printf(out, "<%s:", is_sips || is_tls ? "sips" : "sip"); /* never transport=tls: S-TLS-05 */
+    buf_printf(out, "<%s:", is_sips || is_tls ? "sips" : "sip"); /* no transport=tls unless the operator wants it: S-TLS-05 */
     if (s->flow)
         buf_puts(out, addr_text(&s->flow->local, at));
     else
         buf_printf(out, "%s:%u", stack_host(d->stack, s->tport), stack_port(d->stack, s->tport));
     if (s->flow && s->flow->kind == PUMP_TCP)
         buf_puts(out, ";transport=tcp");
+    else if (says_tls)
+        buf_puts(out, ";transport=tls");
     else if (s->flow && s->flow->kind != PUMP_TLS)
         buf_puts(out, ";transport=ws");
     buf_printf(out, ";lr;td=%s%s>", mark, params);

@@ -8,6 +8,7 @@
 #include "sip/dns.h"
 
 enum {
+    DEAF_MS = 300 * 1000,
     UDP_SIZE_MAX = 1300, /* RFC 3261 s.18.1.1 */
     ADDED_MAX = 250,     /* what our Via and Record-Route add */
     ROUTE_MAX = ADDR_TEXT_MAX + 32,
@@ -109,6 +110,31 @@ static void note_failure(struct hops *h, const char *why)
     buf_fini(&host);
 }
 
+/* Most phones that register by UDP listen to nothing else: not to be asked again for each call. A table of hashes, each in its place. */
+static struct deaf *deaf_of(const struct hops *h, const struct addr *at, uint64_t *hash)
+{
+    char text[ADDR_TEXT_MAX];
+
+    *hash = hash_bytes(addr_text(at, text), strlen(text));
+    return &h->d->deaf[*hash % TD_ARRAY_LEN(h->d->deaf)];
+}
+
+static bool is_deaf(const struct hops *h, const struct addr *at)
+{
+    uint64_t hash;
+    const struct deaf *d = deaf_of(h, at, &hash);
+
+    return d->hash == hash && sipd_now_ms() < d->until_ms;
+}
+
+static void note_deaf(const struct hops *h, const struct addr *at)
+{
+    uint64_t hash;
+    struct deaf *d = deaf_of(h, at, &hash);
+
+    *d = (struct deaf){ .hash = hash, .until_ms = sipd_now_ms() + DEAF_MS };
+}
+
 static void on_dialled(void *arg, struct flow *f)
 {
     struct hops *h = arg;
@@ -117,6 +143,7 @@ static void on_dialled(void *arg, struct flow *f)
     if (f && flow_tport(f)) {
         give_flow(h, f);
     } else if (h->place.transport == TRANSPORT_UDP) {
+        note_deaf(h, &h->place.at);
         use_udp(h);
     } else {
         note_failure(h, "no connection");
@@ -153,7 +180,7 @@ static void use_place(struct hops *h, const struct place *p)
         find_place(h);
     } else if (p->transport != TRANSPORT_UDP) {
         use_stream(h, kind_of(p->transport));
-    } else if (h->is_large && stack_has(h->d->stack, PUMP_TCP, p->at.sa.sa_family)) {
+    } else if (h->is_large && stack_has(h->d->stack, PUMP_TCP, p->at.sa.sa_family) && !is_deaf(h, &p->at)) {
         use_stream(h, PUMP_TCP); /* and by UDP when that fails: S-TRN-01 */
     } else {
         use_udp(h);

@@ -1,6 +1,8 @@
 /* Failures in order. */
 #include "sip/rank.h"
 
+#include <sofia-sip/sip_status.h>
+
 int status_rank(int status)
 {
     if (status >= 600)
@@ -17,4 +19,9 @@ int status_rank(int status)
     default:
         return status / 100 * 1000 + 500;
     }
+}
+
+const char *phrase_of_status(int status)
+{
+    return status == 430 ? "Flow Failed" : sip_status_phrase(status); /* RFC 5626 s.11.6 */
 }

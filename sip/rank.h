@@ -3,3 +3,6 @@
 
 /* Smaller is better; the classes are a thousand apart. */
 int status_rank(int status);
+
+/* Sofia's phrase, or that of a status it does not know. */
+const char *phrase_of_status(int status);

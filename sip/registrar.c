@@ -9,6 +9,7 @@
 #include "db/cred.h"
 #include "sip/fork.h"
 #include "sip/location.h"
+#include "sip/rank.h"
 #include "sip/uri.h"
 
 enum phase { ASKED, KNOWN, CHANGING };
@@ -402,7 +403,7 @@ static void on_turn(struct location_turn *t, struct aor *a)
     if (status) {
         bindings_free(&bindings);
         snprintf(line, sizeof line, "Min-Expires: %lld\r\n", (long long)g->r->d->conf->sip.min_expires);
-        request_deny(g->r, status, g->why ? g->why : sip_status_phrase(status), status == 423 ? line : NULL);
+        request_deny(g->r, status, g->why ? g->why : phrase_of_status(status), status == 423 ? line : NULL);
         location_pass(a);
         finish(g);
         return;

@@ -171,14 +171,10 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
     return STEP_DONE;
 }
 
-/* A notice for each, but no flood of them: strangers cause these. */
-static void log_denied(const struct request *r, int status, const char *why)
+bool request_may_note(struct sipd *d)
 {
-    enum { A_SECOND = 20, SHOWN = 128 };
-    struct sipd *d = r->d;
+    enum { A_SECOND = 20 };
     int64_t now = sipd_time();
-    struct buf text = BUF_INIT;
-    char at[ADDR_TEXT_MAX];
 
     if (now != d->denied_at) {
         if (d->denied_n > A_SECOND)
@@ -186,7 +182,16 @@ static void log_denied(const struct request *r, int status, const char *why)
         d->denied_at = now;
         d->denied_n = 0;
     }
-    if (++d->denied_n > A_SECOND)
+    return ++d->denied_n <= A_SECOND;
+}
+
+static void log_denied(const struct request *r, int status, const char *why)
+{
+    enum { SHOWN = 128 };
+    struct buf text = BUF_INIT;
+    char at[ADDR_TEXT_MAX];
+
+    if (!request_may_note(r->d))
         return;
     buf_puts(&text, "method=");
     buf_add_escaped(&text, sv_of(r->sip->sip_request->rq_method_name), SHOWN);

@@ -90,6 +90,9 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
 /* The same for a request that policy or a rule refuses: the log says why. Not for a challenge. */
 enum verdict request_deny(struct request *r, int status, const char *phrase, const char *headers);
 
+/* May one more line be logged about what strangers cause? A notice for each, but no flood of them. */
+bool request_may_note(struct sipd *d);
+
 /* Is the sender of a datagram to be reached where it came from, rather than where he says? That is so when he believes to be in another
  * place (not known of one who calls himself by name), and when we do not send to his address on anybody's word. */
 bool request_is_behind_nat(const struct request *r);

@@ -38,6 +38,22 @@ static void note_success(const struct request *r)
         f->auth_failures = 0;
 }
 
+static void log_failure(const struct request *r, const struct authn_result *v)
+{
+    enum { SHOWN = 64 };
+    struct buf text = BUF_INIT;
+    char at[ADDR_TEXT_MAX];
+
+    if (!request_may_note(r->d))
+        return;
+    buf_puts(&text, "user=");
+    buf_add_escaped(&text, v->username, SHOWN);
+    buf_puts(&text, " method=");
+    buf_add_escaped(&text, sv_of(r->sip->sip_request->rq_method_name), SHOWN);
+    log_notice("sip", r->flow_id, "authentication failed: status=%d source=%s %s", v->status, addr_text(&r->source, at), text.p ? text.p : "");
+    buf_fini(&text);
+}
+
 static void on_verdict(const struct authn_result *v, void *arg)
 {
     struct request *r = arg;
@@ -51,11 +67,7 @@ static void on_verdict(const struct authn_result *v, void *arg)
     r->auth_headers = su_strndup(home, v->headers.p ? v->headers.p : "", (isize_t)v->headers.n);
     r->auth_user = su_strndup(home, v->username.p ? v->username.p : "", (isize_t)v->username.n);
     if (v->had_credentials && v->verdict != AUTHN_OK && !v->stale) {
-        struct buf user = BUF_INIT;
-
-        buf_add_escaped(&user, v->username, 64);
-        log_notice("sip", r->flow_id, "authentication failed: user=%s status=%d", user.p ? user.p : "", v->status);
-        buf_fini(&user);
+        log_failure(r, v);
         count_failure(r);
     }
     if (r->auth_status == 200)

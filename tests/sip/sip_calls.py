@@ -1,5 +1,6 @@
 """Calls and messages between registered users. RFC 3261 s.16; spec section 21."""
 import re
+import socket
 import time
 
 from server import long_only
@@ -111,11 +112,14 @@ def test_callee_hangs_up_over_tls(make):
 
 
 def test_calls_between_two_tls_clients(make):
-    s = make(auth="")
-    b = s.registered("tls", "bob")
-    a = s.registered("tls", "alice")
-    call, got, ok = call_up(a, b)
-    hang_up(a, b, call)
+    for options, scheme, end in (({}, "<sips:", False), ({"transport_tls": "yes"}, "<sip:", True)):
+        s = make(auth="", **options)
+        b = s.registered("tls", "bob")
+        a = s.registered("tls", "alice")
+        call, got, ok = call_up(a, b)
+        for r in got.all("record-route"):
+            assert r.startswith(scheme) and (";transport=tls;" in r) == end, r
+        hang_up(a, b, call)
 
 
 def test_cancel_ends_the_branch(make):
@@ -571,19 +575,13 @@ def test_nobody_answers(make):
 
 
 def test_large_request_goes_by_tcp_and_else_by_udp(make):
-    # S-TRN-01, section 21.11: in a dialog over UDP; bob listens on TCP, too, or does not
-    import socket
+    # S-TRN-01, section 21.11: in a dialog over UDP; bob listens on TCP, too, or does not any more, and is then not asked each time
     s = make(auth="", forward_to="loopback")
     b = s.registered("udp", "bob")
     a = s.ua("udp", "alice")
     call, got, ok = call_up(a, b)
     body = b"x" * 1400
     headers = ["Content-Type: text/plain"]
-    a.in_dialog(call, "INFO", body=body, headers=headers)
-    m = b.expect("INFO") # nobody listens
-    assert m.body == body and m.get("via").startswith("SIP/2.0/UDP ")
-    b.reply(m, 200)
-    a.expect(200)
     with socket.create_server(("127.0.0.1", b.s.port)) as listener:
         listener.settimeout(5)
         a.in_dialog(call, "INFO", body=body, headers=headers)
@@ -598,7 +596,18 @@ def test_large_request_goes_by_tcp_and_else_by_udp(make):
             keep = [l for l in lines if l.split(b":")[0].lower() in (b"via", b"from", b"to", b"call-id", b"cseq")]
             peer.sendall(b"\r\n".join([b"SIP/2.0 200 OK"] + keep + [b"Content-Length: 0"]) + b"\r\n\r\n")
             a.expect(200)
-    b.silent()
+    b.silent(0.1)
+    s.wait_for("closed: peer=127.0.0.1:%d protocol=sip transport=tcp" % b.s.port)
+    mark = s.mark()
+    for _ in range(3):
+        a.in_dialog(call, "INFO", body=body, headers=headers)
+        m = b.expect("INFO")
+        assert m.body == body and m.get("via").startswith("SIP/2.0/UDP ")
+        b.reply(m, 200)
+        a.expect(200)
+    with open(s.log, "rb") as f:
+        f.seek(mark)
+        assert f.read().count(b"could not connect") == 1
 
 
 @long_only

@@ -402,7 +402,13 @@ def test_maddr_of_one_of_ours_does_not_turn_a_foreign_name_into_ours(make):
         s = make(dns=d, auth="")
         x = s.ua("udp", "alice")
         x.ask("MESSAGE", "sip:x@far.test;maddr=127.0.0.1", 403)
-        u.is_quiet()
+        u.is_quiet(0.1)
+        a = make(dns=d).ua("udp", "alice")  # what is left without maddr, port and transport is where it goes
+        send(a, "sip:x@far.test:%d;maddr=127.0.0.1;transport=tcp;y=1" % a.s.server[1])
+        got = u.expect("MESSAGE")
+        assert got.uri == "sip:x@far.test;y=1", got.raw
+        u.reply(got, 200)
+        a.expect(200)
 
 
 # ---- responses

@@ -91,7 +91,7 @@ def test_flow_token_that_was_changed_is_403_and_that_of_a_flow_that_is_gone_430(
     client.close()
     s.wait_for("closed", mark)
     call(home, client, path)
-    home.expect(430)
+    assert home.expect(430).start == "SIP/2.0 430 Flow Failed"
     s.stop()  # the token of an earlier run is good, and its flow gone
     s.start()
     again = s.ua("tcp", "eve", domain=HOME)

@@ -98,12 +98,12 @@ def test_reload_reaches_the_sip_process_and_its_successor(make):
 
 def test_counters_of_the_sip_process_are_told(make):
     s = make(auth="")
-    s.registered("udp", "bob")
+    s.registered("tcp", "bob")  # one connection, whatever is between the two processes
     a = s.ua("udp", "alice")
     a.register(contact="<mailto:x@y>", expect=400)
     until(lambda: json.loads(ctl(s, "rpc", "stats.get"))["sip_registered"] == 1)
     got = json.loads(ctl(s, "rpc", "stats.get"))
-    assert got["sip_requests"] >= 2 and got["sip_denied"] == 1, got
+    assert got["sip_requests"] >= 2 and got["sip_denied"] == 1 and got["conn_open"] == 1, got
 
 
 def test_datagram_ping_gets_a_pong(make):

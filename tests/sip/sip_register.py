@@ -58,6 +58,7 @@ def test_passwords_cannot_be_tried_out_down_a_connection(make):
         a.ask("REGISTER", "sip:example.com", 401, to=a.aor, headers=["Authorization: " + WRONG])
     a.ask("REGISTER", "sip:example.com", 403, to=a.aor, headers=["Authorization: " + WRONG])
     assert a.s.is_closed()
+    s.wait_for("authentication failed: status=401 source=127.0.0.1:%d user=alice method=REGISTER" % a.s.port)
     for n in range(4):
         p.send(p.request("REGISTER", "sip:example.com", to=p.aor, headers=["Authorization: " + WRONG],
                          via=p.via() + "\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK%d" % n))

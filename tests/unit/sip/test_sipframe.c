@@ -17,6 +17,9 @@ static const char good[] = "MESSAGE sip:bob@example.com SIP/2.0\r\n"
 static const char response[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
                                "To: <sip:b@c>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nl: 0\r\n\r\n";
 
+static const char short_response[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                                     "To: <sip:b@c>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nl: 9\r\n\r\nhello";
+
 static struct sipframe frame_of(const char *text, size_t n)
 {
     struct sipframe f;
@@ -257,6 +260,9 @@ TEST(datagrams_need_no_content_length_and_may_have_more)
     CHECK_INT(f.kind, SIPFRAME_REFUSE);
     CHECK_INT(f.status, 400);
     free(text);
+    sipframe_datagram(short_response, sizeof short_response - 1, &f); /* and of a response nobody is told */
+    CHECK_INT(f.kind, SIPFRAME_REFUSE);
+    CHECK_INT(f.status, 0);
     text = with("Content-Length: 5", "Content-Length: -1", &n);
     sipframe_datagram(text, n, &f);
     CHECK_INT(f.kind, SIPFRAME_REFUSE);
