@@ -44,7 +44,7 @@ static void loc_add(struct db_loc_set *set, enum row_kind kind, const struct par
     buf_add(&set->records, record, size);
 }
 
-void db_loc_put(struct db_loc_set *set, const struct db_location *l)
+static void loc_add_row(struct db_loc_set *set, enum row_kind kind, const struct db_location *l)
 {
     const struct param p[] = {
         param_text(l->ruid),
@@ -71,7 +71,17 @@ void db_loc_put(struct db_loc_set *set, const struct db_location *l)
         param_int(l->partition),
     };
 
-    loc_add(set, ROW_LOC_PUT, p, TD_ARRAY_LEN(p));
+    loc_add(set, kind, p, TD_ARRAY_LEN(p));
+}
+
+void db_loc_put(struct db_loc_set *set, const struct db_location *row)
+{
+    loc_add_row(set, ROW_LOC_PUT, row);
+}
+
+void db_loc_refresh(struct db_loc_set *set, const struct db_location *row)
+{
+    loc_add_row(set, ROW_LOC_REFRESH, row);
 }
 
 void db_loc_del(struct db_loc_set *set, struct sv ruid)

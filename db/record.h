@@ -16,6 +16,7 @@ enum row_kind {
     ROW_ACC_MSRP,
     ROW_ACC,
     ROW_LOC_PUT,
+    ROW_LOC_REFRESH, /* the parameters of ROW_LOC_PUT */
     ROW_LOC_DEL,
     ROW_LOC_DEL_AOR,
     ROW_LOC_DEL_EXPIRED,

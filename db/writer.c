@@ -3,7 +3,8 @@
  * Rows gather in the feeds for WRITER_WAIT_MS after the first one (less when a feed is half full), then they are
  * copied to the batch and written in one short transaction: the file is never locked while waiting. A batch that
  * fails is kept and tried again; meanwhile rows wait in the feeds, and what finds no room there is lost and counted.
- * Registrations come by mailbox and are committed at once, all that are there together, with a sync of their own;
+ * Registrations come by mailbox and are committed at once, all that are there together, with a sync of their own; after a commit
+ * of several the next ones gather for a while, as a sync costs as much as many of them;
  * those that fail are answered with the error, as somebody waits for them. */
 #include "db/writer.h"
 
@@ -39,6 +40,7 @@ struct writer {
     bool sync_full;
 
     struct list sets;  /* struct db_loc_set */
+    uint64_t group_at; /* not before, if they came together last time; 0: at once */
     struct buf batch; /* length (4 bytes) and record, again and again */
     size_t batch_rows;
 
@@ -104,9 +106,8 @@ static int writer_begin(struct writer *w, bool sync_full)
     return writer_step(w, STEP_BEGIN);
 }
 
-static int writer_row(struct writer *w, const void *record)
+static int writer_row_as(struct writer *w, enum row_kind kind, const void *record)
 {
-    enum row_kind kind = record_kind(record);
     int rc;
 
     if (!w->rows[kind])
@@ -119,6 +120,16 @@ static int writer_row(struct writer *w, const void *record)
     sqlite3_reset(w->rows[kind]);
     sqlite3_clear_bindings(w->rows[kind]);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int writer_row(struct writer *w, const void *record)
+{
+    enum row_kind kind = record_kind(record);
+    int rc = writer_row_as(w, kind, record);
+
+    if (rc == SQLITE_OK && kind == ROW_LOC_REFRESH && sqlite3_changes(w->h) == 0) /* somebody has deleted it */
+        rc = writer_row_as(w, ROW_LOC_PUT, record);
+    return rc;
 }
 
 /* Is it the row's own fault (a constraint somebody added, a column somebody dropped)? Then the others can go on. */
@@ -178,20 +189,35 @@ static int write_set(struct writer *w, struct db_loc_set *set)
     return rc;
 }
 
+/* Not by poll(): whoever comes meanwhile need not wake us. */
+static void gather_sets(struct writer *w)
+{
+    uint64_t now = db_now_ms();
+    struct timespec t = { 0 };
+
+    if (now >= w->group_at || w->stopping)
+        return;
+    t.tv_nsec = (long)(w->group_at - now) * 1000000;
+    nanosleep(&t, NULL);
+    mailbox_run(w->mailbox);
+}
+
 static void write_sets(struct writer *w)
 {
     while (!list_is_empty(&w->sets)) {
         struct list group = LIST_INIT(group);
         char said[DB_WHY_MAX];
         uint64_t written = 0;
-        int rc;
+        int rc, n;
 
-        for (int n = 0; n < WRITER_BATCH_ROWS && !list_is_empty(&w->sets); n++) {
+        gather_sets(w);
+        for (n = 0; n < WRITER_BATCH_ROWS && !list_is_empty(&w->sets); n++) {
             struct list *first = w->sets.next;
 
             list_remove(first);
             list_append(&group, first);
         }
+        w->group_at = n > 1 ? db_now_ms() + WRITER_GROUP_MS : 0;
         rc = writer_begin(w, true);
         for (struct list *node = group.next; node != &group && rc == SQLITE_OK; node = node->next) {
             rc = write_set(w, list_item(node, struct db_loc_set, node));

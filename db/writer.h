@@ -10,6 +10,7 @@ struct writer;
 enum {
     WRITER_WAIT_MS = 200,   /* how long a row waits for others */
     WRITER_BATCH_ROWS = 1000,
+    WRITER_GROUP_MS = 20,   /* from one commit of several registrations to the next one */
     WRITER_RETRY_MS = 1000, /* after a failure */
     WRITER_BUSY_MS = 3000,  /* how long another process may hold the file */
     WRITER_PRUNE_FIRST_MS = 1000, /* after the start, and then every WRITER_PRUNE_MS, old rows are looked for */

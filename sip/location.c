@@ -209,7 +209,22 @@ static struct sv text(const char *s)
     return s && *s ? sv_of(s) : (struct sv){ NULL, 0 };
 }
 
-static void put(struct db_loc_set *set, const struct aor *a, const struct binding *b)
+/* Was it in the list before, and is as it was? */
+static bool is_unchanged(const struct binding *old, const struct binding *b)
+{
+    const char *const was[] = { old->contact, old->params, old->received, old->path, old->callid, old->user_agent, old->instance,
+                                old->socket };
+    const char *const is[] = { b->contact, b->params, b->received, b->path, b->callid, b->user_agent, b->instance, b->socket };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(is); i++)
+        if (!sv_eq(text(was[i]), text(is[i])))
+            return false;
+    return old->expires == b->expires && old->modified == b->modified && old->cseq == b->cseq && old->conn_id == b->conn_id &&
+           old->reg_id == b->reg_id && old->q == b->q;
+}
+
+/* old: what is in the table; NULL: nothing. */
+static void put(struct db_loc_set *set, const struct aor *a, const struct binding *old, const struct binding *b)
 {
     struct db_location row = {
         .ruid = sv_of(b->ruid), .username = sv_of(a->user), .domain = sv_of(a->domain), .contact = text(b->contact),
@@ -219,7 +234,10 @@ static void put(struct db_loc_set *set, const struct aor *a, const struct bindin
         .connection_id = (int64_t)b->conn_id,
     };
 
-    db_loc_put(set, &row);
+    if (old && old->conn_id == b->conn_id && sv_eq(text(old->contact), text(b->contact)))
+        db_loc_refresh(set, &row);
+    else
+        db_loc_put(set, &row);
 }
 
 static const struct binding *by_ruid(const struct list *bindings, const char *ruid)
@@ -281,8 +299,13 @@ void location_commit(struct aor *a, struct list *bindings, void (*done)(int err,
         if (!by_ruid(&c->bindings, b->ruid))
             db_loc_del(set, sv_of(b->ruid));
     }
-    list_each(node, &c->bindings)
-        put(set, a, list_item(node, struct binding, node));
+    list_each(node, &c->bindings) {
+        struct binding *b = list_item(node, struct binding, node);
+        const struct binding *old = by_ruid(&a->bindings, b->ruid);
+
+        if (!old || !is_unchanged(old, b))
+            put(set, a, old, b);
+    }
     db_loc_commit(set, a->location->mb, on_written, c);
 }
 

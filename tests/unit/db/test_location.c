@@ -119,12 +119,29 @@ TEST(a_binding_is_on_disk_when_it_is_answered_and_comes_back_at_start)
     CHECK_INT(commit(set, mb), 1);
     CHECK_STR(look("SELECT count(*) || ' ' || cseq || ' ' || (methods IS NULL) || (path IS NULL) FROM location"),
               "1 18 11");
+    /* So is a refresh, and one of a row that somebody has deleted brings it back. */
+    l.cseq = 19;
+    l.path = SV("<sip:p3;lr>");
+    for (int i = 0; i < 2; i++) {
+        set = db_loc_begin(db);
+        db_loc_refresh(set, &l);
+        CHECK_INT(commit(set, mb), 1);
+        CHECK_STR(look("SELECT count(*) || ' ' || cseq || ' ' || path || ' ' || (methods IS NULL) || ' ' || connection_id FROM location"),
+                  "1 19 <sip:p3;lr> 1 44");
+        set = db_loc_begin(db);
+        db_loc_del(set, l.ruid);
+        CHECK_INT(commit(set, mb), 1);
+    }
+    l.path = SV("");
+    set = db_loc_begin(db);
+    db_loc_refresh(set, &l);
+    CHECK_INT(commit(set, mb), 1);
     db_close(&db);
 
     db = open_started();
     CHECK_INT(db_loc_load(db, 1700000000, find, &f), 0);
     CHECK_INT(f.n, 1);
-    CHECK_STR(f.text, "u1 alice example.com sip:a@192.0.2.1:5060;ob sip:198.51.100.7:4000;transport=tls  cid@x 18 UA/1 "
+    CHECK_STR(f.text, "u1 alice example.com sip:a@192.0.2.1:5060;ob sip:198.51.100.7:4000;transport=tls  cid@x 19 UA/1 "
                       "tls:192.0.2.9:5061 <urn:uuid:1> 44");
     CHECK(f.methods == -1 && f.q == -1 && f.expires == 2000000000);
     f.n = 0;

@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "db/db.h"
+#include "db/location.h"
 
 static char dir[64], file[96];
 
@@ -184,6 +185,37 @@ TEST(bindings_come_back_from_the_disk_and_expired_ones_do_not)
     remove_dir();
 }
 
+/* Seen by taking the first one's row away behind its back. */
+TEST(a_binding_that_stays_as_it_is_is_not_written_again)
+{
+    struct rig r;
+    struct writer w;
+    struct db_loc_set *set;
+    struct aor *a;
+
+    make_dir();
+    r = open_rig();
+    write_one(&r, &w, "sip:bob@first", 5000);
+    wait_for(&r, &w);
+    a = location_find(r.l, SV("bob"), SV("example.com"));
+    CHECK_FATAL(a != NULL);
+    set = db_loc_begin(r.db);
+    db_loc_del(set, sv_of(list_item(a->bindings.next, struct binding, node)->ruid));
+    db_loc_commit(set, NULL, NULL, NULL);
+    write_one(&r, &w, "sip:bob@second", 5000);
+    wait_for(&r, &w);
+    CHECK_INT(location_find(r.l, SV("bob"), SV("example.com"))->n, 2);
+    close_rig(&r);
+
+    r = open_rig();
+    a = location_find(r.l, SV("bob"), SV("example.com"));
+    CHECK_FATAL(a != NULL);
+    CHECK_INT(a->n, 1);
+    CHECK_STR(list_item(a->bindings.next, struct binding, node)->contact, "sip:bob@second");
+    close_rig(&r);
+    remove_dir();
+}
+
 static bool no_flow(void *arg, uint64_t conn_id)
 {
     CHECK_INT(conn_id, 7);
@@ -252,6 +284,7 @@ TEST(failed_write_changes_nothing)
 }
 
 SUITE(location_suite, TEST_ROW(changes_of_one_address_wait_for_each_other),
-      TEST_ROW(bindings_come_back_from_the_disk_and_expired_ones_do_not), TEST_ROW(sweep_forgets_what_has_expired),
+      TEST_ROW(bindings_come_back_from_the_disk_and_expired_ones_do_not),
+      TEST_ROW(a_binding_that_stays_as_it_is_is_not_written_again), TEST_ROW(sweep_forgets_what_has_expired),
       TEST_ROW(sweep_forgets_what_came_on_a_flow_that_has_ended),
       TEST_ROW(failed_write_changes_nothing));
