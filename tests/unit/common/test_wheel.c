@@ -16,23 +16,24 @@ static void on_fire(struct wheel_timer *t)
     TD_CONTAINER_OF(t, struct probe, t)->fired++;
 }
 
+/* M-TMR-03, M-TMR-06: also one that is started within a tick, of which that much is gone. */
 TEST(timer_fires_once_not_before_its_time)
 {
     const uint64_t delays[] = { 0, 1, 10, 2550, 2560, 2570, 655360, 655361, 30000, 3600000, 86400000 };
 
-    for (size_t i = 0; i < TD_ARRAY_LEN(delays); i++) {
+    for (size_t i = 0; i < 2 * TD_ARRAY_LEN(delays); i++) {
         static struct wheel w;
         struct probe p = { .fired = 0 };
-        uint64_t start = 123450;
+        uint64_t start = 123450 + i % 2 * (WHEEL_TICK_MS - 1), delay = delays[i / 2];
 
         wheel_init(&w, start);
         wheel_timer_init(&p.t, on_fire);
-        wheel_start(&w, &p.t, delays[i]);
-        wheel_advance(&w, start + delays[i] - (delays[i] ? 1 : 0));
+        wheel_start(&w, &p.t, delay);
+        wheel_advance(&w, start + delay - (delay ? 1 : 0));
         CHECK_INT(p.fired, 0);
-        wheel_advance(&w, start + delays[i] + 2 * WHEEL_TICK_MS);
+        wheel_advance(&w, start + delay + 2 * WHEEL_TICK_MS);
         CHECK_INT(p.fired, 1);
-        wheel_advance(&w, start + 3 * delays[i] + 1000);
+        wheel_advance(&w, start + 3 * delay + 1000);
         CHECK_INT(p.fired, 1);
         CHECK_INT(w.n, 0);
     }

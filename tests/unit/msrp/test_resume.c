@@ -629,6 +629,13 @@ TEST(session_of_the_last_process_is_resumed)
     knock("408");
     rig_pass(&r, 2000);
     knock("481");
+    snprintf(r.var['U'], RIG_VAR_MAX, "msrp://edge.tandem.example:5061/AbcdefghijklmnopqrstuX;tcp");
+    CHECK(restore(r.var['U'], r.var['C'], 50));
+    CHECK_FATAL((s = session_of('U')) != NULL);
+    s->domain = SV("other.example"); /* another realm's alice is another user */
+    say_renew(c, "%C");
+    EXPECT(c, "MSRP a003auth 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------a003auth$\n");
+    session_unref(&s);
     rig_stop(&r);
 }
 

@@ -212,6 +212,8 @@ TEST(refresh_keeps_the_token_and_moves_its_end)
     rig_pass(&r, 90000);
     CHECK(is_routed(c, 'U'));
     CHECK_INT(rig_stat(&r, STAT_sessions), 1);
+    say_auth_with(c, "%U", "Expires: 5\n"); /* within the bounds of the first one */
+    EXPECT(c, "MSRP a002auth 423 Interval Out-of-Bounds\nTo-Path: %C\nFrom-Path: %U\nMin-Expires: 60\n-------a002auth$\n");
     r.verdict = AUTHN_CHALLENGE;
     say_auth_with(c, "%U", "Expires: 100\n"); /* not without credentials */
     CHECK_FATAL(hear(c, &h) && sv_eq(h.start, SV("MSRP a002auth 401 Unauthorized")));
@@ -220,6 +222,7 @@ TEST(refresh_keeps_the_token_and_moves_its_end)
     rig_stop(&r);
 }
 
+/* M-TOK-09 */
 TEST(refresh_of_somebody_elses_token_is_refused)
 {
     struct peer *x;
