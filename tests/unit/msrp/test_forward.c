@@ -494,6 +494,26 @@ TEST(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by)
     rig_stop(&r);
 }
 
+/* M-CON-08: two sessions of one host and port are two endpoints. */
+TEST(endpoints_are_told_apart_by_their_whole_uri)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r), *y = rig_peer(&r);
+
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrp://10.0.0.5:9/f1;tcp");
+    snprintf(r.var['H'], RIG_VAR_MAX, "msrp://10.0.0.5:9/f2;tcp");
+    say(x, "MSRP g001send SEND\nTo-Path: %U %C\nFrom-Path: %G\nMessage-ID: m-0001\n-------g001send$\n");
+    EXPECT(x, "MSRP g001send 200 OK\nTo-Path: %G\nFrom-Path: %U\n-------g001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %G\nMessage-ID: m-0001\n-------%1$\n");
+    say(y, "MSRP h001send SEND\nTo-Path: %U %C\nFrom-Path: %H\nMessage-ID: m-0001\n-------h001send$\n");
+    EXPECT(y, "MSRP h001send 200 OK\nTo-Path: %H\nFrom-Path: %U\n-------h001send$\n");
+    EXPECT(c, "MSRP %2 SEND\nTo-Path: %C\nFrom-Path: %U %H\nMessage-ID: m-0001\n-------%2$\n");
+    say(c, "MSRP h002send SEND\nTo-Path: %U %H\nFrom-Path: %C\n" HELLO "-------h002send$\n");
+    EXPECT(c, "MSRP h002send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------h002send$\n");
+    EXPECT(y, "MSRP %3 SEND\nTo-Path: %H\nFrom-Path: %U %C\n" HELLO "-------%3$\n");
+    EXPECT_NOTHING(x);
+    rig_stop(&r);
+}
+
 /* M-ACM-03: port 9 says that the endpoint will connect itself. It is not dialled, whoever it is and whatever for; until it has come it
  * is 408, and the one connection it then makes is no reason to take its sender for a shared one. */
 TEST(port_9_is_never_dialled)
@@ -753,7 +773,7 @@ SUITE(forward_suite, TEST_ROW(send_to_a_foreign_endpoint_is_answered_at_once_and
       TEST_ROW(lost_framing_is_400_where_it_can_be_said_and_then_the_end),
       TEST_ROW(sip_on_an_msrp_connection_is_lost_framing), TEST_ROW(body_of_a_report_has_at_most_10240_octets),
       TEST_ROW(answer_to_a_foreign_endpoint_uses_the_connection_it_came_by),
-      TEST_ROW(port_9_is_never_dialled),
+      TEST_ROW(endpoints_are_told_apart_by_their_whole_uri), TEST_ROW(port_9_is_never_dialled),
       TEST_ROW(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives),
       TEST_ROW(foreign_endpoint_that_comes_back_by_another_connection_is_found_there),
       TEST_ROW(next_hop_that_was_lost_is_dialled_again_by_whoever_needs_it),

@@ -398,6 +398,8 @@ TEST(link_that_a_relay_has_opened_is_used_whatever_the_port)
     EXPECT(c, "MSRP c001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c001send$\n");
     EXPECT(b, "MSRP %2 SEND\nTo-Path: %G %D\nFrom-Path: %U %C\n" HELLO "-------%2$\n");
     CHECK(rig_accept(&r) == NULL);
+    say(c, "MSRP c002send SEND\nTo-Path: %U msrps://relay.c.example:2855/c;tcp %D\nFrom-Path: %C\n" HELLO "-------c002send$\n"); /* not for another's */
+    EXPECT_NOTHING(b);
     rig_stop(&r);
 }
 
@@ -458,7 +460,12 @@ TEST(token_of_a_relay_is_refreshed_and_expires)
         say(again, "MSRP a002auth AUTH\nTo-Path: %T\nFrom-Path: %B %Q %D\nExpires: 60\n-------a002auth$\n");
         EXPECT(again, "MSRP a002auth 200 OK\nTo-Path: %B %Q %D\nFrom-Path: %T\nUse-Path: %Q %B %T\nExpires: 60\n-------a002auth$\n");
     }
+    /* M-CON-03: a keep-alive of its owner is a success, on a new link too */
+    again = rig_peer_tls(&r, relay_b);
+    say(again, "MSRP b000send SEND\nTo-Path: %T\nFrom-Path: %B\nMessage-ID: m-0001\n-------b000send$\n");
+    EXPECT(again, "MSRP b000send 200 OK\nTo-Path: %B\nFrom-Path: %T\n-------b000send$\n");
     rig_pass(&r, 59000);
+    EXPECT_NOTHING(again);
     CHECK(session_table_count(r.shared->sessions) == 1);
     rig_pass(&r, 2000);
     CHECK(session_table_count(r.shared->sessions) == 0);

@@ -288,6 +288,37 @@ TEST(connection_to_an_unverified_endpoint_is_not_used_for_a_relay)
     rig_stop(&r);
 }
 
+/* M-CON-06: one connection for all sessions, by host in any case, port and scheme. */
+TEST(connection_to_a_relay_serves_all_clients_and_one_in_the_clear_none_of_tls)
+{
+    struct peer *d, *f, *plain;
+
+    start();
+    d = rig_peer_tls(&r, nobody);
+    CHECK(d->worker->resolver || resolver_new(&d->worker->resolver, d->worker->loop, &(struct conf_list){ 0 }) == 0);
+    snprintf(r.var['G'], RIG_VAR_MAX, "msrps://dora-pc.invalid:49153/d1;tcp");
+    say_auth(d, 'G', 'V');
+    listen_as_localhost();
+    snprintf(r.var['P'], RIG_VAR_MAX, "msrp://LOCALHOST%s", strchr(r.var['F'] + 8, ':'));
+    snprintf(r.var['H'], RIG_VAR_MAX, "msrps://LOCALHOST%s", strchr(r.var['F'] + 8, ':'));
+    say(c, "MSRP b001send SEND\nTo-Path: %U %F %D\nFrom-Path: %C\n" HELLO "-------b001send$\n");
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    f = rig_accept_tls(&r, relay_b);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %F %D\nFrom-Path: %U %C\n" HELLO "-------%1$\n");
+    say(d, "MSRP d001send SEND\nTo-Path: %V %H %D\nFrom-Path: %G\n" HELLO "-------d001send$\n");
+    EXPECT(d, "MSRP d001send 200 OK\nTo-Path: %G\nFrom-Path: %V\n-------d001send$\n");
+    EXPECT(f, "MSRP %2 SEND\nTo-Path: %H %D\nFrom-Path: %V %G\n" HELLO "-------%2$\n");
+    CHECK(rig_accept(&r) == NULL);
+    say(d, "MSRP d002send SEND\nTo-Path: %V %P\nFrom-Path: %G\n" HELLO "-------d002send$\n");
+    EXPECT(d, "MSRP d002send 200 OK\nTo-Path: %G\nFrom-Path: %V\n-------d002send$\n");
+    plain = rig_accept(&r);
+    CHECK_FATAL(plain != NULL);
+    EXPECT(plain, "MSRP %3 SEND\nTo-Path: %P\nFrom-Path: %V %G\n" HELLO "-------%3$\n");
+    EXPECT_NOTHING(f);
+    rig_stop(&r);
+}
+
 /* M-AUTH-30, M-AUTH-32, X-05 */
 TEST(auth_to_an_outer_relay_and_its_answers_pass_through)
 {
@@ -345,4 +376,5 @@ SUITE(relays_suite, TEST_ROW(relay_with_its_certificate_may_send_for_its_client)
       TEST_ROW(next_relay_is_dialled_by_tls_with_both_certificates),
       TEST_ROW(next_relay_that_cannot_prove_its_name_gets_nothing),
       TEST_ROW(connection_to_an_unverified_endpoint_is_not_used_for_a_relay),
+      TEST_ROW(connection_to_a_relay_serves_all_clients_and_one_in_the_clear_none_of_tls),
       TEST_ROW(auth_to_an_outer_relay_and_its_answers_pass_through), TEST_ROW(auth_is_not_forwarded_in_the_clear));

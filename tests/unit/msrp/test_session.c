@@ -452,6 +452,41 @@ TEST(relay_that_drains_gives_no_tokens_and_finishes_its_sessions)
     rig_stop(&r);
 }
 
+/* M-URI-10: who listens on all addresses and has no name is the address that he was reached at; a name that was given is his only one. */
+TEST(address_that_was_reached_is_ours_as_long_as_there_is_no_name)
+{
+    static const struct {
+        const char *name, *uri;
+        bool ours;
+    } rows[] = { { "", "msrp://127.0.0.1:5061/x;tcp", true },
+                 { "", "msrp://127.0.0.1:5062/x;tcp", false },
+                 { "", "msrp://127.0.0.2:5061/x;tcp", false },
+                 { "", "msrp://localhost:5061/x;tcp", false },
+                 { "edge.tandem.example:5061", "msrp://127.0.0.1:5061/x;tcp", false },
+                 { "edge.tandem.example:5061", "msrp://edge.tandem.example:5061/x;tcp", true } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        char name[100], address[] = "listen.main.address=0.0.0.0:5061", transports[] = "listen.main.transports=tcp";
+        struct conn *conn = calloc(1, sizeof *conn);
+        struct buf faults = BUF_INIT;
+        struct relay relay = { .now_s = 0 };
+        struct msrp_uri uri;
+        struct conf *conf;
+
+        CHECK_FATAL(conn != NULL);
+        snprintf(name, sizeof name, "msrp.use_path_addr=%s", rows[i].name);
+        CHECK_FATAL(conf_load(&conf, NULL, (char *[]){ address, transports, name }, 3, &faults) == 0);
+        CHECK_FATAL(relay_shared_new(&relay.shared, conf, 1, NULL, &faults) == 0);
+        CHECK_FATAL(addr_from_text(&conn->local, SV("127.0.0.1:5061")));
+        CHECK_FATAL(msrp_uri_parse(&uri, sv_of(rows[i].uri)));
+        CHECK_INT(relay_is_us(&relay, conn, &uri, false), rows[i].ours);
+        relay_shared_free(&relay.shared);
+        conf_free(&conf);
+        buf_fini(&faults);
+        free(conn);
+    }
+}
+
 /* ---- the life of a connection ---- */
 
 /* M-CON-03: a 401, a 481 or a keep-alive of nobody is no success. */
@@ -527,6 +562,70 @@ TEST(idle_connection_lives_as_long_as_it_has_a_token)
     EXPECT_NOTHING(c);
     rig_pass(&r, 3800 * 1000);
     EXPECT_END(c);
+    rig_stop(&r);
+}
+
+/* M-CON-03: a request that is forwarded for somebody who has no token is a success, too. */
+TEST(connection_whose_request_was_forwarded_is_not_closed_after_30_seconds)
+{
+    struct peer *x, *silent;
+
+    start(NULL);
+    say_auth(c, 'C', 'U');
+    x = rig_peer(&r);
+    silent = rig_peer(&r);
+    snprintf(r.var['X'], RIG_VAR_MAX, "msrp://x.invalid:9/x;tcp");
+    rig_pass(&r, 20000);
+    say(x, "MSRP k001send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\nFailure-Report: no\n-------k001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %X\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
+    rig_pass(&r, 20000);
+    EXPECT_NOTHING(x);
+    EXPECT_END(silent);
+    rig_stop(&r);
+}
+
+/* M-CON-04, M-CON-05: the connection of an endpoint lives as long as a token that it is bound to. */
+TEST(idle_connection_of_an_endpoint_lives_as_long_as_the_token_it_is_bound_to)
+{
+    struct heard h;
+    struct peer *x;
+
+    start("msrp.auth_max_expires=20000");
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 10000\n");
+    CHECK_FATAL(hear(c, &h) && sv_copy(heard_header(&h, "Use-Path"), r.var['U'], RIG_VAR_MAX));
+    x = rig_peer(&r);
+    snprintf(r.var['X'], RIG_VAR_MAX, "msrp://x.invalid:9/x;tcp");
+    say(x, "MSRP k001send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\nFailure-Report: no\n-------k001send$\n");
+    EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %X\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
+    rig_pass(&r, 9900 * 1000);
+    EXPECT_NOTHING(x);
+    rig_pass(&r, 3800 * 1000);
+    EXPECT_END(x);
+    rig_stop(&r);
+}
+
+/* M-CON-04: an hour since it was used, not since it was opened. */
+TEST(connection_that_is_used_is_not_idle)
+{
+    struct heard h;
+    struct peer *f;
+
+    start("msrp.auth_max_expires=20000");
+    say_auth_with(c, "msrp://%E;tcp", "Expires: 20000\n");
+    CHECK_FATAL(hear(c, &h) && sv_copy(heard_header(&h, "Use-Path"), r.var['U'], RIG_VAR_MAX));
+    rig_listen(&r, 'F', 0);
+    say(c, "MSRP k001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nFailure-Report: no\n-------k001send$\n");
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL && hear(f, &h));
+    rig_pass(&r, 3000 * 1000);
+    say(c, "MSRP k002send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0002\n-------k002send$\n");
+    EXPECT(c, "MSRP k002send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------k002send$\n");
+    EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nMessage-ID: m-0002\n-------%1$\n");
+    say(f, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    rig_pass(&r, 3500 * 1000);
+    EXPECT_NOTHING(f);
+    rig_pass(&r, 200 * 1000);
+    EXPECT_END(f);
     rig_stop(&r);
 }
 
@@ -621,7 +720,10 @@ TEST(a_million_identifiers_are_all_different)
     rig_stop(&r);
 }
 
-SUITE(session_suite, TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
+SUITE(session_suite, TEST_ROW(connection_whose_request_was_forwarded_is_not_closed_after_30_seconds),
+      TEST_ROW(idle_connection_of_an_endpoint_lives_as_long_as_the_token_it_is_bound_to), TEST_ROW(connection_that_is_used_is_not_idle),
+      TEST_ROW(address_that_was_reached_is_ours_as_long_as_there_is_no_name),
+      TEST_ROW(auth_gives_a_fresh_token_and_its_lifetime),
       TEST_ROW(served_domain_addresses_the_relay_in_auth_only), TEST_ROW(auth_without_tls_is_403_and_the_end),
       TEST_ROW(lifetime_outside_the_limits_is_423_and_gives_no_token),
       TEST_ROW(token_is_good_until_its_last_second_and_no_longer), TEST_ROW(token_that_ends_ends_the_routes_over_it),

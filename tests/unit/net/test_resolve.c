@@ -482,6 +482,7 @@ TEST(failures_are_remembered_too)
     tear_down();
 }
 
+/* M-DNS-06 */
 TEST(time_to_live_is_respected)
 {
     struct result r = { 0 };
