@@ -46,10 +46,10 @@ static bool take_number(const char **p, const char *end, uint64_t *out)
     const char *begin = *p, *at = begin;
     uint64_t v = 0;
 
-    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+    for (unsigned digit; at < end && (digit = (unsigned)*at - '0') <= 9; at++) {
         if (v > INT64_MAX / 10)
             return false;
-        v = v * 10 + (uint64_t)(*at - '0');
+        v = v * 10 + digit;
     }
     *p = at;
     *out = v;

@@ -152,7 +152,7 @@ struct relay {
     struct list remembered;       /* the same, oldest first */
     struct hash streams;          /* that come from other workers, by their number */
     uint64_t next_stream;
-    struct txn **txns;            /* owned: by index */
+    struct txn *txn_blocks[20];   /* owned: by index, each block as large as all before it */
     uint32_t n_txns, free_txn;    /* free_txn: first free index, UINT32_MAX: none */
     uint32_t now_s;               /* UNIX time of this turn; for accounting */
     struct list sessions; /* owned here: those of other relays, by conn_node */

@@ -94,7 +94,11 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
                    uint64_t started_at)
 {
     const struct relay_observer *o = relay->shared->observer;
-    struct relay_message m = {
+    struct relay_message m;
+
+    if (!o || !o->message || !relay_conf(relay->shared)->accounting.enabled)
+        return;
+    m = (struct relay_message){
         .session = route->u1,
         .from_uri = route->from_uri,
         .to_uri = route->to_uri,
@@ -104,9 +108,6 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
         .started_at = started_at,
         .finished_at = relay->now_s,
     };
-
-    if (!o || !o->message || !relay_conf(relay->shared)->accounting.enabled)
-        return;
     if (status_is_good(status) ? recent_is_empty(&route->failed) || !recent_has(&route->failed, message_hash(message_id))
                                : recent_put(&route->failed, message_hash(message_id)))
         o->message(relay->worker, &m);

@@ -21,6 +21,7 @@ static void put_random(struct relay *relay, char out[RANDOM_CHARS])
 
     rng_bytes(&relay->worker->rng, raw, sizeof raw);
     memcpy(&bits, raw, sizeof bits);
+#pragma GCC unroll 10
     for (int i = 0; i < RANDOM_CHARS - 1; i++, bits >>= 6)
         out[i] = random_digits[bits & 63];
     out[RANDOM_CHARS - 1] = random_digits[(bits | (unsigned)raw[sizeof bits] << 4) & 63]; /* four bits are left */
@@ -32,66 +33,72 @@ void tid_make(struct relay *relay, char out[TID_LEN])
     put_random(relay, out + INDEX_CHARS);
 }
 
-static bool index_of(struct sv tid, uint32_t *index)
+/* Of an identifier of ours. Any number for others, which will not compare as equal. */
+static uint32_t index_of(const char *tid)
 {
     uint32_t v = 0;
 
-    if (tid.n != TID_LEN)
-        return false;
+#pragma GCC unroll 5
     for (int i = 0; i < INDEX_CHARS; i++) {
-        char c = tid.p[i];
+        unsigned c = (uint8_t)tid[i], is_letter = c >> 6 & 1; /* or a digit, by chance, hence no branch: a is 1 in its lower bits, 2 is 18 */
 
-        if (c >= 'a' && c <= 'z')
-            v |= (uint32_t)(c - 'a') << (INDEX_BITS * i);
-        else if (c >= '2' && c <= '7')
-            v |= (uint32_t)(c - '2' + 26) << (INDEX_BITS * i);
-        else
-            return false;
+        v |= (((c & 31) + 8 - 9 * is_letter) & 31) << (INDEX_BITS * i);
     }
-    *index = v;
+    return v;
+}
+
+/* The first block has FIRST_BLOCK, and each further one as many as all before it: which one, the highest bit of the index says. */
+static struct txn *at(const struct relay *relay, uint32_t index)
+{
+    unsigned block = index < FIRST_BLOCK ? 0 : (unsigned)__builtin_clz(FIRST_BLOCK / 2) - (unsigned)__builtin_clz(index);
+    uint32_t first = block ? FIRST_BLOCK / 2 << block : 0;
+
+    return &relay->txn_blocks[block][index - first];
+}
+
+static bool grow(struct relay *relay)
+{
+    uint32_t had = relay->n_txns, n = had ? had * 2 : FIRST_BLOCK;
+    unsigned block = 0;
+    struct txn *t;
+
+    while (relay->txn_blocks[block])
+        block++;
+    if (n >= INDEX_NONE)
+        return false;
+    t = aligned_alloc(_Alignof(struct txn), (n - had) * sizeof *t);
+    if (!t)
+        return false;
+    memset(t, 0, (n - had) * sizeof *t);
+    for (uint32_t i = had; i < n; i++, t++) {
+        put_index(i, t->tid); /* for ever */
+        t->index = i + 1 < n ? i + 1 : UINT32_MAX;
+    }
+    relay->txn_blocks[block] = t - (n - had);
+    relay->free_txn = had;
+    relay->n_txns = n;
     return true;
 }
 
-/* Free transactions are chained through their index: relay->txns[i]->index is the next free one while it is not in use. */
+/* Free transactions are chained through their index, which is that of the next free one while they are not in use. */
 static struct txn *take(struct relay *relay)
 {
     struct txn *t;
     uint32_t index;
 
-    if (relay->free_txn == UINT32_MAX) {
-        uint32_t n = relay->n_txns ? relay->n_txns * 2 : FIRST_BLOCK;
-        struct txn **grown, *block;
-
-        if (n >= INDEX_NONE)
-            return NULL;
-        grown = realloc(relay->txns, n * sizeof *grown);
-        if (!grown)
-            return NULL;
-        relay->txns = grown;
-        block = calloc(n - relay->n_txns, sizeof *block);
-        if (!block)
-            return NULL;
-        for (uint32_t i = relay->n_txns; i < n; i++) {
-            relay->txns[i] = &block[i - relay->n_txns];
-            put_index(i, relay->txns[i]->tid); /* for ever */
-            relay->txns[i]->index = i + 1 < n ? i + 1 : UINT32_MAX;
-        }
-        relay->free_txn = relay->n_txns;
-        relay->n_txns = n;
-    }
+    if (relay->free_txn == UINT32_MAX && !grow(relay))
+        return NULL;
     index = relay->free_txn;
-    t = relay->txns[index];
+    t = at(relay, index);
     relay->free_txn = t->index;
     t->index = index;
     return t;
 }
 
-/* Blocks double in size, so their first elements are those at 0 and at the powers of two. */
 void txn_pool_free(struct relay *relay)
 {
-    for (uint32_t i = 0; i < relay->n_txns; i = i ? i * 2 : FIRST_BLOCK)
-        free(relay->txns[i]);
-    free(relay->txns);
+    for (size_t i = 0; i < TD_ARRAY_LEN(relay->txn_blocks); i++)
+        free(relay->txn_blocks[i]);
 }
 
 struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f)
@@ -122,7 +129,7 @@ struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outg
     t->message_id_n = (uint8_t)TD_MIN(f->message_id.n, sizeof t->message_id);
     if (t->message_id_n)
         memcpy(t->message_id, f->message_id.p, t->message_id_n);
-    t->tid_in_n = (uint8_t)TD_MIN(f->tid_in.n, sizeof t->tid_in);
+    t->tid_in_n = t->is_send ? 0 : (uint8_t)TD_MIN(f->tid_in.n, sizeof t->tid_in);
     if (t->tid_in_n)
         memcpy(t->tid_in, f->tid_in.p, t->tid_in_n);
     put_random(relay, t->tid + INDEX_CHARS);
@@ -147,12 +154,12 @@ void txn_queued(struct txn *t)
 struct txn *txn_find(struct msrp_conn *from, struct sv tid)
 {
     struct relay *relay = from->relay;
-    uint32_t index;
+    uint32_t index = tid.n == TID_LEN ? index_of(tid.p) : INDEX_NONE;
     struct txn *t;
 
-    if (!index_of(tid, &index) || index >= relay->n_txns)
+    if (index >= relay->n_txns)
         return NULL;
-    t = relay->txns[index];
+    t = at(relay, index);
     return t->route && t->to == from && memcmp(t->tid, tid.p, TID_LEN) == 0 ? t : NULL;
 }
 

@@ -7,6 +7,7 @@
 #include "msrp/private.h"
 
 struct txn {
+    _Alignas(64) /* four lines of the cache */
     struct list node;          /* msrp_conn.unsent until all octets are written, then msrp_conn.unanswered */
     struct list stream_node;   /* on the list of the chunk of which it is a piece */
     struct stream *stream;     /* back: that chunk; NULL: it is none, or has come to its end */
@@ -23,13 +24,14 @@ struct txn {
     char flag;                 /* with which it ends */
     bool has_body;
     enum msrp_failure_report fr;
-    struct msrp_range range;   /* as received */
     uint64_t start, octets;    /* of this piece; start is 1 for the first octet of the message */
+    uint64_t started_at;
     uint64_t end_pos;          /* conn->bytes_out when its last octet was queued; UINT64_MAX: it is not */
     uint64_t waits_since_ms;   /* loop time, when written */
-    uint64_t started_at;
     uint8_t message_id_n, tid_in_n;
-    char message_id[MSRP_TID_MAX], tid_in[MSRP_TID_MAX];
+    char message_id[MSRP_TID_MAX];
+    struct msrp_range range;   /* as received */
+    char tid_in[MSRP_TID_MAX]; /* of what is not SEND: its answer is passed back */
 };
 
 /* A fresh identifier without a transaction, for what nobody answers. */
