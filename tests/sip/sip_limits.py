@@ -6,10 +6,12 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import sip_calls
 from ports import free_port
+from server import storm
 from sipua import Timeout
 
 
@@ -153,6 +155,57 @@ def test_new_requests_are_refused_when_there_are_too_many_transactions(make):
     other.register()
     assert json.loads(ctl(s, "rpc", "stats.get"))["sip_overloaded"] == 4
     other.silent(0.1)
+
+
+# Sends new calls as fast as it can for some seconds, then says how each that was answered was.
+FLOOD = """
+import collections, socket, sys, time
+s, got, n = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), collections.Counter(), 0
+s.bind(("127.0.0.1", 0))
+s.setblocking(False)
+text = ("INVITE sip:carol@example.com SIP/2.0\\r\\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKf%%d\\r\\nMax-Forwards: 70\\r\\nFrom: <sip:x@example.com>;tag=%%d\\r\\n"
+        "To: <sip:carol@example.com>\\r\\nCall-ID: flood%%d\\r\\nCSeq: 1 INVITE\\r\\nContent-Length: 0\\r\\n\\r\\n" % s.getsockname()[1])
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    try:
+        for n in range(n + 1, n + 51):
+            s.sendto((text % (n, n, n)).encode(), ("127.0.0.1", int(sys.argv[1])))
+        while True:
+            got[s.recv(4096)[8:11].decode()] += 1
+    except BlockingIOError:
+        pass
+print(n, *["%s:%d" % i for i in got.items()])
+"""
+
+
+@storm
+def test_flood_is_refused_and_calls_go_on(make):
+    # S-SEC-01: more datagrams than can be read, from one who is not limited: new requests get 503 with Retry-After, what is in a call goes on, and afterwards all is as before
+    s = make(auth="")
+    b, a, other = s.registered("tcp", "bob"), s.ua("tcp", "alice"), s.ua("tcp", "alice")
+    call, got, ok = sip_calls.call_up(a, b)
+    pid = s.sip_pid()
+    with subprocess.Popen([sys.executable, "-c", FLOOD, str(s.port), "4"], stdout=subprocess.PIPE) as flood:
+        s.wait_for("overload: datagrams come faster than they can be read")
+        refused = other.invite("sip:bob@example.com")
+        m = other.expect(503)
+        assert is_refused_for_now(m), m.raw
+        other.ack(refused, m)
+        for _ in range(20):
+            a.in_dialog(call, "INFO")
+            b.reply(b.expect("INFO"), 200)
+            a.expect(200)
+        sip_calls.hang_up(a, b, call)
+        assert flood.poll() is None, "the flood was over before"
+        said = flood.communicate(timeout=20)[0].decode()
+    print("       a flood of (new calls, answers): " + said.strip())
+    assert int(re.search(r" 503:(\d+)", said).group(1)) > 100, said
+    s.wait_for("overload is over: datagrams")
+    other.silent(0.1)
+    call, got, ok = sip_calls.call_up(a, b)
+    sip_calls.hang_up(a, b, call)
+    s.ua("udp", "carol").register()
+    assert s.sip_pid() == pid and json.loads(ctl(s, "rpc", "stats.get"))["sip_overloaded"] > 100
 
 
 def test_registrations_are_refused_while_the_database_does_not_write(make):
