@@ -179,6 +179,6 @@ void db_acc(struct db_feed *f, const struct db_acc *row)
     code[0] = (char)('0' + v / 100);
     code[1] = (char)('0' + v / 10 % 10);
     code[2] = (char)('0' + v % 10);
-    PUT(f, false, ROW_ACC, param_text(row->method), param_text(row->from_tag), param_text(row->to_tag),
+    PUT(f, false, row->is_once ? ROW_ACC_ONCE : ROW_ACC, param_text(row->method), param_text(row->from_tag), param_text(row->to_tag),
         param_text(row->callid), param_text(sv_make(code, 3)), param_text(row->sip_reason), param_time(row->time));
 }

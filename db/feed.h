@@ -79,5 +79,6 @@ struct db_acc {
     struct sv method, from_tag, to_tag, callid, sip_reason;
     int sip_code;
     int64_t time;
+    bool is_once; /* not when there is a row with the same method, tags, Call-ID and code */
 };
 void db_acc(struct db_feed *f, const struct db_acc *row);

@@ -41,6 +41,10 @@ static const char *const statements[ROW_KIND_N] = {
     [ROW_ACC] =
         "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [ROW_ACC_ONCE] =
+        "INSERT INTO acc (method, from_tag, to_tag, callid, sip_code, sip_reason, time) "
+        "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS "
+        "(SELECT 1 FROM acc WHERE callid = ?4 AND from_tag = ?2 AND to_tag = ?3 AND method = ?1 AND sip_code = ?5)",
     [ROW_LOC_PUT] =
         "INSERT INTO location (ruid, username, domain, contact, received, path, expires, q, callid, cseq, "
         "last_modified, flags, cflags, user_agent, socket, methods, instance, reg_id, server_id, connection_id, "

@@ -15,6 +15,7 @@ enum row_kind {
     ROW_CONN_CLOSED,
     ROW_ACC_MSRP,
     ROW_ACC,
+    ROW_ACC_ONCE,
     ROW_LOC_PUT,
     ROW_LOC_REFRESH, /* the parameters of ROW_LOC_PUT */
     ROW_LOC_DEL,

@@ -4,6 +4,7 @@ import signal
 import time
 
 from sip_calls import call_up, hang_up
+from sip_limits import until
 from sipua import Timeout
 
 
@@ -219,6 +220,22 @@ def test_what_a_killed_sip_process_has_answered_is_known_to_the_next(make):
     a.send(a.request("REGISTER", "sip:example.com", to=a.aor, cseq=5, headers=[a.credentials(challenge, "REGISTER", "sip:example.com", password="wrong")]))
     assert "stale=true" not in a.expect(401).get("www-authenticate")
     b.silent(0.1)
+
+
+def test_refusal_that_is_repeated_over_a_restart_is_accounted_once(make):
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    a.ask("MESSAGE", "sip:carol@example.com", 480)  # now it is known that there is such a user, and the next one needs no transaction
+    invite = a.request("INVITE", "sip:carol@example.com", callid="lost@test")
+    for n in range(2):
+        a.send(invite)
+        a.expect(480)
+        a.send(a.request("MESSAGE", "sip:carol@example.com", callid="after%d@test" % n))
+        a.expect(480)
+        until(lambda: s.rows("SELECT 1 FROM acc WHERE callid = ?", "after%d@test" % n))  # what came before it is written, too
+        s.kill_sip()
+        a.ask("MESSAGE", "sip:carol@example.com", 480)
+    assert len(s.rows("SELECT 1 FROM acc WHERE callid = 'lost@test'")) == 1
 
 
 def test_half_a_message_is_not_lost_over_a_restart(make):

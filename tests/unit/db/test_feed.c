@@ -134,8 +134,9 @@ TEST(a_connection_and_accounting_rows_are_written)
         99,         200,         1700000000,        1700000002
     };
     const struct db_acc a = { SV("INVITE"), SV("ft"),  SV("tt"), SV("cid"), SV("Not \"here\", it's gone"),
-                              404,          1700000000 };
+                              404,          1700000000, false };
     const struct db_acc none = { .method = SV("BYE"), .sip_code = 7, .time = 1700000000 };
+    struct db_acc once = a;
     struct db_feed *f;
     struct db *db;
 
@@ -158,6 +159,15 @@ TEST(a_connection_and_accounting_rows_are_written)
         look("SELECT method || from_tag || to_tag || callid || sip_code || sip_reason || time FROM acc WHERE id = 1"),
         "INVITEftttcid404Not \"here\", it's gone2023-11-14 22:13:20");
     CHECK_STR(look("SELECT sip_code FROM acc WHERE id = 2"), "007");
+    once.is_once = true;
+    db_acc(f, &once); /* it is there */
+    once.to_tag = SV("other");
+    db_acc(f, &once);
+    db_acc(f, &once);
+    once.sip_code = 480;
+    db_acc(f, &once);
+    CHECK(look_until("SELECT count(*) FROM acc WHERE sip_code = '480'", "1"));
+    CHECK_STR(look("SELECT count(*) || '-' || max(id) FROM acc"), "4-4");
     db_conn_closed(f, 12, 1700000060, SV("closed by the peer"), 1000, 2000);
     CHECK(look_until("SELECT closed || close_reason || bytes_in || bytes_out FROM connection",
                      "2023-11-14 22:14:20closed by the peer10002000"));
