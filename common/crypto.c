@@ -62,6 +62,11 @@ void crypto_hash_hex(enum crypto_hash alg, struct sv bytes, char out[CRYPTO_HEX_
     out[2 * n] = '\0';
 }
 
+void crypto_sha1(struct sv bytes, uint8_t out[20])
+{
+    must(gnutls_hash_fast(GNUTLS_DIG_SHA1, bytes.p, bytes.n, out), "digest");
+}
+
 struct crypto_mac {
     gnutls_hmac_hd_t keyed; /* owned */
 };

@@ -21,6 +21,9 @@ void crypto_random_name(char *out, size_t n);
 /* Lower-case hex digest of the bytes, NUL-terminated: 32 or 64 digits. */
 void crypto_hash_hex(enum crypto_hash alg, struct sv bytes, char out[CRYPTO_HEX_MAX]);
 
+/* SHA-1, which protects nothing any more; a WebSocket handshake wants it (RFC 6455 s.4.2.2). */
+void crypto_sha1(struct sv bytes, uint8_t out[20]);
+
 /* HMAC-SHA-256 with one key, which is hashed once and not for each code. One thread at a time. */
 struct crypto_mac;
 

@@ -13,5 +13,6 @@ libcommon_a_SOURCES = \
 	common/ring.c common/ring.h \
 	common/stats.c common/stats.h common/stats_tbl.h \
 	common/sv.c common/sv.h \
+	common/utf8.c common/utf8.h \
 	common/wheel.c common/wheel.h
 COMMON_LIBS = libcommon.a $(GNUTLS_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

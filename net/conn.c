@@ -19,6 +19,7 @@
 #include "net/limit.h"
 #include "net/memory.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 enum timer_use { TIMER_NONE, TIMER_DEADLINE, TIMER_STALL, TIMER_FINISH };
 enum { IOV_MAX_PIECES = 64, LINGER_MS = 2000 };
@@ -161,6 +162,7 @@ static void on_free(struct loop_defer *d)
     struct conn *c = TD_CONTAINER_OF(d, struct conn, defer_free);
 
     list_remove(&c->all_node);
+    wsio_free(c); /* not before: data() may have been in the middle of a message that is in it */
     c->worker->held -= (int64_t)sizeof *c;
     free(c);
 }
@@ -210,6 +212,7 @@ void conn_release(struct conn *c)
     int fd = c->io.fd;
 
     timer_stop(c);
+    wsio_stop(c);
     if (fd >= 0) {
         loop_remove(w->loop, &c->io);
         close(fd);
@@ -276,6 +279,10 @@ void conn_finish(struct conn *c, enum close_reason reason)
     if (c->ended)
         return;
     log_end(c, reason);
+    if (c->ws) {
+        wsio_bye(c, reason);
+        wsio_stop(c);
+    }
     tell_down(c, reason);
     if (c->defer_free.queued)
         return;
@@ -625,6 +632,18 @@ void conn_is_up(struct conn *c)
         conn_mark_dirty(c);
 }
 
+void conn_hand_over(struct conn *c, enum proto_id id)
+{
+    const struct proto_slot *slot = &c->worker->protos[id];
+
+    stats_inc(&c->worker->stats, id == PROTO_MSRP ? STAT_sniff_msrp : STAT_sniff_sip);
+    conn_deadline_clear(c);
+    conn_set_proto(c, slot->ops, slot->ctx, NULL);
+    conn_opened(c);
+    if (slot->ops->up)
+        slot->ops->up(c);
+}
+
 void conn_opened(struct conn *c)
 {
     c->opened = 1;
@@ -637,9 +656,14 @@ bool conn_is_tls(const struct conn *c)
     return c->tls != NULL;
 }
 
+bool conn_is_secure(const struct conn *c)
+{
+    return c->tls || (c->ws && c->worker->ws.tls_in_front);
+}
+
 const char *conn_transport_text(const struct conn *c)
 {
-    if (c->is_ws)
+    if (c->ws)
         return c->tls ? "wss" : "ws";
     return c->tls ? "tls" : "tcp";
 }

@@ -1,6 +1,6 @@
 /* A connection: a TCP stream, TLS or not, accepted or dialled.
  *
- * Layers: the socket and its queue (this file), TLS (net/tls), and the protocol
+ * Layers: the socket and its queue (this file), TLS (net/tls), WebSocket (net/ws), and the protocol
  * on top (struct conn_proto), which starts as the sniffer for accepted
  * connections. A connection lives and dies on one worker; every function here
  * belongs to that worker's thread.
@@ -34,6 +34,7 @@ bool close_reason_is_error(enum close_reason r);
 
 struct tlsio_session;
 struct dial;
+struct wsio;
 
 /* May a connection be closed when there is no room for others (net/idle.h)? */
 enum conn_idle { CONN_IDLE, CONN_IN_USE /* ask again later */, CONN_NEEDED /* until idle_add() says otherwise */ };
@@ -41,6 +42,9 @@ enum conn_idle { CONN_IDLE, CONN_IN_USE /* ask again later */, CONN_NEEDED /* un
 /* What a protocol provides. ctx is worker->protos[].ctx or what conn_set_proto() was given. */
 struct conn_proto {
     const char *name; /* for logs and the connection table: "msrp", "sip" */
+
+    /* It can be spoken on a WebSocket, where data() is offered one message at a time (net/ws.h). */
+    bool websocket;
 
     /* Bytes for you: take 0..n, return how many. Rest stays in front of what comes next (then data()
      * is called again only when more arrived, or by conn_read_again()). May write to and close any connection. */
@@ -84,7 +88,6 @@ struct conn {
     unsigned eof : 1;        /* the peer has sent FIN */
     unsigned above : 1;      /* queue went above the high mark: drained() is owed */
     unsigned in_data : 1;    /* the protocol's data() is running */
-    unsigned is_ws : 1;
     unsigned opened : 1;     /* on_conn_open was told */
     unsigned is_inner : 1;   /* between our processes: the operator's counters are about others */
     unsigned counted : 1;    /* against the limits of its source and of all */
@@ -101,6 +104,7 @@ struct conn {
     void *user;              /* the protocol's state of this connection */
 
     struct tlsio_session *tls; /* owned; NULL: plain */
+    struct wsio *ws;         /* owned; NULL: no WebSocket */
     struct dial *dial;       /* owned; while connecting */
     struct addr peer, local;
     uint64_t opened_at;      /* UNIX time, seconds */
@@ -132,6 +136,9 @@ int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const s
 
 /* Hand the connection to a protocol; from inside data(), the bytes not taken are offered to the new one at once. */
 void conn_set_proto(struct conn *c, const struct conn_proto *proto, void *ctx, void *user);
+
+/* An accepted connection speaks this; the worker has a protocol for it. As conn_set_proto(). */
+void conn_hand_over(struct conn *c, enum proto_id id);
 
 /* From inside data(), before anything was taken: what comes is TLS, first bytes included. */
 int conn_start_tls(struct conn *c);
@@ -189,6 +196,8 @@ void conn_close_all(struct worker *w, enum close_reason reason);
 void conn_finish(struct conn *c, enum close_reason reason);
 
 bool conn_is_tls(const struct conn *c);
+/* Is it TLS on its whole way to the client, as far as we know? A WebSocket whose TLS ends in front of us, as configured, is, too. */
+bool conn_is_secure(const struct conn *c);
 const char *conn_transport_text(const struct conn *c); /* "tcp", "tls", "ws", "wss" */
 
 enum {

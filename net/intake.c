@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "net/conn_private.h"
 #include "net/idle.h"
+#include "net/ws.h"
 
 enum { READS_PER_EVENT = 4 };
 
@@ -43,6 +44,12 @@ static void keep(struct conn *c, const char *p, size_t n)
     c->kept_n = (uint32_t)n;
 }
 
+/* Something that it has received waits for it to be resumed. */
+static bool has_waiting(const struct conn *c)
+{
+    return c->kept_n || wsio_is_waiting(c);
+}
+
 static void tls_feed(struct conn *c, size_t n);
 static void want_read(struct conn *c);
 
@@ -62,10 +69,10 @@ static void offer(struct conn *c, size_t n)
     bool had_tls = c->tls != NULL, paused;
 
     c->in_data = 1;
-    while (taken < n && !c->pauses) {
+    while (!c->pauses && (taken < n || wsio_is_waiting(c))) {
         const struct conn_proto *proto = c->proto;
 
-        taken += proto->data(c, w->read_buf + taken, n - taken);
+        taken += c->ws ? wsio_input(c, w->read_buf + taken, n - taken) : proto->data(c, w->read_buf + taken, n - taken);
         if (c->ended || c->proto == proto || (c->tls && !had_tls))
             break;
     }
@@ -86,7 +93,7 @@ static void offer(struct conn *c, size_t n)
         return;
     }
     keep(c, w->read_buf + taken, n - taken);
-    if (paused && !c->pauses && !c->ended && c->kept_n)
+    if (paused && !c->pauses && !c->ended && has_waiting(c))
         offer_later(c);
 }
 
@@ -190,7 +197,7 @@ static void tls_feed(struct conn *c, size_t n)
         tls_failed(c);
         break;
     case TLSIO_CLOSED:
-        if (!c->kept_n || !c->pauses) /* else what it said before is heard first: conn_offer_kept() */
+        if (!has_waiting(c) || !c->pauses) /* else what it said before is heard first: conn_offer_kept() */
             on_eof(c);
         break;
     case TLSIO_HANDSHAKING:
@@ -241,7 +248,7 @@ void conn_offer_kept(struct conn *c)
 {
     if (c->ended || c->doomed || c->pauses)
         return;
-    if (c->kept_n && front(c, 0))
+    if (has_waiting(c) && front(c, 0))
         offer(c, c->kept_n);
     if (c->ended)
         return;
@@ -314,7 +321,7 @@ void conn_resume(struct conn *c, enum conn_pause why)
     c->pauses &= (uint8_t)~why;
     if (c->pauses)
         return;
-    if (c->kept_n)
+    if (has_waiting(c))
         offer_later(c); /* and read on only when the protocol has not paused again, else more would be kept each time */
     else
         want_read(c);

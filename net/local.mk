@@ -20,5 +20,8 @@ libnet_a_SOURCES = \
 	net/srv.c net/srv.h \
 	net/tls.h \
 	net/txq.c net/txq.h \
-	net/worker.c net/worker.h
-NET_LIBS = libnet.a $(COMMON_LIBS) $(CARES_LIBS)
+	net/worker.c net/worker.h \
+	net/ws.c net/ws.h \
+	net/wshand.c net/wshand.h \
+	net/wsread.c net/wsread.h
+NET_LIBS = libnet.a $(COMMON_LIBS) $(CARES_LIBS) $(WSLAY_LIBS)

@@ -250,8 +250,8 @@ static void await_leg(struct flow *f)
 
 static enum pump_kind kind_of(const struct conn *c)
 {
-    if (c->is_ws)
-        return c->tls ? PUMP_WSS : PUMP_WS;
+    if (c->ws)
+        return conn_is_secure(c) ? PUMP_WSS : PUMP_WS;
     return c->tls ? PUMP_TLS : PUMP_TCP;
 }
 

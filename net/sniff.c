@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "net/conn_private.h"
 #include "net/listener.h"
+#include "net/ws.h"
 
 enum { TLS_HANDSHAKE_RECORD = 0x16 };
 
@@ -19,6 +20,12 @@ static bool is_msrp_line(struct sv line)
     if (i == 5 || i == line.n || line.p[i] != ' ')
         return false;
     return line.n < 8 || !sv_eq_nocase(sv_from(line, line.n - 8), SV(" SIP/2.0"));
+}
+
+/* Another method than GET: the answer is 405, not SIP's. */
+static bool is_http_line(struct sv line)
+{
+    return line.n >= 9 && (sv_eq(sv_from(line, line.n - 9), SV(" HTTP/1.1")) || sv_eq(sv_from(line, line.n - 9), SV(" HTTP/1.0")));
 }
 
 enum sniffed sniff(const char *p, size_t n)
@@ -50,7 +57,8 @@ enum sniffed sniff(const char *p, size_t n)
         return SNIFF_MORE;
     if (end == 0 || p[end - 1] != '\r')
         return SNIFF_BAD;
-    return is_msrp_line(sv_upto(line, end - 1)) ? SNIFF_MSRP : SNIFF_SIP;
+    line = sv_upto(line, end - 1);
+    return is_msrp_line(line) ? SNIFF_MSRP : is_http_line(line) ? SNIFF_HTTP : SNIFF_SIP;
 }
 
 static void hand_over(struct conn *c, enum proto_id id)
@@ -64,17 +72,11 @@ static void hand_over(struct conn *c, enum proto_id id)
         conn_finish(c, CLOSE_NOT_SERVED);
         return;
     }
-    stats_inc(&w->stats, id == PROTO_MSRP ? STAT_sniff_msrp : STAT_sniff_sip);
-    conn_deadline_clear(c);
-    conn_set_proto(c, slot->ops, slot->ctx, NULL);
-    conn_opened(c);
-    if (slot->ops->up)
-        slot->ops->up(c);
+    conn_hand_over(c, id);
 }
 
 static size_t sniff_data(struct conn *c, const char *p, size_t n)
 {
-    static const char not_found[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     size_t at = 0;
 
     for (;;) {
@@ -98,9 +100,9 @@ static size_t sniff_data(struct conn *c, const char *p, size_t n)
             return at;
         case SNIFF_HTTP:
             stats_inc(&c->worker->stats, STAT_sniff_http);
-            conn_write(c, not_found, sizeof not_found - 1);
-            conn_finish(c, CLOSE_NOT_SERVED);
-            return n;
+            conn_deadline(c, c->worker->handshake_ms, CLOSE_WS_TIMEOUT);
+            conn_set_proto(c, &wsio_proto, NULL, NULL);
+            return at;
         case SNIFF_MSRP:
             hand_over(c, PROTO_MSRP);
             return at;

@@ -8,6 +8,7 @@
 #include "net/conn_private.h"
 #include "net/memory.h"
 #include "net/resolve.h"
+#include "net/wsread.h"
 
 enum { FIRST_SLOTS = 64 };
 
@@ -49,7 +50,8 @@ int worker_init(struct worker *w, unsigned index, uint64_t *next_conn_id)
 {
     int err;
 
-    *w = (struct worker){ .index = index, .next_conn_id = next_conn_id, .first_line_ms = 30000, .handshake_ms = 10000 };
+    *w = (struct worker){ .index = index, .next_conn_id = next_conn_id, .first_line_ms = 30000, .handshake_ms = 10000,
+                           .ws = { .max_message = 1024 * 1024, .ping_s = 30 } };
     list_init(&w->dirty);
     list_init(&w->borrowers);
     list_init(&w->again);
@@ -89,6 +91,7 @@ void worker_fini(struct worker *w)
     resolver_free(&w->resolver);
     loop_free(&w->loop);
     tx_pool_fini(&w->pool);
+    wsread_free(&w->ws_spare);
     free(w->read_buf);
     free(w->cipher_buf);
     free(w->gather_buf);

@@ -10,11 +10,13 @@
 #include "net/txq.h"
 
 struct conn;
+struct conf_list;
 struct conn_proto;
 struct limits;
 struct memory;
 struct resolver;
 struct tlsio_server;
+struct wsread;
 
 enum proto_id { PROTO_MSRP, PROTO_SIP, PROTO_N };
 
@@ -23,6 +25,14 @@ enum { WORKER_READ_SIZE = 64 * 1024 /* one read(2) */ };
 struct proto_slot {
     const struct conn_proto *ops; /* NULL: not served */
     void *ctx;                    /* the protocol's own state of this worker */
+};
+
+/* [websocket] of the configuration; only the worker's thread changes it. */
+struct ws_settings {
+    size_t max_message;              /* bytes, with the protocol's headers */
+    uint32_t ping_s;                 /* silence that is answered with a ping */
+    bool tls_in_front;               /* plain WebSockets come from a TLS proxy */
+    const struct conf_list *origins; /* borrowed; NULL or empty: any */
 };
 
 struct conn_slot {
@@ -43,6 +53,7 @@ struct worker {
     uint64_t *next_conn_id;      /* borrowed: shared, atomic */
     int64_t first_line_ms;       /* a new connection must show its protocol by then */
     int64_t handshake_ms;
+    struct ws_settings ws;
 
     /* net/memory */
     int64_t held, held_told;     /* bytes held for peers, but those of the pool; what the others know of both */
@@ -58,6 +69,7 @@ struct worker {
     size_t read_cap;
     char *cipher_buf;            /* owned: TLS records as they came from the socket */
     char *gather_buf;            /* owned: plaintext of one TLS record */
+    struct wsread *ws_spare;     /* owned: for the next connection whose WebSocket has something to read; may be NULL */
     struct conn_slot *slots;     /* owned */
     uint32_t n_slots, free_slot; /* first free slot, UINT32_MAX: none */
     struct list dirty;           /* connections to flush at the end of this turn */

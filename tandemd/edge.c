@@ -49,6 +49,16 @@ int64_t edge_keep_s(const struct conf *conf)
     return conf->accounting.keep * 86400;
 }
 
+struct ws_settings edge_ws(const struct conf *conf)
+{
+    return (struct ws_settings){
+        .max_message = (size_t)(conf->websocket.max_message + conf->msrp.max_header),
+        .ping_s = (uint32_t)conf->websocket.ping_interval,
+        .tls_in_front = conf->websocket.tls_in_front,
+        .origins = &conf->websocket.origins,
+    };
+}
+
 uint64_t edge_memory_limit(const struct conf *conf)
 {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -125,6 +135,7 @@ static int worker_start(struct edge *e, unsigned index)
     w->worker.memory = &e->memory;
     w->worker.tls = e->tls;
     w->worker.first_line_ms = e->conf->msrp.probation * 1000;
+    w->worker.ws = edge_ws(e->conf);
     return open_ports(e, w);
 }
 

@@ -79,6 +79,7 @@ struct edge {
 /* limits.memory, or what it stands for. */
 uint64_t edge_memory_limit(const struct conf *conf);
 /* [accounting] keep, in seconds. */
+struct ws_settings edge_ws(const struct conf *conf);
 int64_t edge_keep_s(const struct conf *conf);
 
 /* ---- reload.c ---- */
