@@ -605,6 +605,7 @@ def test_large_request_goes_by_tcp_and_else_by_udp(make):
         assert m.body == body and m.get("via").startswith("SIP/2.0/UDP ")
         b.reply(m, 200)
         a.expect(200)
+    s.wait_for("could not connect", mark)
     with open(s.log, "rb") as f:
         f.seek(mark)
         assert f.read().count(b"could not connect") == 1
