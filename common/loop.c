@@ -17,7 +17,7 @@ struct loop {
     int stop_fd;
     int stopping;
     bool soon;
-    uint64_t now_ms;
+    uint64_t now_ms, unix_s;
     struct wheel wheel;
     struct loop_defer *deferred, **deferred_last;
     struct list hooks;
@@ -33,6 +33,12 @@ static uint64_t clock_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void take_time(struct loop *l)
+{
+    l->now_ms = clock_ms();
+    l->unix_s = (uint64_t)time(NULL);
 }
 
 static void on_mail(struct loop_io *io, uint32_t events)
@@ -65,7 +71,7 @@ int loop_new(struct loop **out)
         err = td_err_from_errno(errno);
         goto out;
     }
-    l->now_ms = clock_ms();
+    take_time(l);
     wheel_init(&l->wheel, l->now_ms);
     err = mailbox_new(&l->mailbox);
     if (err)
@@ -118,6 +124,11 @@ uint64_t loop_now_ms(const struct loop *l)
     return l->now_ms;
 }
 
+uint64_t loop_unix_s(const struct loop *l)
+{
+    return l->unix_s;
+}
+
 int loop_fd(const struct loop *l)
 {
     return l->epfd;
@@ -130,7 +141,7 @@ int loop_wait_ms(const struct loop *l)
 
 void loop_tick(struct loop *l)
 {
-    l->now_ms = clock_ms();
+    take_time(l);
 }
 
 struct wheel *loop_wheel(struct loop *l)
@@ -218,7 +229,7 @@ void loop_turn(struct loop *l, int max_ms)
     if (wait < 0 || (max_ms >= 0 && max_ms < wait))
         wait = max_ms;
     n = epoll_wait(l->epfd, l->events, EVENTS_PER_TURN, wait);
-    l->now_ms = clock_ms();
+    take_time(l);
     l->n_events = n < 0 ? 0 : n;
     for (l->at_event = 0; l->at_event < l->n_events; l->at_event++) {
         struct loop_io *io = l->events[l->at_event].data.ptr;

@@ -46,6 +46,7 @@ void loop_stop(struct loop *l);
 void loop_turn(struct loop *l, int max_ms);
 
 uint64_t loop_now_ms(const struct loop *l); /* monotonic, as of the start of this turn */
+uint64_t loop_unix_s(const struct loop *l); /* the time of day, likewise */
 
 /* A loop inside another one, whose owner calls loop_turn(l, 0) when this descriptor is readable, and in at most so many
  * milliseconds (-1: no timer runs), and loop_tick() before he uses what hangs on it outside of a turn: it takes the time. */

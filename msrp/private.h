@@ -1,8 +1,6 @@
 /* What the files of msrp/ share among themselves: the state of a worker's relay and of a connection. */
 #pragma once
 
-#include <time.h>
-
 #include "common/hash.h"
 #include "msrp/frame.h"
 #include "msrp/relay.h"
@@ -154,7 +152,6 @@ struct relay {
     uint64_t next_stream;
     struct txn *txn_blocks[20];   /* owned: by index, each block as large as all before it */
     uint32_t n_txns, free_txn;    /* free_txn: first free index, UINT32_MAX: none */
-    uint32_t now_s;               /* UNIX time of this turn; for accounting */
     struct list sessions; /* owned here: those of other relays, by conn_node */
     unsigned n_sessions;
     struct list changed;          /* sessions with traffic the database does not know of yet, by changed_node */

@@ -106,7 +106,7 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
         .bytes = bytes,
         .status = status,
         .started_at = started_at,
-        .finished_at = relay->now_s,
+        .finished_at = loop_unix_s(relay->worker->loop),
     };
     if (status_is_good(status) ? recent_is_empty(&route->failed) || !recent_has(&route->failed, message_hash(message_id))
                                : recent_put(&route->failed, message_hash(message_id)))
@@ -206,7 +206,7 @@ static void tell_changed(struct relay *relay, struct session *s)
 
 void relay_session_changed(struct relay *relay, struct session *s)
 {
-    __atomic_store_n(&s->last_activity_at, relay->now_s, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->last_activity_at, loop_unix_s(relay->worker->loop), __ATOMIC_RELAXED);
     if (s->owner.worker != relay->worker->index) {
         tell_changed(relay, s);
         return;
@@ -251,7 +251,7 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
         .credentials = h->authorization.n > 0,
         .flag = h->flag,
         .finish = m->finish_hop,
-        .started_at = m->relay->now_s,
+        .started_at = loop_unix_s(m->relay->worker->loop),
     };
     /* A Byte-Range before the paths is not among the headers kept; such a frame was refused. */
 }
@@ -325,7 +325,8 @@ static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struc
         return;
     if (status == 413)
         recent_put(&route->stopped, message_hash(h->message_id));
-    relay_account(m->relay, route, h->message_id, h->range.present ? h->range.start - 1 : 0, status, m->relay->now_s);
+    relay_account(m->relay, route, h->message_id, h->range.present ? h->range.start - 1 : 0, status,
+                  loop_unix_s(m->relay->worker->loop));
 }
 
 /* Begin a chunk that arrives in pieces. False: no room, try again. never: its next hop is too slow for it. */
@@ -667,7 +668,6 @@ static void on_turn_end(struct loop_hook *h)
 {
     struct relay *relay = TD_CONTAINER_OF(h, struct relay, hook);
 
-    relay->now_s = (uint32_t)time(NULL);
     if (TD_UNLIKELY(relay->worker->crowded) && !list_is_empty(&relay->remembered))
         route_trim(relay);
 }
@@ -684,7 +684,6 @@ int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w,
     r->worker = w;
     r->authn = authn;
     r->free_txn = UINT32_MAX;
-    r->now_s = (uint32_t)time(NULL);
     r->hook.run = on_turn_end;
     list_init(&r->hook.node);
     list_init(&r->sessions);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "msrp/private.h"
 #include "msrp/txn.h"
@@ -469,7 +470,7 @@ TEST(address_that_was_reached_is_ours_as_long_as_there_is_no_name)
         char name[100], address[] = "listen.main.address=0.0.0.0:5061", transports[] = "listen.main.transports=tcp";
         struct conn *conn = calloc(1, sizeof *conn);
         struct buf faults = BUF_INIT;
-        struct relay relay = { .now_s = 0 };
+        struct relay relay = { .shared = NULL };
         struct msrp_uri uri;
         struct conf *conf;
 
@@ -629,7 +630,7 @@ TEST(connection_that_is_used_is_not_idle)
     rig_stop(&r);
 }
 
-/* Section 11, header section completeness. */
+/* M-SEC-04, and section 11, header section completeness. */
 TEST(head_that_is_not_complete_in_time_ends_the_connection)
 {
     start(NULL);
