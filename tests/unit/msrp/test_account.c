@@ -56,10 +56,11 @@ static void stop(void)
     rig_stop(&r);
 }
 
+static unsigned count; /* of chunks sent, the last of which has this tid */
+
 /* A chunk from C to D; flag 0: it is not ended. */
 static void send_chunk(const char *message_id, const char *lines, size_t n, char flag)
 {
-    static unsigned count;
     char text[600], *body = malloc(n + 1);
 
     CHECK_FATAL(body != NULL);
@@ -441,6 +442,34 @@ TEST(message_that_is_open_when_the_server_stops_has_its_row)
     }
 }
 
+/* What a session shows of its traffic: a chunk that arrives in pieces is one frame, with all its octets, on both sides. */
+TEST(chunk_in_pieces_is_one_frame_of_its_sessions)
+{
+    struct session *s[2];
+    struct msrp_uri u;
+    char body[3000], end[40];
+
+    start(NULL);
+    memset(body, 'b', sizeof body);
+    send_chunk("flow", "Byte-Range: 1-*/9000\n", 6000, 0);
+    CHECK(hear_rest(d).n > 6000);
+    say_bytes(c, body, sizeof body);
+    snprintf(end, sizeof end, "\n-------acc%05u$\n", count);
+    say(c, end);
+    d_answers(200);
+    ROW("flow", 200, 9000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var[i ? 'V' : 'U'])));
+        s[i] = session_find(r.shared->sessions, u.session);
+        CHECK_FATAL(s[i] != NULL);
+    }
+    CHECK(s[0]->frames_in == 1 && s[0]->bytes_in == 9000 && s[0]->frames_out == 0 && s[0]->bytes_out == 0);
+    CHECK(s[1]->frames_in == 0 && s[1]->bytes_in == 0 && s[1]->frames_out == 1 && s[1]->bytes_out == 9000);
+    session_unref(&s[0]);
+    session_unref(&s[1]);
+    stop();
+}
+
 TEST(accounts_can_be_switched_off)
 {
     start("accounting.enabled=no");
@@ -450,7 +479,7 @@ TEST(accounts_can_be_switched_off)
     stop();
 }
 
-SUITE(account_suite, TEST_ROW(message_that_a_token_ends_under_is_of_status_481),
+SUITE(account_suite, TEST_ROW(chunk_in_pieces_is_one_frame_of_its_sessions), TEST_ROW(message_that_a_token_ends_under_is_of_status_481),
       TEST_ROW(message_that_cannot_be_passed_on_now_is_of_status_408), TEST_ROW(message_that_is_open_when_the_server_stops_has_its_row),
       TEST_ROW(row_of_a_message_comes_with_the_answer_to_its_last_chunk),
       TEST_ROW(message_nobody_confirms_is_of_status_0), TEST_ROW(failed_message_has_one_row_with_the_first_failure),

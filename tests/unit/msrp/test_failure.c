@@ -359,7 +359,9 @@ TEST(comment_copied_into_a_report_is_printable_utf_8_of_128_octets_at_most)
                  { "\xc3\xa9", "", 127 }, /* not cut in two */
                  { "\xe2\x82\xac", "", 126 },
                  { "a\xff\xc3(b", "a(b", 0 },
-                 { "a\xc3", "a", 0 } };
+                 { "a\xc3", "a", 0 },
+                 { "a\xc2\x85" "b\xc2\x9f\xc2\xa0", "ab\xc2\xa0", 0 },             /* C1 controls */
+                 { "a\xed\xa0\x80" "b\xed\x9f\xbf", "ab\xed\x9f\xbf", 0 } };      /* a surrogate */
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         char text[600], fill[128] = "";
@@ -390,6 +392,12 @@ TEST(success_report_passes_back_though_nobody_wants_failures)
     EXPECT(c, "MSRP %3 REPORT\nTo-Path: %C\nFrom-Path: %U %F\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 "
               "OK\n-------%3$\n");
     EXPECT_NOTHING(f);
+    say(f, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n"); /* nor does the one make the other */
+    send_hello("Failure-Report: no\nSuccess-Report: yes\n");
+    rig_pass(&r, 1000);
+    peer_close(f);
+    rig_pass(&r, 40000);
+    EXPECT_NOTHING(c);
     rig_stop(&r);
 }
 

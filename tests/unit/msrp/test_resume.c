@@ -129,7 +129,7 @@ TEST(token_of_a_broken_connection_is_408_until_its_owner_resumes_it)
     }
 }
 
-/* M-TOK-12, M-FR-01: what is asked for on the way to, and by way of, a detached token. */
+/* M-TOK-12, M-FR-01, M-FR-05: what is asked for on the way to, and by way of, a detached token. */
 TEST(requests_over_a_detached_token_fail_with_408_as_their_sender_wants_to_know)
 {
     struct peer *d;

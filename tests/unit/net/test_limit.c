@@ -33,6 +33,7 @@ static void leave(struct limits *l, const char *text)
     limits_leave(l, &a);
 }
 
+/* M-SEC-04 */
 TEST(the_total_is_enforced_and_given_back)
 {
     struct limits *l;
