@@ -406,7 +406,7 @@ TEST(a_form_that_is_not_ours_is_refused_even_with_its_own_right_response)
     end();
 }
 
-/* M-AUTH-11, S-AUT-07, S-AUT-13: variant (d) of X-01. */
+/* M-AUTH-11, M-SEC-06, S-AUT-07, S-AUT-13: variant (d) of X-01. */
 TEST(wrong_password_and_unknown_user_get_the_same_challenge_without_stale)
 {
     struct client c, wrong, unknown;
