@@ -62,12 +62,6 @@ struct sql_run {
     struct db_rows *rows;     /* owned: its answer */
 };
 
-/* What the last event was called with; its texts are kept in Lua's registry. */
-struct script_event {
-    const char *function, *arg; /* "": none yet */
-    int function_ref, arg_ref;
-};
-
 struct script {
     struct script_shared *shared; /* borrowed */
     struct stats *stats;      /* borrowed; may be NULL */
@@ -84,7 +78,6 @@ struct script {
     void *subject;
     uint64_t now_ms;
     bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
-    struct script_event event;
     struct script_wait *spare; /* owned: its coroutine is used again */
     unsigned n_waiting;       /* runs that wait */
     bool is_freed;            /* and goes with the last of them */

@@ -99,18 +99,18 @@ static void take_args(lua_State *L, const struct script_func *f, struct script_c
     }
 }
 
-/* Of the rows with this name, the one for what the event is about. */
+/* What a function of KSR is: its rows by the kind of the event; NULL: it has none there. */
+struct binding {
+    const struct script_func *any, *rows[SCRIPT_KINDS];
+};
+
 static const struct script_func *fitting(lua_State *L, const struct script *s)
 {
-    const struct script_func *f = lua_touserdata(L, lua_upvalueindex(1)), *other;
+    const struct binding *b = lua_touserdata(L, lua_upvalueindex(1));
+    const struct script_func *f = b->rows[s->kind];
 
-    if (f->kind != s->kind) {
-        other = lua_touserdata(L, lua_upvalueindex(2));
-        if (other && other->kind == s->kind)
-            f = other;
-    }
-    if (f->kind != SCRIPT_ANY && (!s->subject || s->kind != f->kind))
-        ksr_error(L, f, f->kind == SCRIPT_MSRP ? "there is no frame here" : "there is no SIP message here");
+    if (TD_UNLIKELY(!f || (f->kind != SCRIPT_ANY && !s->subject)))
+        ksr_error(L, b->any, b->any->kind == SCRIPT_MSRP ? "there is no frame here" : "there is no SIP message here");
     return f;
 }
 
@@ -149,7 +149,7 @@ static int call_function(lua_State *L)
         lua_pushlightuserdata(L, &exit_mark);
         return lua_error(L);
     }
-    switch (c.result.type) {
+    switch (c.result.type) { /* most often the first */
     case SCRIPT_INT:
         lua_pushinteger(L, c.result.i);
         break;
@@ -194,10 +194,24 @@ static int missing_module(lua_State *L)
 
 /* ---- the functions that are offered ---- */
 
-/* The first row with its name. */
-static const struct script_func *first_of(const struct script_shared *shared, const struct script_func *f)
+/* The function on top is that of this row, too; there is none yet: make it. */
+static void bind(lua_State *L, const struct script_func *f)
 {
-    return api_func(shared, sv_of(f->module), sv_of(f->name));
+    struct binding *b;
+
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        b = lua_newuserdatauv(L, sizeof *b, 0);
+        *b = (struct binding){ .any = f };
+        lua_pushcclosure(L, call_function, 1);
+    } else {
+        lua_getupvalue(L, -1, 1);
+        b = lua_touserdata(L, -1);
+        lua_pop(L, 1);
+    }
+    for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+        if (f->kind == SCRIPT_ANY ? !b->rows[kind] : (int)f->kind == kind)
+            b->rows[kind] = f;
 }
 
 /* The table KSR. */
@@ -216,9 +230,9 @@ static void add_functions(lua_State *L, const struct script_shared *shared)
                 lua_pushvalue(L, -1);
                 lua_setfield(L, -3, f->module);
             }
-            lua_pushlightuserdata(L, (void *)first_of(shared, f));
-            lua_pushlightuserdata(L, first_of(shared, f) == f ? NULL : (void *)f);
-            lua_pushcclosure(L, call_function, 2);
+            lua_pushstring(L, f->name);
+            lua_rawget(L, -2);
+            bind(L, f);
             lua_setfield(L, -2, f->name);
             if (in_module)
                 lua_pop(L, 1);
@@ -368,10 +382,20 @@ struct script_wait {
     struct script *s;         /* back */
     lua_State *co;            /* borrowed: anchored by ref */
     int ref;
+    const char *function, *arg; /* of its last event; the texts are on its stack. "": none */
     enum script_kind kind;
     void *subject;            /* borrowed */
     struct sql_run sql;
 };
+
+/* At the bottom of a coroutine's stack; pushing them again can neither fail nor take memory. */
+enum { AT_GLOBALS = 1, AT_FUNCTION, AT_ARG, KEPT = AT_ARG };
+
+static void forget_event(struct script_wait *w)
+{
+    lua_settop(w->co, 0);
+    w->function = w->arg = "";
+}
 
 static int make_coroutine(lua_State *L)
 {
@@ -379,6 +403,7 @@ static int make_coroutine(lua_State *L)
 
     w->co = lua_newthread(L);
     w->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    forget_event(w);
     return 0;
 }
 
@@ -452,44 +477,43 @@ static void wait_end(struct script_wait *w, bool is_whole)
         script_free(&s);
 }
 
-/* Texts of an event are most often those of the last one: kept by the state, so that pushing them can neither fail nor take memory. */
 static int keep_event(lua_State *L)
 {
-    const struct run *run = lua_touserdata(L, 1);
-    struct script_event *e = &script_of(L)->event;
+    struct script_wait *w = lua_touserdata(L, 1);
+    const char *function = w->function, *arg = w->arg;
 
-    luaL_unref(L, LUA_REGISTRYINDEX, e->function_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, e->arg_ref);
-    *e = (struct script_event){ .function = "", .arg = "", .function_ref = LUA_NOREF, .arg_ref = LUA_NOREF };
-    lua_pushstring(L, run->function);
-    lua_pushstring(L, run->arg);
-    e->function = lua_tostring(L, -2);
-    e->arg = lua_tostring(L, -1);
-    e->arg_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    e->function_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    forget_event(w);
+    lua_pushglobaltable(L);
+    lua_pushstring(L, function);
+    lua_pushstring(L, arg);
+    lua_xmove(L, w->co, KEPT);
+    w->function = lua_tostring(w->co, AT_FUNCTION);
+    w->arg = lua_tostring(w->co, AT_ARG);
     return 0;
 }
 
-/* Put the function and its argument on the stack; false: s->error says why not. A global is looked for, as the script may have changed it; not by
- * way of a metatable, which could fail here. */
-static bool push_event(struct script *s, lua_State *co, const char *function, const char *arg)
+/* Put the function and its argument on the stack; false: s->error says why not. Most often they are those of its last event. A global is looked
+ * for, as the script may have changed it; not by way of a metatable, which could fail here. */
+static bool push_event(struct script_wait *w, const char *function, const char *arg)
 {
-    struct run run = { function, arg };
-    const struct script_event *e = &s->event;
+    struct script *s = w->s;
 
-    if ((strcmp(e->function, function) != 0 || strcmp(e->arg, arg) != 0) && !call_protected(s, keep_event, &run, LOAD_INSTRUCTIONS)) {
-        s->event.function = ""; /* perhaps of what was let go */
-        return false;
+    if (strcmp(w->function, function) != 0 || strcmp(w->arg, arg) != 0) {
+        w->function = function;
+        w->arg = arg;
+        if (!call_protected(s, keep_event, w, LOAD_INSTRUCTIONS)) {
+            forget_event(w);
+            return false;
+        }
     }
-    lua_rawgeti(co, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    lua_rawgeti(co, LUA_REGISTRYINDEX, e->function_ref);
-    if (lua_rawget(co, -2) != LUA_TFUNCTION) {
-        lua_settop(co, 0);
+    lua_pushvalue(w->co, AT_FUNCTION);
+    if (lua_rawget(w->co, AT_GLOBALS) != LUA_TFUNCTION) {
+        lua_settop(w->co, KEPT);
         buf_clear(&s->error);
         buf_printf(&s->error, "no function %s", function);
         return false;
     }
-    lua_rawgeti(co, LUA_REGISTRYINDEX, e->arg_ref);
+    lua_pushvalue(w->co, AT_ARG);
     return true;
 }
 
@@ -507,7 +531,7 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->exiting = s->spent = false;
     status = lua_resume(w->co, s->lua, n_args, &n);
     if (TD_LIKELY(status == LUA_OK))
-        lua_settop(w->co, 0);
+        lua_settop(w->co, KEPT);
     s->subject = NULL;
     s->sql = NULL;
     s->kind = SCRIPT_ANY;
@@ -515,7 +539,7 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
         return SCRIPT_WAITS;
     if (status != LUA_OK && s->exiting) {
         status = lua_resetthread(w->co);
-        lua_settop(w->co, 0);
+        forget_event(w);
     } else if (status != LUA_OK) {
         buf_clear(&s->error);
         if (status == LUA_ERRMEM)
@@ -546,7 +570,7 @@ enum script_end script_start(struct script_wait **wp, struct script *s, const ch
     w->sql.host = host;
     s->n_waiting++;
     lua_sethook(w->co, on_count, LUA_MASKCOUNT, (int)s->instructions);
-    if (!push_event(s, w->co, function, arg)) {
+    if (!push_event(w, function, arg)) {
         run_failed(s);
         wait_end(w, true);
         return SCRIPT_FAILED;
@@ -684,7 +708,6 @@ int script_new(struct script **out, struct script_shared *shared, const struct c
     s->memory_max = (size_t)conf->script.memory;
     s->instructions = conf->script.instructions;
     s->own_sql.script = s;
-    s->event = (struct script_event){ .function = "", .arg = "", .function_ref = LUA_NOREF, .arg_ref = LUA_NOREF };
     list_init(&s->queries_used);
     s->room = malloc(ROOM_MAX);
     if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2) || hash_init(&s->queries, PVS_LOG2))

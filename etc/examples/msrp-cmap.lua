@@ -8,6 +8,9 @@
 
 local REALM = "" -- that of the configuration
 
+-- What runs for every frame is looked up once, here: KSR.msrp.relay() is three look-ups a call.
+local is_reply, relay, reply, cmap_lookup, get = KSR.msrp.is_reply, KSR.msrp.relay, KSR.msrp.reply, KSR.msrp.cmap_lookup, KSR.pv.get
+
 local PHRASES = {
     [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out",
     [506] = "Session bound to another connection",
@@ -15,55 +18,55 @@ local PHRASES = {
 
 -- An AUTH for this server.
 local function auth()
-    if KSR.msrp.cmap_lookup() == -4 then
-        return KSR.msrp.reply(481, "Session-does-not-exist") -- it names a session that there is not: no credentials needed
+    if cmap_lookup() == -4 then
+        return reply(481, "Session-does-not-exist") -- it names a session that there is not: no credentials needed
     end
     local rc = KSR.auth_db.www_authenticate(REALM, "subscriber")
     if rc > 0 then
         KSR.msrp.cmap_save()
     elseif rc == -1 then
-        KSR.msrp.reply(400, "Bad Request")
+        reply(400, "Bad Request")
     elseif rc == -3 then
-        KSR.msrp.reply(403, "Forbidden")
+        reply(403, "Forbidden")
     elseif rc == -6 then
-        KSR.msrp.reply(408, "Authentication Timeout")
+        reply(408, "Authentication Timeout")
     elseif KSR.auth.auth_get_www_authenticate(REALM, 1, "$var(wauth)") > 0 then
-        KSR.msrp.reply(401, "Unauthorized", KSR.pv.gete("$var(wauth)"))
+        reply(401, "Unauthorized", KSR.pv.gete("$var(wauth)"))
     end
 end
 
 function ksr_msrp_event(evname)
-    if KSR.msrp.is_reply() > 0 then
-        KSR.msrp.relay()
+    if is_reply() > 0 then
+        relay()
         return 1
     end
 
-    local method = KSR.pv.get("$msrp(method)")
+    local method = get("$msrp(method)")
     if method == "AUTH" then
-        if KSR.pv.get("$msrp(nexthops)") == 0 then
+        if get("$msrp(nexthops)") == 0 then
             auth()
-        elseif KSR.msrp.relay() < 0 then
-            KSR.msrp.reply(403, "Forbidden")
+        elseif relay() < 0 then
+            reply(403, "Forbidden")
         end
         return 1
     end
-    if method ~= "SEND" and method ~= "REPORT" and KSR.pv.get("$msrp(nexthops)") == 0 then
-        KSR.msrp.reply(501, "Request-method-not-understood")
+    if method ~= "SEND" and method ~= "REPORT" and get("$msrp(nexthops)") == 0 then
+        reply(501, "Request-method-not-understood")
         return 1
     end
 
-    local rc = KSR.msrp.cmap_lookup()
+    local rc = cmap_lookup()
     if rc == -4 then
-        KSR.msrp.reply(481, "Session-does-not-exist")
+        reply(481, "Session-does-not-exist")
     elseif rc == -1 then
         return 1 -- for another relay: no answer, the connection is closed
     elseif rc < 0 then
-        KSR.msrp.reply(-rc, PHRASES[-rc] or "Forbidden")
+        reply(-rc, PHRASES[-rc] or "Forbidden")
     else
         if method == "SEND" then
-            KSR.msrp.reply(200, "OK")
+            reply(200, "OK")
         end
-        KSR.msrp.relay()
+        relay()
     end
     return 1
 end
