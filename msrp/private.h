@@ -356,8 +356,9 @@ void report_to(struct relay *relay, struct conn_ref to, struct route *route, str
                uint64_t start, uint64_t octets, unsigned status, struct sv comment);
 /* The receiver is gone, and what it is owed with it, unless it is a relay that has another link. */
 void report_forget(struct msrp_conn *m);
-/* The same about a SEND that was not taken, by its head: the range is what was announced. */
-void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status);
+/* The same about a SEND that was not taken, by its head: the range is what was announced.
+ * from_path  of the REPORT; empty: the first URI of To-Path */
+void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status, struct sv from_path);
 const char *status_phrase(unsigned status);
 
 /* ---- policy.c: what the operator does not want to be relayed (RFC 4976 s.9.4, s.6.4.2) ---- */

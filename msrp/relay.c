@@ -524,7 +524,7 @@ bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h)
     }
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
     if (h->method == MSRP_SEND && h->failure_report == MSRP_FR_YES)
-        report_refusal(m->relay, m->conn, h, 481);
+        report_refusal(m->relay, m->conn, h, 481, SV(""));
     relay_skip_body(m, h);
     return false;
 }
@@ -591,7 +591,7 @@ static void take(struct msrp_conn *m, const struct msrp_head *h, bool fails)
         relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
     buf_fini(&lines);
     if (fails && h->failure_report != MSRP_FR_NO)
-        report_refusal(m->relay, m->conn, h, 408);
+        report_refusal(m->relay, m->conn, h, 408, SV(""));
 }
 
 size_t relay_request(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)

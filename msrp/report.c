@@ -190,7 +190,7 @@ void report_failure(struct relay *relay, struct route *route, struct sv message_
     report_to(relay, route->origin, route, message_id, range, start, octets, status, comment);
 }
 
-void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status)
+void report_refusal(struct relay *relay, const struct conn *c, const struct msrp_head *h, unsigned status, struct sv from_path)
 {
     struct buf lines = BUF_INIT;
     uint64_t start = h->range.present ? h->range.start : 1;
@@ -198,7 +198,8 @@ void report_refusal(struct relay *relay, const struct conn *c, const struct msrp
 
     if (!msrp_path_next(&to, &first))
         return;
-    buf_printf(&lines, "To-Path: " SV_FMT "\r\nFrom-Path: " SV_FMT "\r\n", SV_ARG(h->from_path), SV_ARG(first));
+    buf_printf(&lines, "To-Path: " SV_FMT "\r\nFrom-Path: " SV_FMT "\r\n", SV_ARG(h->from_path),
+               SV_ARG(from_path.n ? from_path : first));
     if (!buf_failed(&lines))
         write_report(relay, conn_ref(c), buf_sv(&lines), h->message_id, &h->range, start,
                      !h->has_body ? UINT64_MAX : h->range.end_known ? h->range.end - start + 1 : 0, status, sv_make(NULL, 0));

@@ -37,6 +37,13 @@ void relay_set_script(struct relay *relay, struct script *script, const char *ca
 
 /* ---- orders ---- */
 
+/* Most often there is nothing in it. */
+static void let_go(struct buf *b)
+{
+    if (b->p)
+        buf_fini(b);
+}
+
 /* Nothing is to be done for a frame any more; the credentials fetched for it are used up. */
 static void orders_clear(struct msrp_conn *m)
 {
@@ -48,20 +55,37 @@ static void orders_clear(struct msrp_conn *m)
         m->relay->spare = o->answer; /* kept for another frame, of any connection */
         o->answer = BUF_INIT;
     }
-    buf_fini(&o->answer); /* connections are many */
+    let_go(&o->answer); /* connections are many */
+    let_go(&o->report_from);
     o->decided = o->has_close = o->answer_late = o->finish_hop = false;
+    o->report = 0;
+}
+
+static void answer(struct msrp_conn *m)
+{
+    struct sv text = buf_sv(&m->orders->answer);
+
+    if (!text.n)
+        return;
+    hop_interrupt(m);
+    conn_write(m->conn, text.p, text.n);
+    buf_clear(&m->orders->answer);
+}
+
+/* The answer comes before the report of what has failed. */
+static void report(struct msrp_conn *m, const struct msrp_head *h)
+{
+    answer(m);
+    if (h->failure_report != MSRP_FR_NO)
+        report_refusal(m->relay, m->conn, h, m->orders->report, buf_sv(&m->orders->report_from));
 }
 
 void script_done(struct msrp_conn *m)
 {
     struct orders *o = m->orders;
-    struct sv answer = buf_sv(&o->answer);
     bool has_close = o->has_close;
 
-    if (answer.n) {
-        hop_interrupt(m);
-        conn_write(m->conn, answer.p, answer.n);
-    }
+    answer(m);
     orders_clear(m);
     if (has_close && !m->conn->ended)
         conn_finish(m->conn, o->close); /* that is the end of o and m, too */
@@ -70,10 +94,10 @@ void script_done(struct msrp_conn *m)
 static void event_fini(struct relay *relay, struct frame_event *e)
 {
     route_unref(relay, &e->route);
-    buf_fini(&e->user);
-    buf_fini(&e->realm);
-    buf_fini(&e->info);
-    buf_fini(&e->challenge);
+    let_go(&e->user);
+    let_go(&e->realm);
+    let_go(&e->info);
+    let_go(&e->challenge);
 }
 
 void script_forget(struct msrp_conn *m)
@@ -156,7 +180,10 @@ static void decide(struct frame_event *e)
         o->finish_hop = e->relay_flags & FLAG_CLOSE;
         e->route = NULL;
     }
-    if (e->replied && !e->is_refused) /* as one that the relay has accepted, or refused: M-CON-03 */
+    o->report = e->report;
+    if (e->report) /* it goes nowhere: there is nothing to wait for, and nothing was proven */
+        o->answer_late = false;
+    else if (e->replied && !e->is_refused) /* as one that the relay has accepted, or refused: M-CON-03 */
         relay_proven(e->m);
     else if (e->replied && e->h->method != MSRP_AUTH && !e->m->proven)
         e->m->refusals++;
@@ -188,6 +215,8 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
         return taken;
     }
     relay_skip_body(m, h);
+    if (o->report)
+        report(m, h);
     if (m->rx != RX_SKIP || !o->answer_late)
         script_done(m);
     return taken;

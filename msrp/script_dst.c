@@ -3,6 +3,7 @@
  * Such a way needs no token, as it is the script's to know who may use it. What holds in spite of scripts: addresses that must not be dialled
  * (M-SEC-02), how many connections are opened for whom (M-SEC-05), and that what waits for one is bounded (M-CON-16).
  * Connections are found by the address of their peer, which is what $msrp(srcaddr) says of them. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,13 +20,15 @@ static void at_key(char out[AT_MAX], bool secure, const struct addr *peer, const
     snprintf(out, AT_MAX, "at %s %s %s", secure ? "msrps" : "msrp", addr_text(peer, a), local ? addr_text(local, b) : "");
 }
 
-static struct peer_entry *enter(struct msrp_conn *m, const struct addr *local)
+static void id_key(char out[AT_MAX], uint64_t id)
 {
-    char key[AT_MAX];
-    struct peer_entry *e;
+    snprintf(out, AT_MAX, "id %" PRIu64, id);
+}
 
-    at_key(key, conn_is_tls(m->conn), &m->conn->peer, local);
-    e = peer_entry_new(key, conn_ref(m->conn));
+static struct peer_entry *enter(struct msrp_conn *m, const char *key)
+{
+    struct peer_entry *e = peer_entry_new(key, conn_ref(m->conn));
+
     if (e)
         peer_add(m->relay->shared->sessions, e);
     return e;
@@ -33,8 +36,14 @@ static struct peer_entry *enter(struct msrp_conn *m, const struct addr *local)
 
 void dst_enter(struct msrp_conn *m)
 {
-    m->orders->at = enter(m, NULL);
-    m->orders->at_socket = enter(m, &m->conn->local);
+    char key[AT_MAX];
+
+    at_key(key, conn_is_tls(m->conn), &m->conn->peer, NULL);
+    m->orders->at = enter(m, key);
+    at_key(key, conn_is_tls(m->conn), &m->conn->peer, &m->conn->local);
+    m->orders->at_socket = enter(m, key);
+    id_key(key, m->conn->id);
+    m->orders->at_id = enter(m, key);
 }
 
 static void leave(struct msrp_conn *m, struct peer_entry **e)
@@ -49,9 +58,19 @@ void dst_leave(struct msrp_conn *m)
 {
     leave(m, &m->orders->at);
     leave(m, &m->orders->at_socket);
+    leave(m, &m->orders->at_id);
     route_unref(m->relay, &m->orders->sent);
     buf_fini(&m->orders->sent_for);
     buf_fini(&m->orders->dst);
+}
+
+void ksr_conid_alive(struct script_call *c)
+{
+    const struct relay *relay = event_of(c)->m->relay;
+    char key[AT_MAX];
+
+    id_key(key, (uint64_t)c->arg[0].i);
+    script_return(c, peer_is_there(relay, peer_find(relay->shared->sessions, key)) ? 1 : -1);
 }
 
 /* ---- set_dst ---- */
@@ -202,7 +221,7 @@ void ksr_forward(struct script_call *c)
     bool set;
 
     script_return(c, -1);
-    if (e->h->is_response || e->relayed || e->acted)
+    if (e->h->is_response || e->relayed || e->acted || e->report)
         return;
     event_paths(e);
     if (!e->n_to || !e->n_from)

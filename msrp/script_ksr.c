@@ -108,6 +108,26 @@ void ksr_reply(struct script_call *c)
     truth(c, !buf_failed(out));
 }
 
+void ksr_report(struct script_call *c)
+{
+    struct frame_event *e = event_of(c);
+    int64_t code = c->arg[0].i;
+    struct sv from = c->arg[1].s;
+    struct msrp_uri path[MSRP_PATH_MAX];
+
+    truth(c, false);
+    if (e->h->is_response || e->h->method != MSRP_SEND || e->relayed || e->acted || code < 300 || code > 999)
+        return;
+    if (from.n && !msrp_path_parse(from, path, MSRP_PATH_MAX))
+        return;
+    buf_clear(&e->o->report_from);
+    buf_add_sv(&e->o->report_from, from);
+    if (buf_failed(&e->o->report_from))
+        return;
+    e->report = (unsigned)code;
+    truth(c, true);
+}
+
 void ksr_reply_flags(struct script_call *c)
 {
     event_of(c)->reply_flags = c->arg[0].i;
@@ -152,7 +172,7 @@ void ksr_relay(struct script_call *c)
         truth(c, e->h->is_response);
         return;
     }
-    if (e->acted || look_up(e) != 200) {
+    if (e->acted || e->report || look_up(e) != 200) {
         truth(c, false);
         return;
     }

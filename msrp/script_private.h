@@ -14,13 +14,15 @@ struct orders {
     struct route *route;      /* owned reference: relay(); NULL: no */
     struct buf answer;        /* reply(): the whole response */
     bool answer_late;         /* a 2xx: when the last octet of the request is there */
+    unsigned report;          /* report(): its status; 0: none */
+    struct buf report_from;   /* its From-Path; empty: the first URI of To-Path */
     enum close_reason close;  /* after the answer, if has_close */
     bool has_close;
     bool finish_hop;          /* relay_flags(2) */
     bool decided;             /* the script has ended well: these are to be done */
 
     /* of the connection, not of a frame (script_dst.c) */
-    struct peer_entry *at, *at_socket; /* owned: found by its peer's address, and our end as well */
+    struct peer_entry *at, *at_socket, *at_id; /* owned: found by its peer's address, by our end as well, by its number */
     struct route *sent;       /* owned reference: the last way of a set_dst(), often that of the next frame, too */
     struct buf sent_for;      /* dst as it was for that */
     struct buf dst;           /* of the frame in hand: URI, a space, and the socket, if any; empty: not set */
@@ -51,6 +53,7 @@ struct frame_event {
     bool not_for_us;          /* cmap_lookup() says: for another relay */
     bool waits;               /* no connection may be opened now: the frame comes again */
     bool acted;               /* cmap_save() has answered: it cannot be taken back */
+    unsigned report;          /* as in orders */
     int64_t relay_flags, reply_flags;
 
     /* KSR.auth */

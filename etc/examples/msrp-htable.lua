@@ -1,7 +1,6 @@
 -- The first example of the guide to Kamailio's module msrp, "Event Route (using htable for connection tracking)", in Lua: sessions are entries of
--- a hash table, and messages go to the addresses in it. A session lives as long as its connection; msrp-cmap.lua uses those of the relay, which
--- can be resumed. A table does not hear that a connection has ended: who sends to a session that has lost its own is told 481, at once and not by
--- a REPORT, and a stranger to it 403.
+-- a hash table, and messages go to the addresses in it. A session that has lost its connection fails what is sent to it until it expires;
+-- msrp-cmap.lua uses sessions of the relay, which can be resumed.
 --
 --   [msrp]
 --   event_callback = ksr_msrp_event
@@ -11,7 +10,9 @@
 
 local REALM = "" -- that of the configuration
 local MIN_EXPIRES, MAX_EXPIRES, MAX_URIS = 60, 3600, 16
-local PHRASES = { [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [481] = "Session-does-not-exist" }
+local PHRASES = {
+    [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out", [481] = "Session-does-not-exist",
+}
 
 local function entry(id, key)
     return KSR.htable.sht_get("msrp", id .. "::" .. key)
@@ -49,8 +50,18 @@ local function is_sound()
     return true
 end
 
+-- Its addresses say where the client is, its number which connection it has: another one may have the same addresses later.
+local function conid(id)
+    return tonumber(entry(id, "conid")) or 0
+end
+
 local function is_owner(id)
-    return entry(id, "srcaddr") == KSR.pv.get("$msrp(srcaddr)") and entry(id, "srcsock") == KSR.pv.get("$msrp(srcsock)")
+    return conid(id) == KSR.pv.get("$msrp(conid)")
+end
+
+-- A table does not hear that a connection has ended.
+local function is_gone(id)
+    return KSR.tcpops.tcp_conid_alive(conid(id)) < 0
 end
 
 -- Seconds, without Expires the most; nothing: it was refused.
@@ -80,7 +91,10 @@ local function save()
         id = ("%08x%08x%08x%08x"):format(KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"))
         uri = uri:gsub(";", "/" .. id .. ";", 1)
     end
-    local what = { srcaddr = KSR.pv.get("$msrp(srcaddr)"), srcsock = KSR.pv.get("$msrp(srcsock)"), client = KSR.pv.get("$msrp(prevhop)"), uri = uri }
+    local what = {
+        srcaddr = KSR.pv.get("$msrp(srcaddr)"), srcsock = KSR.pv.get("$msrp(srcsock)"), conid = KSR.pv.get("$msrp(conid)"),
+        client = KSR.pv.get("$msrp(prevhop)"), uri = uri,
+    }
     for key, value in pairs(what) do
         if KSR.htable.sht_setxs("msrp", id .. "::" .. key, value, expires) < 0 then
             return KSR.msrp.reply(403, "Forbidden") -- the table is full
@@ -131,6 +145,8 @@ local function to_client(id, path)
     local client = entry(id, "client")
     if not client then
         return 481
+    elseif is_gone(id) then
+        return 408
     elseif path:find(" ", 1, true) or not is_same(path, client) then
         return 403
     end
@@ -145,20 +161,20 @@ local function inward(id)
     if rc == 200 then
         KSR.pv.sets("$sht(msrp=>" .. id .. "::addr::$msrp(prevhop))", KSR.pv.get("$msrp(srcaddr)"))
         KSR.pv.sets("$sht(msrp=>" .. id .. "::sock::$msrp(prevhop))", KSR.pv.get("$msrp(srcsock)"))
-        rc = KSR.msrp.relay() > 0 and 200 or 481
+        rc = KSR.msrp.relay() > 0 and 200 or 408
     end
     return rc
 end
 
--- From the client of this session to one of another.
+-- From the client of this session to one of another, and whom a REPORT comes from.
 local function across(id)
     local other = KSR.pv.gete("$(msrp(nexthop){msrpuri.session})")
     local rc = other == id and 403 or to_client(other, path_from(2)) -- not twice through the same
     if rc == 200 then
         local from = KSR.pv.get("$msrp(nexthop)") .. " " .. KSR.pv.get("$msrp(crthop)") .. " " .. KSR.hdr.get("From-Path")
-        rc = KSR.msrp.forward(path_from(2), from) > 0 and 200 or 481
+        rc = KSR.msrp.forward(path_from(2), from) > 0 and 200 or 408
     end
-    return rc
+    return rc, KSR.pv.get("$msrp(crthop)") .. " " .. KSR.pv.get("$msrp(nexthop)")
 end
 
 -- From the client of this session to somebody outside: by the connection that they have made, or a new one.
@@ -181,6 +197,8 @@ local function pass(id)
     local uri, client = entry(id, "uri"), entry(id, "client")
     if not client or not is_same(uri, KSR.pv.get("$msrp(crthop)")) then
         return KSR.msrp.cmap_lookup() ~= -1 and 481 or nil -- which is asked whose name that is; sessions of the relay there are none
+    elseif is_gone(id) then
+        return 408
     elseif not is_owner(id) or not is_same(KSR.pv.get("$msrp(prevhop)"), client) then
         return inward(id)
     elseif is_us() then
@@ -197,11 +215,16 @@ function ksr_msrp_event(evname)
 
     local method = KSR.pv.get("$msrp(method)")
     if KSR.pv.get("$msrp(nexthops)") > 0 then
-        local rc = pass(KSR.pv.gete("$msrp(sessid)"))
+        local rc, far = pass(KSR.pv.gete("$msrp(sessid)"))
         if rc and rc ~= 200 and not is_sound() then
             rc = 400
         end
-        if rc and (rc ~= 200 or method == "SEND") then
+        if rc == 408 and method ~= "AUTH" then -- no response says that: a SEND is taken, and has failed
+            if method == "SEND" then
+                KSR.msrp.reply(200, "OK")
+                KSR.msrp.report(408, far)
+            end
+        elseif rc and (rc ~= 200 or method == "SEND") then
             KSR.msrp.reply(rc, PHRASES[rc]) -- not to a REPORT; other methods are answered by the other end
         end
     elseif method == "AUTH" then

@@ -295,6 +295,56 @@ TEST(what_the_sender_does_not_want_to_hear_is_not_sent)
     stop();
 }
 
+#define REPORTED(tid, from, range) "MSRP " tid " REPORT\nTo-Path: %C\nFrom-Path: " from "\nMessage-ID: m-0001\n" range "Status: 000 408 Downstream transaction timed out\n-------" tid "$\n"
+
+/* M-COD-01: what cannot be delivered is taken all the same, and reported. RFC 4975 s.7.1.2: unless nobody wants to hear it. */
+TEST(a_script_reports_what_has_failed)
+{
+    struct peer *c = start(NULL);
+    static char part[3000];
+
+    memset(part, 'x', sizeof part);
+    CHECK_FATAL(use("KSR.msrp.report(408) assert(KSR.msrp.reply(200, 'OK') == 1)"));
+    say(c, SEND);
+    EXPECT(c, OK_SEND);
+    EXPECT(c, REPORTED("%2", "%U", "Byte-Range: 1-5/5\n"));
+    say(c, "MSRP s0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-no\nFailure-Report: no\n-------s0002$\n");
+    EXPECT_NOTHING(c);
+    CHECK_FATAL(use("assert(KSR.msrp.report(408, KSR.pv.get('$msrp(crthop)') .. ' ' .. KSR.pv.get('$msrp(lasthop)')) == 1)"));
+    say(c, SEND);
+    EXPECT(c, REPORTED("%3", "%U %F", "Byte-Range: 1-5/5\n"));
+    /* a chunk that is still coming is answered at once, as it goes nowhere; what comes behind it is a frame again */
+    CHECK_FATAL(use("KSR.msrp.reply(200, 'OK') assert(KSR.msrp.report(408) == 1)"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, sizeof part);
+    EXPECT(c, OK_SEND);
+    EXPECT(c, REPORTED("%4", "%U", "Byte-Range: 1-0/9000\n"));
+    say(c, "\n-------s0001$\n" SEND);
+    EXPECT(c, OK_SEND);
+    EXPECT(c, REPORTED("%5", "%U", "Byte-Range: 1-5/5\n"));
+    EXPECT_NOTHING(c);
+    CHECK(rig_accept(&r) == NULL);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* What KSR.tcpops knows, whatever worker has it. */
+TEST(a_script_learns_that_a_connection_has_ended)
+{
+    struct peer *c = start(NULL), *x = rig_peer(&r);
+
+    CHECK_FATAL(use("id = id or KSR.pv.get('$msrp(conid)') KSR.msrp.reply(KSR.tcpops.tcp_conid_alive(id) > 0 and 403 or 481, 'x')"));
+    say(x, SEND);
+    EXPECT(x, "MSRP s0001 403 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    say(c, SEND);
+    EXPECT(c, "MSRP s0001 403 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    peer_close(x);
+    rig_turn(&r);
+    say(c, SEND);
+    EXPECT(c, "MSRP s0001 481 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
+    stop();
+}
+
 TEST(flags_close_the_connection_behind_an_answer_or_a_message)
 {
     struct peer *c = start(NULL), *f, *x = rig_peer(&r);
@@ -711,7 +761,8 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it),
       TEST_ROW(a_chunk_in_pieces_is_answered_when_its_last_octet_is_there),
       TEST_ROW(a_refusal_goes_out_at_once_and_the_rest_of_the_chunk_goes_nowhere),
-      TEST_ROW(what_the_sender_does_not_want_to_hear_is_not_sent), TEST_ROW(flags_close_the_connection_behind_an_answer_or_a_message),
+      TEST_ROW(what_the_sender_does_not_want_to_hear_is_not_sent), TEST_ROW(a_script_reports_what_has_failed),
+      TEST_ROW(a_script_learns_that_a_connection_has_ended), TEST_ROW(flags_close_the_connection_behind_an_answer_or_a_message),
       TEST_ROW(next_hop_that_is_to_end_takes_all_that_was_read_at_once),
       TEST_ROW(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated),
       TEST_ROW(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to),
