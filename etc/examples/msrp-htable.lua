@@ -9,6 +9,7 @@
 --   htable = msrp=>size=12;autoexpire=3605
 
 local REALM = "" -- that of the configuration
+local PORT = "5061" -- in Use-Path, when a client has named none
 local MIN_EXPIRES, MAX_EXPIRES, MAX_URIS = 60, 3600, 16
 local PHRASES = {
     [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out", [481] = "Session-does-not-exist",
@@ -32,14 +33,15 @@ local function is_same(a, b)
     return a == b or plain(a) == plain(b)
 end
 
--- Is every URI of the frame one, with nothing between them but a blank, and are they not too many?
+-- Is every URI of the frame one, with a port but for that of this server in an AUTH, nothing between them but a blank, and are they not too many?
 local function is_sound()
+    local server = KSR.pv.get("$msrp(method)") == "AUTH" and KSR.pv.get("$msrp(nexthops)") == 0 and KSR.pv.get("$msrp(crthop)")
     for _, name in ipairs { "To-Path", "From-Path" } do
         local path, n = KSR.hdr.gete(name), 0
         for uri in path:gmatch("%S+") do
             n = n + 1
             KSR.pv.sets("$var(uri)", uri)
-            if KSR.pv.is_null("$(var(uri){msrpuri.host})") then
+            if KSR.pv.is_null("$(var(uri){msrpuri.host})") or KSR.pv.get("$(var(uri){msrpuri.port})") == "" and uri ~= server then
                 return false
             end
         end
@@ -89,6 +91,9 @@ local function save()
     local id = KSR.pv.get("$msrp(sessid)") -- to be renewed
     if not id then
         id = ("%08x%08x%08x%08x"):format(KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"), KSR.pv.get("$RANDOM"))
+        if KSR.pv.get("$(msrp(crthop){msrpuri.port})") == "" then
+            uri = uri:gsub(";", ":" .. PORT .. ";", 1)
+        end
         uri = uri:gsub(";", "/" .. id .. ";", 1)
     end
     local what = {
@@ -214,11 +219,12 @@ function ksr_msrp_event(evname)
     end
 
     local method = KSR.pv.get("$msrp(method)")
-    if KSR.pv.get("$msrp(nexthops)") > 0 then
-        local rc, far = pass(KSR.pv.gete("$msrp(sessid)"))
-        if rc and rc ~= 200 and not is_sound() then
-            rc = 400
+    if not is_sound() then
+        if method == "AUTH" or KSR.msrp.cmap_lookup() ~= -1 then
+            KSR.msrp.reply(400, PHRASES[400])
         end
+    elseif KSR.pv.get("$msrp(nexthops)") > 0 then
+        local rc, far = pass(KSR.pv.gete("$msrp(sessid)"))
         if rc == 408 and method ~= "AUTH" then -- no response says that: a SEND is taken, and has failed
             if method == "SEND" then
                 KSR.msrp.reply(200, "OK")
