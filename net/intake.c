@@ -153,6 +153,7 @@ static void tls_failed(struct conn *c)
 static void tls_feed(struct conn *c, size_t n)
 {
     struct worker *w = c->worker;
+    char peer[ADDR_TEXT_MAX];
     bool was_up = tlsio_state(c->tls) == TLSIO_UP;
     size_t got = 0, room = n + 2 * TLS_RECORD_MAX;
     char *to = front(c, room);
@@ -187,10 +188,12 @@ static void tls_feed(struct conn *c, size_t n)
     }
     switch (tlsio_state(c->tls)) {
     case TLSIO_FAILED_RECORD:
-        if (c->dial)
-            dial_again(c, CLOSE_TLS_HANDSHAKE, "broken record");
-        else
+        if (c->dial) {
+            dial_again(c, CLOSE_TLS_HANDSHAKE, tlsio_fault(c->tls));
+        } else { /* with TLS 1.3 also a peer that does not like our certificate says so only now */
+            log_info("tls", c->id, "session failed: peer=%s reason=%s", addr_text(&c->peer, peer), tlsio_fault(c->tls));
             conn_finish(c, CLOSE_TLS_ERROR); /* the alert is to go out */
+        }
         break;
     case TLSIO_FAILED_HANDSHAKE:
     case TLSIO_FAILED_CERTIFICATE:
