@@ -81,6 +81,7 @@ struct script {
     struct script_wait *spare; /* owned: its coroutine is used again */
     unsigned n_waiting;       /* runs that wait */
     bool is_freed;            /* and goes with the last of them */
+    struct buf asked;         /* modules that it looks for and that there are not */
     char *room;               /* owned: ROOM_MAX bytes */
     size_t room_n;
     struct buf error;         /* text and traceback of what failed */
@@ -114,8 +115,11 @@ struct sv pv_format(const struct pv *p, struct script_call *c);
 /* ---- scan.c ---- */
 
 /* Name every KSR.x.y in the source that is not offered, and every variable that is written as a literal and unknown: a line
- * `FILE:LINE: what` each. */
-void script_scan(const struct script_shared *shared, const char *file, struct sv source, struct buf *faults);
+ * `FILE:LINE: what` each.
+ * asked  out: modules that are not offered and that the script looks for, each with a blank behind: they are nil */
+void script_scan(const struct script_shared *shared, const char *file, struct sv source, struct buf *asked, struct buf *faults);
+/* Is it among these modules? */
+bool script_asks(const struct buf *asked, struct sv module);
 
 /* ---- tables of what is offered ---- */
 

@@ -1,13 +1,28 @@
-/* Reading a script's source for what is not offered, before it runs: every KSR.module.name that is written out, and every
- * variable that is given to KSR.pv as a literal. What a script puts together at run time is found when it is called. */
+/* Reading a script's source for what is not offered, before it runs: every KSR.module.name that is written out, also through a name that was
+ * given to the module (local m = KSR.msrp), and every variable that is given to KSR.pv as a literal. What a script puts together at run time is
+ * found when it is called. A module that the script asks for (if not KSR.rtpproxy then) may be missing. */
 #include "script/private.h"
+
+enum { ALIASES_MAX = 32 };
+
+/* A name that the script gives to a module, once; one that is used for anything else, too, is not watched. */
+struct alias {
+    struct sv name, module;
+    unsigned n_bare;          /* times that it stands without a member: where it is made */
+};
+
+enum pass { PASS_FIND /* aliases, and modules asked for */, PASS_COUNT /* uses of aliases */, PASS_CHECK };
 
 struct scan {
     const struct script_shared *shared;
     const char *file;
     const char *at, *end;
     unsigned line;
-    struct buf *faults;
+    struct buf *asked, *faults;
+    enum pass pass;
+    struct sv before[3];      /* the words and signs before this one, the last one first */
+    struct alias aliases[ALIASES_MAX];
+    size_t n_aliases;
 };
 
 static void step(struct scan *s, size_t n)
@@ -152,6 +167,92 @@ static void check_literal(struct scan *s)
         buf_printf(s->faults, "%s:%u: " SV_FMT ": %s\n", s->file, s->line, SV_ARG(text), why);
 }
 
+static bool is_before(const struct scan *s, size_t i, const char *text)
+{
+    return sv_eq(s->before[i], sv_of(text));
+}
+
+static struct sv next_word(const struct scan *s)
+{
+    struct scan ahead = *s;
+
+    skip_blanks(&ahead);
+    return take_name(&ahead);
+}
+
+/* Is a module, named so far, only looked for? */
+static bool is_asked(const struct scan *s)
+{
+    struct scan ahead = *s;
+    struct sv next = next_word(s);
+
+    skip_blanks(&ahead);
+    return is_before(s, 0, "not") || sv_eq(next, SV("then")) || sv_eq(next, SV("and")) || sv_eq(next, SV("or")) ||
+           ((peek(&ahead, 0) == '=' || peek(&ahead, 0) == '~') && peek(&ahead, 1) == '=');
+}
+
+bool script_asks(const struct buf *asked, struct sv module)
+{
+    struct sv rest = buf_sv(asked);
+
+    while (rest.n) {
+        struct sv word = sv_upto(rest, sv_find(rest, ' '));
+
+        if (sv_eq(word, module))
+            return true;
+        rest = sv_from(rest, word.n + 1);
+    }
+    return false;
+}
+
+static bool is_name(struct sv word)
+{
+    return word.n && is_letter(word.p[0]);
+}
+
+/* KSR.module alone. */
+static void take_module(struct scan *s, struct sv module)
+{
+    struct sv next = next_word(s);
+    bool is_alias = is_before(s, 0, "=") && is_name(s->before[1]) && !is_before(s, 2, ",") && !is_before(s, 2, ".") && !sv_eq(next, SV("or")) &&
+                    !sv_eq(next, SV("and"));
+
+    if (is_asked(s) && !is_module(s->shared, module) && !script_asks(s->asked, module)) {
+        buf_add_sv(s->asked, module);
+        buf_putc(s->asked, ' ');
+    } else if (is_alias && s->n_aliases < ALIASES_MAX) {
+        s->aliases[s->n_aliases++] = (struct alias){ s->before[1], module, 0 };
+    }
+}
+
+static void check_member(struct scan *s, unsigned line, struct sv module, struct sv name)
+{
+    if (!api_func(s->shared, module, name)) {
+        buf_printf(s->faults, "%s:%u: KSR." SV_FMT "." SV_FMT " is not offered\n", s->file, line, SV_ARG(module), SV_ARG(name));
+    } else if (sv_eq(module, SV("pv"))) {
+        check_literal(s);
+    }
+}
+
+static void take_alias(struct scan *s, struct sv word)
+{
+    unsigned line = s->line;
+
+    for (size_t i = 0; s->pass != PASS_FIND && i < s->n_aliases; i++) {
+        struct alias *a = &s->aliases[i];
+        struct sv name;
+
+        if (!sv_eq(a->name, word))
+            continue;
+        name = take_member(s);
+        if (s->pass == PASS_COUNT)
+            a->n_bare += !name.n;
+        else if (name.n && a->n_bare == 1 && is_module(s->shared, a->module))
+            check_member(s, line, a->module, name);
+        return;
+    }
+}
+
 static void take_ksr(struct scan *s)
 {
     unsigned line = s->line;
@@ -160,36 +261,61 @@ static void take_ksr(struct scan *s)
     if (!module.n || api_func(s->shared, SV(""), module))
         return;
     name = take_member(s);
+    if (s->pass == PASS_FIND && !name.n)
+        take_module(s, module);
+    if (s->pass != PASS_CHECK || script_asks(s->asked, module))
+        return;
     if (!name.n) {
         if (!is_module(s->shared, module))
             buf_printf(s->faults, "%s:%u: KSR." SV_FMT " is not offered\n", s->file, line, SV_ARG(module));
-    } else if (!api_func(s->shared, module, name)) {
-        buf_printf(s->faults, "%s:%u: KSR." SV_FMT "." SV_FMT " is not offered\n", s->file, line, SV_ARG(module), SV_ARG(name));
-    } else if (sv_eq(module, SV("pv"))) {
-        check_literal(s);
+    } else {
+        check_member(s, line, module, name);
     }
 }
 
-void script_scan(const struct script_shared *shared, const char *file, struct sv source, struct buf *faults)
+static void walk(struct scan *s, struct sv source, enum pass pass)
 {
-    struct scan s = { shared, file, source.p, source.p + source.n, 1, faults };
-    char before = '\0'; /* a member of something else may be called KSR, too */
+    s->at = source.p;
+    s->end = source.p + source.n;
+    s->line = 1;
+    s->pass = pass;
+    memset(s->before, 0, sizeof s->before);
+    while (s->at < s->end) {
+        struct sv word = { s->at, 1 };
+        char c = peek(s, 0);
 
-    while (s.at < s.end) {
-        char c = peek(&s, 0);
-
-        if (c == '-' && peek(&s, 1) == '-') {
-            skip_comment(&s);
-        } else if (c == '"' || c == '\'') {
-            skip_quoted(&s);
-        } else if (long_bracket(&s)) {
-            skip_long(&s, long_bracket(&s));
-        } else if (is_letter(c)) {
-            if (sv_eq(take_name(&s), SV("KSR")) && before != '.' && before != ':')
-                take_ksr(&s);
-        } else {
-            step(&s, 1);
+        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+            step(s, 1);
+            continue;
         }
-        before = c;
+        if (c == '-' && peek(s, 1) == '-') {
+            skip_comment(s);
+            continue;
+        }
+        if (c == '"' || c == '\'') {
+            skip_quoted(s);
+        } else if (long_bracket(s)) {
+            skip_long(s, long_bracket(s));
+        } else if (is_letter(c)) {
+            word = take_name(s);
+            if (!is_before(s, 0, ".") && !is_before(s, 0, ":")) { /* a member of something else may be called KSR, too */
+                if (sv_eq(word, SV("KSR")))
+                    take_ksr(s);
+                else
+                    take_alias(s, word);
+            }
+        } else {
+            step(s, 1);
+        }
+        memmove(&s->before[1], &s->before[0], 2 * sizeof s->before[0]);
+        s->before[0] = word;
     }
+}
+
+void script_scan(const struct script_shared *shared, const char *file, struct sv source, struct buf *asked, struct buf *faults)
+{
+    struct scan s = { .shared = shared, .file = file, .asked = asked, .faults = faults };
+
+    for (enum pass pass = PASS_FIND; pass <= PASS_CHECK; pass++)
+        walk(&s, source, pass);
 }

@@ -182,11 +182,13 @@ static void set_missing(lua_State *L, const char *module)
     lua_setmetatable(L, -2);
 }
 
-/* KSR.module that is not there: a table of which every function is missing. */
+/* KSR.module that is not there: a table of which every function is missing, so that the error names it; nil if the script asks whether it is. */
 static int missing_module(lua_State *L)
 {
     const char *name = luaL_tolstring(L, 2, NULL);
 
+    if (script_asks(&script_of(L)->asked, sv_of(name)))
+        return 0;
     lua_createtable(L, 0, 0);
     set_missing(L, name);
     return 1;
@@ -683,13 +685,13 @@ static int load(struct script *s, const char *path, uint64_t now_ms, struct buf 
     if (strlen(name) + 2 <= sizeof c.name)
         snprintf(c.name, sizeof c.name, "@%s", name);
     if (!err)
-        script_scan(s->shared, path, c.source, faults);
+        script_scan(s->shared, path, c.source, &s->asked, faults);
     s->now_ms = now_ms;
     if (!err && !call_protected(s, load_chunk, &c, LOAD_INSTRUCTIONS))
         if (faults->n == before) /* else it is very likely what was named already */
             add_fault(s, path, c.name + 1, faults);
-    if (!err && (faults->n > before || buf_failed(faults)))
-        err = buf_failed(faults) ? TD_ENOMEM : TD_EINVAL;
+    if (!err && (faults->n > before || buf_failed(faults) || buf_failed(&s->asked)))
+        err = buf_failed(faults) || buf_failed(&s->asked) ? TD_ENOMEM : TD_EINVAL;
     free(source);
     return err;
 }
@@ -753,6 +755,7 @@ void script_free(struct script **sp)
     hash_fini(&s->vars);
     hash_fini(&s->queries);
     buf_fini(&s->error);
+    buf_fini(&s->asked);
     free(s->room);
     free(s);
 }

@@ -35,6 +35,7 @@ KSR_FN("", isflagset, SIP, "i", "flag", ksip_isflagset, "Whether it is set; a bo
 KSR_FN("", setbflag, SIP, "i|i", "flag, branch", ksip_setbflag, "The same for the flags of a branch: in a branch or reply route the one at hand, elsewhere those that all branches begin with, unless a branch is given.")
 KSR_FN("", resetbflag, SIP, "i|i", "flag, branch", ksip_resetbflag, "Clear it.")
 KSR_FN("", isbflagset, SIP, "i|i", "flag, branch", ksip_isbflagset, "Whether it is set.")
+KSR_FN("", set_reply_no_connect, SIP, "", "", ksip_one, "1: answers go down the connection of their request; only when that has gone is another one looked for, as RFC 3261 section 18.2.2 has it.")
 KSR_FN("", force_rport, SIP, "", "", ksip_true, "True: answers always go to where a request came from when it asks for rport, and down its connection.")
 KSR_FN("", drop, SIP, "", "", ksip_drop, "In a branch route: the branch is not sent. In a reply route: a provisional response is not passed on. The script goes on. 1.")
 KSR_FN("", forward, SIP, "", "", ksip_t_relay, "The same as KSR.tm.t_relay: nothing is forwarded without a transaction.")

@@ -19,6 +19,7 @@ CASE("KSR.setbflag", 'M', 200, "assert(KSR.setbflag(6) and KSR.isbflagset(6) and
 CASE("KSR.setbflag", 'M', 200, "assert(KSR.setbflag(6) and KSR.isbflagset(6) and KSR.isbflagset(6, 3) and not KSR.isflagset(6) and not pcall(KSR.setbflag, 6, 32) and not pcall(KSR.setbflag, 32))")
 CASE("KSR.resetbflag", 'M', 200, "KSR.setbflag(6) assert(KSR.resetbflag(6, 0) and not KSR.isbflagset(6, 0) and KSR.isbflagset(6, 1) and KSR.resetbflag(6) and not KSR.isbflagset(6, 1))")
 CASE("KSR.isbflagset", 'M', 200, "assert(not KSR.isbflagset(6))")
+CASE("KSR.set_reply_no_connect", 'M', 200, "assert(KSR.set_reply_no_connect() == 1)")
 CASE("KSR.force_rport", 'M', 200, "assert(KSR.force_rport())")
 CASE("KSR.drop", 'M', 200, "assert(KSR.drop() == 1)")
 CASE("KSR.seturi", 'M', 200, "assert(KSR.seturi('sip:x@y') and KSR.pv.get('$ru') == 'sip:x@y' and not pcall(KSR.seturi, 'tel:1'))")

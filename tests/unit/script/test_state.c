@@ -30,6 +30,10 @@ TEST(what_is_wrong_with_a_script_is_said_by_file_and_line)
         { "function run()\n  KSR.tm.t_relay()\nend", ":2: KSR.tm.t_relay is not offered" },
         { "function run()\n\n  KSR.msrp_relay()\nend", ":3: KSR.msrp_relay is not offered" },
         { "local f = KSR . pv . nonesuch", ":1: KSR.pv.nonesuch is not offered" },
+        { "local m = KSR.pv\nfunction run() m.get('$si') m.nonesuch() end", ":2: KSR.pv.nonesuch is not offered" },
+        { "local pv = KSR.pv\nfunction run()\n return pv.get('$nonesuch(x)') end", ":3: $nonesuch(x): unknown variable" },
+        { "local m = KSR.nonesuch\nfunction run() m.f() end", ":1: KSR.nonesuch is not offered" },
+        { "if x then local y = not KSR.other end KSR.nonesuch.f()", ":1: KSR.nonesuch.f is not offered" },
         { "function run() KSR.pv.get(\"$nonesuch(x)\") end", ":1: $nonesuch(x): unknown variable" },
         { "function run() KSR.pv.sets('$fake(x)', 'v') end", ":1: $fake(x): unknown key of a variable" },
         { "KSR.test.note('x')", ":1: KSR.test.note: there is no frame here" },
@@ -65,6 +69,43 @@ TEST(what_only_looks_like_a_name_is_no_fault)
                            "local t = { KSR = { tm = {} } } local x = t.KSR.tm.y; local myKSR = { z = 1 }; x = myKSR.z; x = KSR_x\n"
                            "local p = '$sht(t=>' x = KSR.pv.get(p .. 'k)') x = KSR.pv.get(\"$sht(t=>\" .. 'k)')\nlocal pv = KSR.pv\n"));
     CHECK_INT(t.faults.n, 0);
+    scripts_stop(&t);
+}
+
+TEST(a_name_that_stands_for_more_than_a_module_is_not_watched)
+{
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK(scripts_load(&t, "local m = KSR.pv m = { f = 1 } local x = m.f\nlocal a, b = { f = 1 }, KSR.pv x = a.f\n"
+                           "local c, d = KSR.pv, { f = 1 } x = d.f\nlocal p = KSR.pv local function g(p) return p.f end g({})\n"
+                           "local o = KSR.pv or {} function h() return o.f end"));
+    CHECK_INT(t.faults.n, 0);
+    scripts_stop(&t);
+}
+
+/* As a script for Kamailio learns that a module is not loaded; what it would do with it is no fault then. */
+TEST(a_module_that_a_script_asks_for_may_be_missing)
+{
+    static const char *const ways[] = {
+        "if not KSR.rtpproxy then return end KSR.rtpproxy.rtpproxy_manage('co')",
+        "if KSR.rtpproxy then KSR.rtpproxy.rtpproxy_manage('co') end",
+        "local m = KSR.rtpproxy or false if m then m.rtpproxy_manage('co') end",
+        "if KSR.rtpproxy ~= nil and KSR.rtpproxy.rtpproxy_manage('co') then error('x') end",
+        "if KSR.rtpproxy == nil then return end KSR.rtpproxy.rtpproxy_manage('co')",
+        "if not KSR.pv then error('x') end if not KSR.rtpproxy then return end error('y')",
+    };
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    for (size_t i = 0; i <= TD_ARRAY_LEN(ways); i++) {
+        const char *way = i < TD_ARRAY_LEN(ways) ? ways[i] : "local n = 'rtpproxy' KSR[n].rtpproxy_manage('co')"; /* nobody has asked */
+        char text[256];
+
+        snprintf(text, sizeof text, "function run()\n%s\nend", way);
+        CHECK_FATAL(scripts_load(&t, text));
+        CHECK_INT(scripts_run(&t, "run"), i < TD_ARRAY_LEN(ways) ? SCRIPT_DONE : SCRIPT_FAILED);
+    }
     scripts_stop(&t);
 }
 
@@ -251,6 +292,7 @@ TEST(a_script_that_is_replaced_lives_until_its_runs_have_ended)
 }
 
 SUITE(state_suite, TEST_ROW(runs_that_wait_go_on_where_they_were), TEST_ROW(a_script_that_is_replaced_lives_until_its_runs_have_ended), TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
-      TEST_ROW(what_only_looks_like_a_name_is_no_fault), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
+      TEST_ROW(what_only_looks_like_a_name_is_no_fault),
+      TEST_ROW(a_name_that_stands_for_more_than_a_module_is_not_watched), TEST_ROW(a_module_that_a_script_asks_for_may_be_missing), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
       TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
       TEST_ROW(events_do_not_fill_the_memory), TEST_ROW(memory_that_runs_out_anywhere_is_an_error_of_that_call));
