@@ -402,7 +402,7 @@ def test_ack_of_a_refusal_takes_the_way_of_its_invite(make):
 
 
 def test_credentials_of_others_pass_and_ours_count(make):
-    # S-AUT-04 S-AUT-06 S-AUT-14 S-FWD-08: of several headers the one of our realm is judged, all go on as they are; its uri is of a host served here
+    # S-AUT-04 S-AUT-05 S-AUT-06 S-AUT-07 S-AUT-14 S-FWD-08: of several headers the one of our realm is judged, all go on as they are; its uri is of a host served here
     s = make()
     b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
     other = 'Proxy-Authorization: Digest username="alice",realm="elsewhere.invalid", nonce="1",uri="sip:x",response="2"'
@@ -413,6 +413,12 @@ def test_credentials_of_others_pass_and_ours_count(make):
     got = b.expect("MESSAGE")
     assert [h.strip() for h in got.all("proxy-authorization")] == [h.partition(":")[2].strip() for h in (other, ours)], got.raw
     b.reply(got, 200)
+    a.expect(200)
+    unknown = ours.split(": ", 1)[0] + ': Digest username="alice", realm="example.com", nonce="1", uri="sip:example.com", response="2", algorithm=SHA-512-256'
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="uri@test"))  # the uri of the header is what is hashed, and an algorithm that was not offered does not count
+    ours = a.credentials(a.expect(407), "MESSAGE", "sip:example.com")
+    a.send(a.request("MESSAGE", "sip:bob@example.com", callid="uri@test", cseq=2, headers=[unknown, ours]))
+    b.reply(b.expect("MESSAGE"), 200)
     a.expect(200)
     a.send(a.request("MESSAGE", "sip:bob@example.com", callid="three@test"))
     far = a.credentials(a.expect(407), "MESSAGE", "sip:bob@elsewhere.invalid")

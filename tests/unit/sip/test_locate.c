@@ -224,9 +224,13 @@ TEST(what_is_given_needs_no_naptr)
 
     use_zone(records, TD_ARRAY_LEN(records));
     CHECK_STR(locate("192.0.2.1", 0, TRANSPORT_ANY, false), "udp 192.0.2.1:5060, absent");
+    CHECK_STR(what_was_asked(), "");
     CHECK_STR(locate("192.0.2.1", 5070, TRANSPORT_ANY, false), "udp 192.0.2.1:5070, absent");
+    CHECK_STR(what_was_asked(), "");
     CHECK_STR(locate("192.0.2.1", 0, TRANSPORT_ANY, true), "tls 192.0.2.1:5061, absent");
+    CHECK_STR(what_was_asked(), "");
     CHECK_STR(locate("[2001:db8::1]", 0, TRANSPORT_ANY, true), "tls [2001:db8::1]:5061, absent");
+    CHECK_STR(what_was_asked(), "");
     CHECK_STR(locate("2001:db8::1", 5070, TRANSPORT_TCP, false), "tcp [2001:db8::1]:5070, absent");
     CHECK_STR(what_was_asked(), "");
     CHECK_STR(locate("n.test", 5080, TRANSPORT_ANY, false), "udp 192.0.2.7:5080, absent");
