@@ -86,6 +86,11 @@ fuzz_wire_SOURCES = fuzz/fuzz_wire.c $(TD_FUZZ_MAIN)
 fuzz_wire_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_wire_LDADD = $(MSRP_LIBS) $(CLIENT_LIBS)
 
+fuzz_targets += fuzz-ws
+fuzz_ws_SOURCES = fuzz/fuzz_ws.c $(TD_FUZZ_MAIN)
+fuzz_ws_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_ws_LDADD = $(NET_LIBS)
+
 ## For scripts/fuzz-smoke.
 .PHONY: print-fuzz
 print-fuzz:

@@ -9,7 +9,7 @@ libnet_a_SOURCES = \
 	net/limit.c net/limit.h \
 	net/memory.c net/memory.h \
 	net/naptr.c net/naptr.h \
-	net/pump.c net/pump.h net/pump_proto.h \
+	net/pump.c net/pump.h net/pump_link.c net/pump_private.h net/pump_proto.h \
 	net/sipframe.c net/sipframe.h \
 	net/listener.c net/listener.h \
 	net/reach.c net/reach.h \

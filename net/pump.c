@@ -2,6 +2,7 @@
 #include "net/pump.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,7 +11,9 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "net/dial.h"
+#include "net/pump_private.h"
 #include "net/sipframe.h"
+#include "net/ws.h"
 
 enum {
     TURN_BYTES =
@@ -21,12 +24,6 @@ enum {
     LEGS_PER_TURN = 64, /* opened in one turn: the listener's backlog is not endless */
     RETRY_MS = 20, /* after the control socket was full, or a leg could not be opened */
     START_LINE_LOG_MAX = 120,
-};
-
-struct pump_link {
-    int refs; /* atomic */
-    int fd;   /* owned */
-    uint16_t ports[PUMP_KIND_N][2];
 };
 
 /* One SIP stream. */
@@ -47,6 +44,7 @@ struct flow {
     size_t scanned;           /* bytes of an unfinished header section that were searched */
     size_t leg_scanned;
     size_t skip;              /* bytes of a refused message still to come */
+    size_t passed;            /* bytes passed of WebSocket messages since it last waited for its turn */
     uint64_t active_ms;       /* when bytes passed last */
     uint64_t heard_ms;        /* when the client sent some last */
     uint64_t keep_ms;         /* it is to be heard that often; 0: it has promised nothing */
@@ -72,60 +70,10 @@ static const struct conn_proto leg_proto;
 
 /* ---- the control socket ---- */
 
-int pump_link_new(struct pump_link **out, int fd, const uint16_t ports[PUMP_KIND_N][2])
-{
-    struct pump_link *l = calloc(1, sizeof *l);
-
-    *out = l;
-    if (!l) {
-        close(fd);
-        return TD_ENOMEM;
-    }
-    l->refs = 1;
-    l->fd = fd;
-    memcpy(l->ports, ports, sizeof l->ports);
-    return TD_OK;
-}
-
-struct pump_link *pump_link_ref(struct pump_link *l)
-{
-    __atomic_add_fetch(&l->refs, 1, __ATOMIC_RELAXED);
-    return l;
-}
-
-void pump_link_unref(struct pump_link **lp)
-{
-    struct pump_link *l = *lp;
-
-    *lp = NULL;
-    if (l && __atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        close(l->fd);
-        free(l);
-    }
-}
-
 static void retry_later(struct pump *p)
 {
     if (!wheel_timer_is_running(&p->retry))
         loop_timer_start(p->worker->loop, &p->retry, RETRY_MS);
-}
-
-ssize_t pump_rec_send(int socket, const struct pump_rec *r, int file, int flags)
-{
-    struct iovec iov = { .iov_base = (void *)r, .iov_len = pump_rec_size(r) };
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-    if (file >= 0) {
-        m.msg_control = control.space;
-        m.msg_controllen = sizeof control.space;
-        control.align = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
-        memcpy(CMSG_DATA(&control.align), &file, sizeof file);
-    }
-    return sendmsg(socket, &m, flags | MSG_NOSIGNAL);
 }
 
 /* False: it does not fit now. A dead SIP process takes everything. */
@@ -216,9 +164,10 @@ static void flow_free(struct flow *f)
 /* When it is taken for dead. */
 static uint64_t idle_end(const struct flow *f)
 {
-    uint64_t end = f->active_ms + (uint64_t)f->pump->limits.idle_ms;
+    uint64_t pong_ms = wsio_heard_ms(f->client); /* as good as a CRLF: S-WS-08 */
+    uint64_t heard_ms = TD_MAX(f->heard_ms, pong_ms), end = TD_MAX(f->active_ms, pong_ms) + (uint64_t)f->pump->limits.idle_ms;
 
-    return f->keep_ms ? TD_MIN(end, f->heard_ms + f->keep_ms) : end;
+    return f->keep_ms ? TD_MIN(end, heard_ms + f->keep_ms) : end;
 }
 
 static void on_flow_timer(struct wheel_timer *t)
@@ -314,7 +263,7 @@ static size_t leg_data(struct conn *leg, const char *b, size_t n)
             conn_pause(leg, CONN_PAUSE_PUMP);
             return taken;
         }
-        conn_write(f->client, b + taken, (size_t)len);
+        wsio_write(f->client, b + taken, (size_t)len);
         taken += (size_t)len;
         f->active_ms = loop_now_ms(f->pump->worker->loop);
     }
@@ -368,8 +317,83 @@ static void refused(struct flow *f, const char *p, const struct sipframe *frame)
     log_debug("pump", f->id, "refused a message: status=%d reason=%s", frame->status,
               frame->reason ? frame->reason : "-");
     if (sipframe_answer(&answer, p, frame) && !buf_failed(&answer))
-        conn_write(f->client, answer.p, answer.n);
+        wsio_write(f->client, answer.p, answer.n);
     buf_fini(&answer);
+}
+
+/* It waits until other flows have had their share. */
+static void await_turn(struct flow *f)
+{
+    conn_pause(f->client, CONN_PAUSE_PUMP);
+    if (list_is_empty(&f->more_node))
+        list_append(&f->pump->more, &f->more_node);
+    loop_soon(f->pump->worker->loop);
+}
+
+/* False: its source sends too many, and is closed. */
+static bool may_pass(struct flow *f, struct sv message)
+{
+    if (sv_starts(message, SV("SIP/2.0 ")) || conn_may_request(f->client)) {
+        note_last(f->pump, f, message);
+        stats_inc(&f->pump->worker->stats, STAT_sip_messages);
+        return true;
+    }
+    conn_close(f->client, CLOSE_LIMIT);
+    return false;
+}
+
+/* A message of a WebSocket: the leg is a stream, and so it needs the Content-Length that the client may leave out. */
+static void pass_message(struct flow *f, const char *b, const struct sipframe *frame)
+{
+    char length[40];
+
+    if (!may_pass(f, sv_make(b, frame->len)))
+        return;
+    f->passed += frame->len;
+    if (frame->has_length) {
+        conn_write(f->leg, b, frame->len);
+        return;
+    }
+    conn_write(f->leg, b, frame->head - 2);
+    conn_write(f->leg, length, (size_t)snprintf(length, sizeof length, "Content-Length: %zu\r\n\r\n", frame->len - frame->head));
+    conn_write(f->leg, b + frame->head, frame->len - frame->head);
+}
+
+/* One message of a WebSocket is one of SIP: S-WS-02. */
+static size_t pump_message(struct flow *f, const char *b, size_t n)
+{
+    struct conn *c = f->client;
+    struct sipframe frame;
+    size_t skip;
+
+    if (!f->leg || conn_is_full(f->leg) || conn_is_full(c)) {
+        conn_pause(c, CONN_PAUSE_PUMP);
+        return 0;
+    }
+    if (f->passed >= TURN_BYTES) {
+        f->passed = 0;
+        await_turn(f);
+        return 0;
+    }
+    sipframe_message(b, n, &skip, &frame);
+    switch (frame.kind) {
+    case SIPFRAME_MORE:
+    case SIPFRAME_CRLF:
+        if (n >= 4)
+            wsio_write(c, "\r\n", 2);
+        break;
+    case SIPFRAME_OK:
+        pass_message(f, b + skip, &frame);
+        break;
+    case SIPFRAME_REFUSE:
+        refused(f, b + skip, &frame);
+        break;
+    case SIPFRAME_BROKEN:
+        refused(f, b + skip, &frame);
+        conn_finish(c, CLOSE_WS_MESSAGE);
+        break;
+    }
+    return n;
 }
 
 static size_t pump_data(struct conn *c, const char *b, size_t n)
@@ -380,6 +404,8 @@ static size_t pump_data(struct conn *c, const char *b, size_t n)
     uint64_t now = loop_now_ms(p->worker->loop);
 
     f->active_ms = f->heard_ms = now;
+    if (c->ws)
+        return pump_message(f, b, n);
     while (taken < n) {
         const char *at = b + taken;
         size_t left = n - taken;
@@ -397,10 +423,7 @@ static size_t pump_data(struct conn *c, const char *b, size_t n)
             return taken;
         }
         if (passed >= TURN_BYTES) {
-            conn_pause(c, CONN_PAUSE_PUMP);
-            if (list_is_empty(&f->more_node))
-                list_append(&p->more, &f->more_node);
-            loop_soon(p->worker->loop);
+            await_turn(f);
             return taken;
         }
         sipframe_read(at, left, f->scanned, &frame);
@@ -418,13 +441,9 @@ static size_t pump_data(struct conn *c, const char *b, size_t n)
         case SIPFRAME_OK:
             if (frame.len > left)
                 goto partial;
-            if (!sv_starts(sv_make(at, left), SV("SIP/2.0 ")) && !conn_may_request(c)) {
-                conn_close(c, CLOSE_LIMIT);
+            if (!may_pass(f, sv_make(at, left)))
                 return n;
-            }
-            note_last(p, f, sv_make(at, left));
             conn_write(f->leg, at, frame.len);
-            stats_inc(&p->worker->stats, STAT_sip_messages);
             taken += frame.len;
             passed += frame.len;
             break;
@@ -513,6 +532,7 @@ static void pump_client_down(struct conn *c, enum close_reason reason)
 
 const struct conn_proto pump_proto = {
     .name = "sip",
+    .websocket = true,
     .up = pump_client_up,
     .data = pump_data,
     .drained = pump_drained,

@@ -217,6 +217,7 @@ static void read_length(struct sipframe *f, const struct start *start, struct sv
             broken(f, start->is_request ? 400 : 0, "Bad or Missing Content-Length");
         return;
     }
+    f->has_length = times > 0;
     f->len = f->head + (size_t)length;
     if (datagram && f->len > datagram)
         refuse(f, start->is_request ? 400 : 0, "Body Shorter Than Content-Length");
@@ -295,6 +296,38 @@ void sipframe_datagram(const char *p, size_t n, struct sipframe *f)
         return;
     f->kind = SIPFRAME_OK;
     read_head(p, n, f);
+}
+
+/* Is it, and not just what is too much of a body? */
+static bool begins_message(struct sv s)
+{
+    struct sv line;
+
+    while (s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n')
+        s = sv_from(s, 2);
+    line = sv_upto(s, sv_find(s, '\r'));
+    return sv_starts(line, SV("SIP/2.0 ")) || (line.n > 8 && sv_eq(sv_from(line, line.n - 8), SV(" SIP/2.0")));
+}
+
+void sipframe_message(const char *p, size_t n, size_t *skip, struct sipframe *f)
+{
+    *skip = 0;
+    while (n - *skip >= 2 && p[*skip] == '\r' && p[*skip + 1] == '\n')
+        *skip += 2;
+    if (*skip == n) {
+        *f = (struct sipframe){ .kind = SIPFRAME_CRLF, .len = n };
+        return;
+    }
+    p += *skip;
+    n -= *skip;
+    sipframe_datagram(p, n, f);
+    if (f->kind == SIPFRAME_BROKEN || f->len == 0 || f->len >= n)
+        return;
+    if (begins_message(sv_make(p + f->len, n - f->len)))
+        broken(f, 0, "two messages in one");
+    else
+        refuse(f, sv_starts(sv_make(p, n), SV("SIP/2.0 ")) ? 0 : 400, "Body Longer Than Content-Length");
+    f->len = n;
 }
 
 long sipframe_length(const char *p, size_t n, size_t scanned, size_t max)

@@ -27,6 +27,7 @@ struct sipframe {
     enum sipframe_kind kind;
     size_t head;  /* bytes of start line and headers with the empty line; 0: not all there */
     size_t len;   /* bytes of the message */
+    bool has_length; /* it says how long its body is */
     int status;
     const char *reason; /* static */
 };
@@ -37,6 +38,10 @@ void sipframe_read(const char *p, size_t n, size_t scanned, struct sipframe *f);
 /* Look at a datagram, which begins with a start line. OK, REFUSE or BROKEN (no SIP at all); head and what lies behind the body
  * count as read. RFC 3261 s.18.3. */
 void sipframe_datagram(const char *p, size_t n, struct sipframe *f);
+
+/* Look at a WebSocket message, which is to be one SIP message (RFC 7118 s.5). OK, REFUSE, CRLF (len: all of it, empty lines), or BROKEN:
+ * it is none, or a part of one, or there are two in it. Empty lines in front are *skip bytes, which the others do not count. */
+void sipframe_message(const char *p, size_t n, size_t *skip, struct sipframe *f);
 
 /* For messages made by our own SIP process: its length; 0: more bytes are needed; -1: not a message, or over max. */
 long sipframe_length(const char *p, size_t n, size_t scanned, size_t max);

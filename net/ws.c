@@ -185,6 +185,11 @@ bool wsio_is_waiting(const struct conn *c)
     return c->ws && c->ws->waiting;
 }
 
+uint64_t wsio_heard_ms(const struct conn *c)
+{
+    return c->ws ? c->ws->heard_ms : 0;
+}
+
 /* Offer the rest of a message. False: the connection has ended, or is paused. */
 static bool deliver(struct conn *c)
 {
@@ -195,7 +200,7 @@ static bool deliver(struct conn *c)
 
     if (c->ended)
         return false;
-    ws->begins = false;
+    ws->begins &= taken == 0;
     ws->rest = sv_from(ws->rest, taken);
     paused = c->pauses != 0;
     if (!list_is_empty(&w->borrowers))
@@ -355,11 +360,11 @@ static size_t handshake_data(struct conn *c, const char *p, size_t n)
 {
     struct worker *w = c->worker;
     size_t head = wshand_head(p, n);
-    uint8_t protocols = spoken(c), in_clear = c->tls || w->ws.tls_in_front ? protocols : protocols & ~WSHAND_MSRP;
+    bool is_secure = c->tls || w->ws.tls_in_front; /* MSRP needs that: M-WS-02 */
     const struct wshand_policy policy = {
         .is_served = c->port_transports & (c->tls ? PORT_WSS : PORT_WS),
-        .protocols = in_clear,
-        .forbidden = protocols & ~in_clear,
+        .protocols = is_secure ? spoken(c) : spoken(c) & ~WSHAND_MSRP,
+        .forbidden = !is_secure && c->port_protocols & PORT_MSRP ? WSHAND_MSRP : 0,
         .origins = w->ws.origins,
     };
     struct wshand_result r;

@@ -34,6 +34,9 @@ void wsio_write(struct conn *c, const void *p, size_t n);
 /* In data(): is this the front of a message? */
 bool wsio_begins(const struct conn *c);
 
+/* When its client was heard last, be it a pong; of loop_now_ms(). 0: it has no WebSocket. */
+uint64_t wsio_heard_ms(const struct conn *c);
+
 /* ---- for the files of net/ ---- */
 
 /* Bytes of the layer below, for messages to the protocol; how many were taken: all, unless the connection was paused. */

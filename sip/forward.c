@@ -209,7 +209,8 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
     bool is_tls = s->flow && flow_is_secure(s->flow) && !says_tls;
 
     mark_print(d, s->flow ? &flow_mark : s->mark, callid, mark);
-    buf_printf(out, "<%s:", is_sips || is_tls ? "sips" : "sip"); /* no transport=tls unless the operator wants it: S-TLS-05 */
+    /* No transport=tls unless the operator wants it: S-TLS-05. A WebSocket's transport says sip, with TLS or without (RFC 7118 s.5.2). */
+    buf_printf(out, "<%s:", is_sips || (is_tls && s->flow->kind == PUMP_TLS) ? "sips" : "sip");
     if (s->flow)
         buf_puts(out, addr_text(&s->flow->local, at));
     else

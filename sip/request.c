@@ -213,6 +213,13 @@ enum verdict request_deny(struct request *r, int status, const char *phrase, con
     return request_reply(r, status, phrase, headers);
 }
 
+bool request_is_websocket(const struct request *r)
+{
+    const struct flow *f = r->flow_id ? flow_by_id(r->d->flows, r->flow_id) : NULL;
+
+    return f && (f->kind == PUMP_WS || f->kind == PUMP_WSS);
+}
+
 bool request_is_behind_nat(const struct request *r)
 {
     const sip_via_t *v = r->sip->sip_via;

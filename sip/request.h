@@ -93,6 +93,9 @@ enum verdict request_deny(struct request *r, int status, const char *phrase, con
 /* May one more line be logged about what strangers cause? A notice for each, but no flood of them. */
 bool request_may_note(struct sipd *d);
 
+/* Did it come on a WebSocket? */
+bool request_is_websocket(const struct request *r);
+
 /* Is the sender of a datagram to be reached where it came from, rather than where he says? That is so when he believes to be in another
  * place (not known of one who calls himself by name), and when we do not send to his address on anybody's word. */
 bool request_is_behind_nat(const struct request *r);

@@ -502,7 +502,6 @@ void ksip_nat_uac_test(struct script_call *c)
     const struct request *r = event_of(c)->r;
     const sip_via_t *via = r->sip->sip_via;
     const char *contact = r->sip->sip_contact ? r->sip->sip_contact->m_url->url_host : NULL;
-    const struct flow *f = r->flow_id ? flow_by_id(r->d->flows, r->flow_id) : NULL;
     int64_t found = 0;
 
     if (contact && is_private(contact))
@@ -515,7 +514,7 @@ void ksip_nat_uac_test(struct script_call *c)
         found |= VIA_PRIVATE;
     if (addr_port_of_text(via->v_port, 5060) != addr_port(&r->source))
         found |= VIA_PORT;
-    if (f && (f->kind == PUMP_WS || f->kind == PUMP_WSS))
+    if (request_is_websocket(r))
         found |= WEBSOCKET;
     truth(c, found & c->arg[0].i);
 }

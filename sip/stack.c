@@ -151,7 +151,8 @@ static int read_listen(struct stack *s, const struct conf_listen *l, struct buf 
         local->is_any = is_any(&local->at);
         local->has_udp = conf_list_has(&l->transports, "udp");
         for (int k = 0; k < PUMP_KIND_N; k++)
-            if (conf_list_has(&l->transports, flow_kind_text((enum pump_kind)k)))
+            if (conf_list_has(&l->transports, flow_kind_text((enum pump_kind)k)) ||
+                (k == PUMP_WSS && s->conf->websocket.tls_in_front && conf_list_has(&l->transports, "ws")))
                 local->kinds |= (uint8_t)(1u << k);
         s->n_locals++;
     }

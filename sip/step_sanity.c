@@ -85,6 +85,26 @@ static bool is_dialog_forming(sip_method_t method)
     return method == sip_method_invite || method == sip_method_subscribe || method == sip_method_refer;
 }
 
+/* Where in the Via; SIZE_MAX: it is not there. */
+static size_t param_at(const sip_via_t *v, const char *name)
+{
+    for (size_t i = 0; v->v_params && v->v_params[i]; i++)
+        if (strncmp(v->v_params[i], name, strlen(name)) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+/* A browser has no address of its own, and Sofia tells everybody with a wrong one where it is. RFC 7118 s.5.3 lets that be left out, unless rport
+ * was asked for: then Sofia has filled it in where it stood, else it stands behind received (S-WS-05). */
+static void leave_out_received(sip_via_t *v)
+{
+    if (!v->v_received || param_at(v, "rport") < param_at(v, "received"))
+        return;
+    msg_header_remove_param(v->v_common, "received");
+    msg_header_remove_param(v->v_common, "rport");
+    v->v_received = v->v_rport = NULL;
+}
+
 enum verdict step_admit(struct request *r)
 {
     sip_t *sip = r->sip;
@@ -96,6 +116,8 @@ enum verdict step_admit(struct request *r)
         msg_header_remove_param(sip->sip_via->v_common, "maddr");
         sip->sip_via->v_maddr = NULL;
     }
+    if (sip->sip_via && request_is_websocket(r))
+        leave_out_received(sip->sip_via);
     /* Sofia adds it only when it differs: S-VIA-02. */
     if (sip->sip_via && sip->sip_via->v_rport && !sip->sip_via->v_received) {
         char host[ADDR_TEXT_MAX], *received;

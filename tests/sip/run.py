@@ -32,10 +32,11 @@ import sip_register  # noqa: E402
 import sip_rules  # noqa: E402
 import sip_script  # noqa: E402
 import sip_torture  # noqa: E402
+import sip_websocket  # noqa: E402
 
 TOP = os.path.join(HERE, "..", "..")
 FILES = (sip_register, sip_calls, sip_dns, sip_flows, sip_limits, sip_outbound, sip_policy, sip_edge, sip_rules, sip_script, sip_faults,
-         sip_torture, sip_peers)
+         sip_torture, sip_peers, sip_websocket)
 
 
 # They wait for timers of half a minute and more: begun first.

@@ -43,7 +43,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, htable="", **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, htable="", transports="udp tcp tls", websocket=(), **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -53,13 +53,15 @@ class Server:
                 shutil.copy(source, self.dir)
         lines = ["[server]", "database = " + self.database, "control = " + self.dir + "/t.sock", "workers = 2",
                  "log_level = debug", "drain_time = 0", "[listen.main]", "address = " + address.replace("%d", str(self.port)),
-                 "transports = udp tcp tls", "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
+                 "transports = " + transports, "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
                  "private_key = %s/key.pem" % self.dir, "[msrp]", "forward_to = " + forward_to, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
         lines += ["%s = %s" % kv for kv in options.items()]
         self.script = os.path.join(self.dir, "script.lua")
         if script is not None:
             self.write_script(script)
             lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script, "htable = " + htable]
+        if websocket:
+            lines += ["[websocket]"] + list(websocket)
         if dns:
             lines += ["[dns]", "servers = 127.0.0.1:%d" % dns.port]
         if ca_file:

@@ -11,6 +11,7 @@ import ssl
 import time
 
 from ports import free_port
+import websocket
 
 TIMEOUT = 4.0
 
@@ -89,10 +90,11 @@ def serial():
 
 
 class Socket:
-    """udp, tcp or tls towards the server."""
+    """udp, tcp, tls, ws or wss towards the server."""
 
     def __init__(self, kind, port, host="127.0.0.1"):
         self.kind, self.server = kind, (host, port)
+        self.ws = None
         self.buffer = b""
         if kind == "udp":
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
@@ -100,7 +102,7 @@ class Socket:
         else:
             self.sock = socket.create_connection(self.server, TIMEOUT)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if kind == "tls":
+            if kind in ("tls", "wss"):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
@@ -108,6 +110,10 @@ class Socket:
         name = self.sock.getsockname()
         self.host = "[%s]" % name[0] if ":" in name[0] else name[0]
         self.port = name[1]
+        if kind in ("ws", "wss"):
+            self.sock.settimeout(TIMEOUT)
+            self.ws = websocket.WebSocket(self.sock)
+            assert self.ws.status() == 101, self.ws.answer
 
     def bind(self, host):
         """To a port that TCP may listen on, too. Other suites draw ports at the same time."""
@@ -124,6 +130,8 @@ class Socket:
             data = data.encode("latin-1")
         if self.kind == "udp":
             self.sock.sendto(data, self.server)
+        elif self.ws:
+            self.ws.send(data)
         else:
             self.sock.sendall(data)
 
@@ -142,6 +150,16 @@ class Socket:
     def receive(self, timeout=TIMEOUT):
         """The next message, or None at the end of the stream. CRLFs between messages are skipped."""
         end = time.monotonic() + timeout
+        while self.ws:
+            self.sock.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                data = self.ws.receive()
+            except TimeoutError:
+                raise Timeout() from None
+            except (websocket.Closed, ConnectionResetError):
+                return None
+            if data.strip():
+                return Message(data)
         while True:
             if self.kind == "udp":
                 data = self.read(end - time.monotonic())
@@ -182,14 +200,18 @@ class UA:
         self.s = Socket(kind, port, host)
         self.kind, self.user, self.domain, self.password = kind, user, domain, password
         self.aor = "sip:%s@%s" % (user, domain)
-        transport = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls"}[kind]
-        self.contact = "<sip:%s@%s:%d%s>" % (user, self.s.host, self.s.port, transport)
+        transport = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls", "ws": ";transport=ws", "wss": ";transport=ws"}[kind]
+        self.sent_by = "%s:%d" % (self.s.host, self.s.port)
+        if self.s.ws: # a browser knows no address of its own
+            self.sent_by = "r%d.invalid" % serial()
+        self.contact = "<sip:%s@%s%s>" % (user, self.sent_by, transport)
         self.registration = "reg-%d@test" % serial()
         self.cseq = 0
         self.nc = {}
 
     def via(self, branch=None):
-        return "SIP/2.0/%s %s:%d;branch=%s;rport" % (self.kind.upper(), self.s.host, self.s.port, branch or "z9hG4bK-%d" % serial())
+        rport = "" if self.s.ws else ";rport"
+        return "SIP/2.0/%s %s;branch=%s%s" % (self.kind.upper(), self.sent_by, branch or "z9hG4bK-%d" % serial(), rport)
 
     def request(self, method, uri, to=None, from_=None, callid=None, cseq=1, tag=None, to_tag=None, headers=(), body=b"",
                 branch=None, via=None, max_forwards=70, length=True):

@@ -275,9 +275,56 @@ TEST(datagrams_need_no_content_length_and_may_have_more)
     CHECK_INT(f.kind, SIPFRAME_BROKEN);
 }
 
+/* S-WS-02 */
+TEST(websocket_message_is_one_message_and_may_leave_its_length_out)
+{
+    static const struct {
+        const char *from, *to; /* changed in the good message */
+        const char *behind;
+        enum sipframe_kind kind;
+        int status;
+    } rows[] = {
+        { "hello", "hello", "", SIPFRAME_OK, 0 },
+        { "Content-Length: 5\r\n", "", "", SIPFRAME_OK, 0 },
+        { "Content-Length: 5\r\n", "", " and more", SIPFRAME_OK, 0 },
+        { "MESSAGE sip", "\r\n\r\nMESSAGE sip", "", SIPFRAME_OK, 0 },
+        { "Length: 5", "Length: 4", "", SIPFRAME_REFUSE, 400 },
+        { "Length: 5", "Length: 6", "", SIPFRAME_REFUSE, 400 },
+        { "Length: 5", "Length: five", "", SIPFRAME_REFUSE, 400 },
+        { "Length: 5", "Length: 5\r\nl: 5", "", SIPFRAME_REFUSE, 400 },
+        { "hello", "hello", "\r\n", SIPFRAME_REFUSE, 400 },
+        { "hello", "hello", good, SIPFRAME_BROKEN, 0 },
+        { "hello", "hello", response, SIPFRAME_BROKEN, 0 },
+        { "\r\n\r\nhello", "", "", SIPFRAME_BROKEN, 0 },
+        { "\r\nhello", "", "", SIPFRAME_BROKEN, 0 },
+    };
+    struct sipframe f;
+    size_t skip;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct buf b = BUF_INIT;
+        size_t n;
+        char *text = with(rows[i].from, rows[i].to, &n);
+
+        buf_add(&b, text, n);
+        buf_puts(&b, rows[i].behind);
+        sipframe_message(b.p, b.n, &skip, &f);
+        if (f.kind != rows[i].kind || f.status != rows[i].status)
+            printf("row %zu: %d %d %s\n", i, f.kind, f.status, f.reason ? f.reason : "");
+        CHECK_INT(f.kind, rows[i].kind);
+        CHECK_INT(f.status, rows[i].status);
+        CHECK(f.kind != SIPFRAME_OK || (skip + f.len == b.n && f.has_length == (strstr(text, "Content-Length") != NULL)));
+        free(text);
+        buf_fini(&b);
+    }
+    sipframe_message("\r\n\r\n", 4, &skip, &f);
+    CHECK(f.kind == SIPFRAME_CRLF && f.len == 4);
+}
+
 SUITE(sipframe_suite, TEST_ROW(every_split_point_gives_the_same_frame), TEST_ROW(empty_lines_between_messages_are_crlf),
       TEST_ROW(malformed_but_framed_messages_are_refused_with_a_status),
       TEST_ROW(what_may_be_repeated_or_missing_passes), TEST_ROW(what_leaves_the_end_unknown_breaks_the_stream),
       TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered), TEST_ROW(limits_of_line_count_and_size),
       TEST_ROW(responses_pass_and_bad_ones_are_dropped_unanswered), TEST_ROW(answer_copies_what_identifies_the_request),
-      TEST_ROW(length_of_our_own_messages), TEST_ROW(datagrams_need_no_content_length_and_may_have_more));
+      TEST_ROW(length_of_our_own_messages), TEST_ROW(datagrams_need_no_content_length_and_may_have_more),
+      TEST_ROW(websocket_message_is_one_message_and_may_leave_its_length_out));
