@@ -269,8 +269,8 @@ haproxy_msrp() {
 }
 
 if wants tandem && [ -x "$bin/tandemd" ]; then
-    if wants msrp; then tandem_msrp; else columns+=(tandem +accounting); fi
-    ! wants sip || { tandem_sip no; tandem_sip yes; }
+    if wants msrp; then tandem_msrp; else columns+=(tandem +accounting +script); fi
+    ! wants sip || { tandem_sip tandem; tandem_sip +accounting; tandem_sip +script; }
 fi
 if wants kamailio && have kamailio; then
     columns+=(Kamailio)

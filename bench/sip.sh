@@ -33,6 +33,10 @@ appears_within() { # TENTHS FILE
     return 1
 }
 
+sipp_said() { # what it complained about last
+    grep -a 'errno\|unexpected\|aborting' "$dir/sipp.log" | tail -n 1
+}
+
 # One load: $done_n $lost $seconds_taken from sipp's own count, which it writes down every second, as over TCP it waits for an answer
 # that does not come until it is ended.
 sipp_load() { # SCENARIO MODE RATE COUNT
@@ -57,7 +61,7 @@ sip_cpu() { # ROW COLUMN SCENARIO MODE [RATE]
     read -r n lost took < <(sipp_load "$3" "$4" "$rate" "$count")
     after=$(cpu_ticks "$server")
     if [ "${n:-0}" -ne "$count" ]; then
-        echo "bench: $2, $1: ${n:-0} of $count; sipp says: $(grep -a 'errno\|error\|unexpected' "$dir/sipp.log" | tail -n 1)" >&2
+        echo "bench: $2, $1: ${n:-0} of $count; sipp says: $(sipp_said)" >&2
         cell[$1/$2]=fails
         return
     fi
@@ -104,16 +108,17 @@ sip_users_csv() {
 
 sip_note() {
     echo "Registrations: tandem's are on the disk before the 200 in all rows, Kamailio's are written by a timer (usrloc's db_mode 2) but in the rows that say so (db_mode 1)."
-    echo "Calls: neither keeps accounts, but for +accounting. A highest rate is the last step without a failure or a message sent again."
+    echo "Calls: neither keeps accounts, but for +accounting; +script routes by etc/examples/sip-basic.lua, Kamailio+Lua by bench/kamailio-sip.lua. A highest rate is the last step without a failure or a message sent again."
 }
 
-start_kamailio_sip() { # DB_MODE; sets $server and $sip_port
+start_kamailio_sip() { # DB_MODE [LUA-FILE]; sets $server and $sip_port
     local tables=/usr/share/kamailio/db_sqlite
     [ -r "$tables/usrloc-create.sql" ] || { echo "bench: no $tables: install kamailio-sqlite-modules" >&2; return 1; }
     read -r sip_port < <(free_ports 1)
     rm -f "$dir/kamailio.db"
     { cat "$tables"/{standard,auth_db,usrloc}-create.sql; sip_users_sql; } | sqlite3 "$dir/kamailio.db" || return 1
     fill bench/kamailio-sip.cfg "PORT=$sip_port" "DIR=$dir" "DBMODE=$1" >"$dir/kamailio-sip.cfg"
+    [ -z "${2:-}" ] || printf 'loadmodule "app_lua.so"\nmodparam("app_lua", "load", "%s")\ncfgengine "lua"\n' "$2" >>"$dir/kamailio-sip.cfg"
     mkdir -p "$dir/kamailio"
     start kamailio-sip.log "$(PATH=$PATH:/usr/sbin command -v kamailio)" -f "$dir/kamailio-sip.cfg" -DD -E -m 2048 -M 16 -Y "$dir/kamailio"
     listens_within 100 "$sip_port" || { tail -n 5 "$dir/kamailio-sip.log" >&2; return 1; }
@@ -145,23 +150,33 @@ sip_calls() { # COLUMN, 1: how many at most, too
         sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 -au "callee-${mode:0:1}" -ap "$password" -key ready "$dir/ready" &
         callee=$!
         started+=("$callee")
-        appears_within 50 "$dir/ready" || echo "bench: $1, $mode: the callee could not register" >&2
-        sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
-        [ "$quick$2" != 01 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
+        if appears_within 100 "$dir/ready"; then
+            sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
+            [ "$quick$2" != 01 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
+        else
+            echo "bench: $1, $mode: the callee could not register; sipp says: $(sipp_said)" >&2
+            cell[sip-call-$mode/$1]=fails
+        fi
         pkill -P "$callee" # what runs there, which passes it on to sipp
         wait "$callee" 2>/dev/null
     done
 }
 
-tandem_sip() { # accounts are kept: yes or no; ends what it has started
+tandem_sip() { # COLUMN; ends what it has started
+    local accounts=no options=()
+    [ "$1" != +accounting ] || accounts=yes
+    if [ "$1" = +script ]; then # as in the other columns, calls are not challenged
+        sed 's/^local AUTHENTICATE = true/local AUTHENTICATE = false/' etc/examples/sip-basic.lua >"$dir/sip-basic.lua"
+        options=(-o "script.file=$dir/sip-basic.lua" -o sip.event_callback=ksr_request_route)
+    fi
     # Digest is MD5, as Kamailio's.
-    if start_tandem "$1" MD5 && sip_users_sql | sqlite3 "$dir/tandem.db"; then
-        if [ "$1" = no ]; then
-            sip_registrations tandem
-            sip_kept tandem
-            sip_calls tandem 1
+    if start_tandem "$accounts" MD5 "${options[@]}" && sip_users_sql | sqlite3 -cmd '.timeout 5000' "$dir/tandem.db"; then
+        if [ "$1" = +accounting ]; then
+            sip_calls "$1" 0
         else
-            sip_calls +accounting 0
+            sip_registrations "$1"
+            [ "$1" = +script ] || sip_kept "$1"
+            sip_calls "$1" 1
         fi
     else
         failed=1
@@ -173,5 +188,9 @@ kamailio_sip() {
     start_kamailio_sip 2 && sip_registrations Kamailio && sip_calls Kamailio 1
     end_all
     start_kamailio_sip 1 && sip_kept Kamailio
+    end_all
+    compgen -G "/usr/lib/*/kamailio/modules/app_lua.so" >/dev/null || return
+    columns+=(Kamailio+Lua)
+    start_kamailio_sip 2 "$PWD/bench/kamailio-sip.lua" && sip_registrations Kamailio+Lua && sip_calls Kamailio+Lua 1
     end_all
 }
