@@ -91,7 +91,7 @@ CONF(sip, event_callback, STR, "", 0, 0, "", LIVE, "Script function run for ever
 CONF_END(sip)
 
 CONF_BEGIN(websocket, "WebSockets, for browsers: SIP (RFC 7118) and MSRP (RFC 7977) on ports whose transports have ws or wss.")
-CONF(websocket, origins, LIST, "", 0, 0, "", LIVE, "Web sites whose pages may connect, each SCHEME://HOST[:PORT] as browsers write it in Origin; others are answered 403, and empty means any. Who sends no Origin is no browser, and may always.")
+CONF(websocket, origins, LIST, "", 0, 0, "", LIVE, "Web sites whose pages may connect, each SCHEME://HOST[:PORT] as browsers write it in Origin; others are answered 403, and empty means any; who sends no Origin is no browser, and may always.")
 CONF(websocket, max_message, SIZE, "1M", 4096, 1073741824, "bytes", LIVE, "Longest message taken, the headers of an MSRP request (msrp.max_header) not counted; a longer one ends the connection with status 1009.")
 CONF(websocket, ping_interval, INT, "30", 1, 3600, "s", LIVE, "A client that was silent for so long is sent a ping; two without any sign of it end the connection.")
 CONF(websocket, tls_in_front, BOOL, "no", 0, 0, "", RESTART, "TLS ends in a proxy in front of this server: what comes to it as ws is wss on the client's side, and MSRP is spoken on it, too.")

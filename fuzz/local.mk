@@ -30,7 +30,7 @@ fuzz_targets += fuzz-conn
 fuzz_conn_SOURCES = fuzz/fuzz_conn.c fuzz/oracle.c fuzz/oracle.h fuzz/wrapped_io.c fuzz/wrapped_io.h $(TD_FUZZ_MAIN)
 fuzz_conn_LDFLAGS = $(TD_FUZZ_LINK) \
 	-Wl,--wrap=clock_gettime -Wl,--wrap=time -Wl,--wrap=epoll_create1 -Wl,--wrap=epoll_ctl -Wl,--wrap=epoll_wait \
-	-Wl,--wrap=eventfd -Wl,--wrap=read -Wl,--wrap=write -Wl,--wrap=recv -Wl,--wrap=sendmsg -Wl,--wrap=socket \
+	-Wl,--wrap=eventfd -Wl,--wrap=read -Wl,--wrap=write -Wl,--wrap=recv -Wl,--wrap=send -Wl,--wrap=sendmsg -Wl,--wrap=socket \
 	-Wl,--wrap=connect -Wl,--wrap=getsockopt -Wl,--wrap=setsockopt -Wl,--wrap=getsockname -Wl,--wrap=shutdown \
 	-Wl,--wrap=close -Wl,--wrap=crypto_random -Wl,--wrap=crypto_random_name \
 	-Wl,--wrap=authn_msrp -Wl,--wrap=authn_cancel

@@ -268,6 +268,14 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *m, int flags)
     return -1;
 }
 
+WRAP(ssize_t, send, int fd, const void *p, size_t n, int flags)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
+    const struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    return sock_of(fd) ? __wrap_sendmsg(fd, &m, flags) : __real_send(fd, p, n, flags);
+}
+
 WRAP(int, socket, int domain, int type, int protocol)
 {
     size_t sock;
