@@ -62,7 +62,7 @@ CONF(msrp, connect_timeout, INT, "10", 1, 300, "s", LIVE, "Time for connecting a
 CONF(msrp, probation, INT, "30", 1, 3600, "s", LIVE, "A new connection must have had one accepted request by then.")
 CONF(msrp, idle_timeout, INT, "3600", 1, 604800, "s", LIVE, "Connections without live tokens or bindings are closed after this time.")
 CONF(msrp, max_header, SIZE, "16k", 1024, 32768, "bytes", LIVE, "Longest start line and headers of one frame.")
-CONF(msrp, buffer, SIZE, "1M", 16384, 1073741824, "bytes", LIVE, "Data waiting for one connection before its senders are paused.")
+CONF(msrp, buffer, SIZE, "1M", 16384, 1073741824, "bytes", LIVE, "Data of one session that waits for a slow receiver, before its sender is paused.")
 CONF(msrp, forward_to, LIST, "public", 0, 0, "", RESTART, "Next hops allowed, by their resolved addresses: public, private, loopback, or CIDRs; for SIP, too, if sip.forward_to is empty.")
 CONF(msrp, forward_ports, LIST, "1-65535", 0, 0, "", LIVE, "Ports of next hops allowed, such as 443 2855 1024-65535; 9 never is.")
 CONF(msrp, max_message, SIZE, "0", 0, 1125899906842624, "bytes", LIVE, "Largest message relayed, 413 for others; 0 means any size.")

@@ -27,7 +27,6 @@ struct record {
     uint16_t refused;       /* rx_refused of the source */
     uint32_t headers_n, body_n, range_value_at;
     struct conn_ref conn;   /* whom it is for */
-    struct conn_ref source; /* whom to pause */
     struct route *route;    /* owned by the record */
     uint64_t id;            /* of a stream */
     struct msrp_range range;
@@ -137,7 +136,7 @@ static void forget_stream(struct hash_node *n, void *arg)
 {
     struct remote_stream *rs = TD_CONTAINER_OF(n, struct remote_stream, node);
 
-    stream_end(rs->stream, '#');
+    stream_abort(rs->stream);
     free(rs);
 }
 
@@ -251,7 +250,6 @@ static bool send_outgoing(struct relay *relay, struct msrp_conn *source, const s
         .range_value_n = (uint16_t)f->range_value.n,
         .range_value_at = f->range_value.n ? (uint32_t)(f->range_value.p - f->headers.p) : 0,
         .conn = f->route->dest,
-        .source = conn_ref(source->conn),
         .route = f->route,
         .id = id,
         .range = f->range,
@@ -288,7 +286,6 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
     struct record r = {
         .type = REC_BODY,
         .id = id,
-        .source = conn_ref(source->conn),
         .shared = source->shared,
         .body_n = (uint32_t)n,
         .hyphen_lines = hyphen_lines,
@@ -410,17 +407,17 @@ static struct remote_stream *stream_by_id(struct relay *relay, uint64_t id)
     return n ? TD_CONTAINER_OF(n, struct remote_stream, node) : NULL;
 }
 
-/* The next hop has more than it should: its source, on another worker, is to pause. */
-static void hold(struct conn *dest, const struct record *r, bool in_pieces)
+/* The next hop has more of this session than it should: its source, on another worker, is to pause. */
+static void hold(struct conn *dest, const struct record *r, struct route *route)
 {
-    if (flow_room(msrp_of(dest), in_pieces, r->shared) == FLOW_LATER)
-        flow_wait_remote(msrp_of(dest), r->source, r->shared);
+    if (flow_room(msrp_of(dest), route, r->shared) == FLOW_LATER)
+        flow_wait(msrp_of(dest), route, r->shared);
 }
 
-/* It is full, and has been for so long that what a shared source has for it fails. */
-static bool is_too_slow(struct relay *relay, struct conn *dest, const struct record *r, bool in_pieces)
+/* It has, and for so long that what a shared source has for it fails. */
+static bool is_too_slow(struct relay *relay, struct conn *dest, const struct record *r, const struct route *route)
 {
-    if (!r->shared || flow_room(msrp_of(dest), in_pieces, true) != FLOW_NEVER)
+    if (!r->shared || flow_room(msrp_of(dest), route, true) != FLOW_NEVER)
         return false;
     stats_inc(&relay->worker->stats, STAT_msrp_too_slow);
     return true;
@@ -449,13 +446,13 @@ static void got_outgoing(struct relay *relay, struct record *r)
     f.headers = sv_make(at += r->method_text_n, r->headers_n);
     f.range_value = sv_make(f.headers.p + r->range_value_at, r->range_value_n);
     f.body = sv_make(at + r->headers_n, r->body_n);
-    if (dest && f.method == MSRP_SEND && is_too_slow(relay, dest, r, false))
+    if (dest && f.method == MSRP_SEND && is_too_slow(relay, dest, r, r->route))
         dest = NULL;
     if (r->type == REC_FRAME) {
         if (!dest || hop_frame(relay, dest, &f) == HOP_GONE)
             relay_undeliverable(relay, &f);
         else
-            hold(dest, r, false);
+            hold(dest, r, r->route);
     } else {
         struct remote_stream *rs = dest ? calloc(1, sizeof *rs) : NULL;
 
@@ -499,14 +496,17 @@ static void got_stream(struct relay *relay, struct record *r)
         return; /* it failed at its begin and was reported */
     if (r->type == REC_BODY) {
         dest = stream_dest(rs->stream);
-        if (dest && is_too_slow(relay, dest, r, true))
+        if (dest && is_too_slow(relay, dest, r, rs->stream->f.route))
             stream_fail(rs->stream, 408);
         stream_body(rs->stream, (const char *)(r + 1), r->body_n, r->hyphen_lines);
         dest = stream_dest(rs->stream);
         if (dest)
-            hold(dest, r, true);
+            hold(dest, r, rs->stream->f.route);
     } else {
-        stream_end(rs->stream, (char)r->flag);
+        if (r->flag == CHUNK_ABORTED)
+            stream_abort(rs->stream);
+        else
+            stream_end(rs->stream, (char)r->flag);
         hash_remove(&relay->streams, &rs->node);
         free(rs);
     }

@@ -1,10 +1,10 @@
 /* Next hops that take no more for now, and the sources that wait for them (M-FLOW-01, M-FLOW-02).
  *
- * A source whose next hop is full is not read until there is room. That is the right thing for a source that speaks to one
- * peer only, but the link of another relay carries the messages of many, and one receiver that does not read must not stop them
- * all. So a next hop may hold such sources for HOLD_MS: the time while it is full is taken off, and HOLD_RATE octets that it reads
- * give a second back. When none is left, what a shared source has for it fails at once, until its queue has drained. Who reads at
- * HOLD_RATE or faster may hold anybody for ever; who reads a little now and then wins no more time than that is worth. */
+ * What a next hop cannot take at once waits for it, up to msrp.buffer a session (stream.c); then the source of that session is not read until half of that
+ * is gone. That is the right thing for a source that speaks to one peer only, but the link of another relay carries the messages of many, and one receiver that
+ * does not read must not stop them all. So a next hop may hold such sources for HOLD_MS: the time while it does is taken off, and HOLD_RATE octets
+ * that it reads give a second back. When none is left, what a shared source has for it fails at once, until little waits for it. Who reads
+ * at HOLD_RATE or faster may hold anybody for ever; who reads a little now and then wins no more time than that is worth. */
 #include <stdlib.h>
 
 #include "msrp/private.h"
@@ -16,25 +16,20 @@ enum {
     FORGIVE_PART = 16,     /* of the time while it is not full is given back, too */
 };
 
-struct remote_waiter {
-    struct conn_ref source;
-    bool shared;
-    struct cross_note *note; /* owned: to tell it that it may go on */
-};
-
-/* Bring its patience up to date; was_full: since when that was last done. */
-static void settle(struct msrp_conn *m, bool was_full)
+/* Bring its patience up to date: before somebody begins to wait for it, or ceases to. */
+static void settle(struct msrp_conn *m)
 {
     uint64_t now = loop_now_ms(m->relay->worker->loop), elapsed = now - m->hold_at_ms;
     uint64_t read = conn_acked(m->conn), left = m->hold_left_ms + (read - TD_MIN(read, m->hold_read)) * 1000 / HOLD_RATE;
+    bool holds = !list_is_empty(&m->held);
 
-    if (!was_full)
+    if (!holds)
         left += elapsed / FORGIVE_PART;
     left = TD_MIN(left, (uint64_t)HOLD_MS);
-    if (was_full)
+    if (holds)
         left -= TD_MIN(left, elapsed);
     m->hold_left_ms = left;
-    m->hold_spent |= was_full && left == 0;
+    m->hold_spent |= holds && left == 0;
     m->hold_at_ms = now;
     m->hold_read = read;
 }
@@ -43,124 +38,123 @@ static void on_hold_timer(struct wheel_timer *t);
 
 void flow_init(struct msrp_conn *m)
 {
-    list_init(&m->waiters);
+    list_init(&m->ready);
+    list_init(&m->held);
     list_init(&m->wait_node);
     wheel_timer_init(&m->hold_timer, on_hold_timer);
     m->hold_left_ms = HOLD_MS;
     m->hold_at_ms = loop_now_ms(m->relay->worker->loop);
 }
 
-enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared)
+enum flow_room flow_room(struct msrp_conn *dest, const struct route *route, bool shared)
 {
     struct conn *c = dest->conn;
-    size_t most = in_pieces ? c->tx_high : dest->buffer;
-    bool was_full = c->above;
+    size_t most = TD_UNLIKELY(c->worker->crowded) ? c->tx_high / 2 : dest->buffer; /* M-FLOW-04 */
 
-    if (c->worker->crowded) /* M-FLOW-04 */
-        most = c->tx_high / 2;
-    if (TD_LIKELY(!conn_has_queued(c, most) && list_is_empty(&dest->owed)))
+    if (TD_LIKELY(!conn_has_queued(c, most) && route->ahead < dest->buffer && dest->ahead < SESSIONS_AHEAD * dest->buffer &&
+                  list_is_empty(&dest->owed)))
         return FLOW_ROOM;
-    settle(dest, was_full);
+    settle(dest);
     return shared && dest->hold_spent ? FLOW_NEVER : FLOW_LATER;
 }
 
-static void watch(struct msrp_conn *dest)
+/* Its origin is another worker's. False: out of memory; the limits of the queue remain. */
+static bool pause_remote(struct msrp_conn *dest, struct route *route)
 {
+    struct cross_note *pause = cross_note_new();
+
+    route->held_note = cross_note_new();
+    if (!pause || !route->held_note) {
+        free(pause);
+        free(route->held_note);
+        route->held_note = NULL;
+        return false;
+    }
+    dest->conn->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
+    cross_pause(dest->relay, route->origin, true, &pause);
+    free(pause);
+    return true;
+}
+
+static bool is_local(const struct msrp_conn *dest, const struct route *route)
+{
+    return route->origin.worker == dest->relay->worker->index;
+}
+
+void flow_wait(struct msrp_conn *dest, struct route *route, bool shared)
+{
+    struct conn *origin = conn_deref(dest->relay->worker, route->origin);
+
+    if (origin)
+        conn_pause(origin, CONN_PAUSE_FLOW);
+    if (!list_is_empty(&route->held_node))
+        return;
+    settle(dest);
+    if (is_local(dest, route) ? !origin : !pause_remote(dest, route))
+        return;
+    route->held_shared = shared;
+    list_append(&dest->held, &route_ref(route)->held_node);
     stats_inc(&dest->relay->worker->stats, STAT_msrp_paused);
     if (!dest->hold_spent && !wheel_timer_is_running(&dest->hold_timer))
         loop_timer_start(dest->relay->worker->loop, &dest->hold_timer, TD_MIN(dest->hold_left_ms, (uint64_t)LOOK_MS));
 }
 
-void flow_wait(struct msrp_conn *dest, struct msrp_conn *source)
+static void let_go(struct msrp_conn *dest, struct route *route)
 {
-    list_remove(&source->wait_node);
-    list_append(&dest->waiters, &source->wait_node);
-    conn_pause(source->conn, CONN_PAUSE_FLOW);
-    watch(dest);
-}
+    struct conn *origin = conn_deref(dest->relay->worker, route->origin);
 
-void flow_wait_remote(struct msrp_conn *dest, struct conn_ref source, bool shared)
-{
-    struct cross_note *pause, *resume;
-
-    for (unsigned i = 0; i < dest->n_remote_waiters; i++)
-        if (dest->remote_waiters[i].source.id == source.id)
-            return;
-    if (dest->n_remote_waiters == dest->cap_remote_waiters) {
-        unsigned cap = dest->cap_remote_waiters ? dest->cap_remote_waiters * 2 : 4;
-        struct remote_waiter *grown = realloc(dest->remote_waiters, cap * sizeof *grown);
-
-        if (!grown)
-            return; /* the queue's hard limit remains */
-        dest->remote_waiters = grown;
-        dest->cap_remote_waiters = cap;
+    list_remove(&route->held_node);
+    if (!is_local(dest, route)) {
+        cross_pause(dest->relay, route->origin, false, &route->held_note);
+        free(route->held_note);
+        route->held_note = NULL;
+        dest->conn->tx_max -= REMOTE_MAX;
+    } else if (origin) {
+        conn_resume(origin, CONN_PAUSE_FLOW);
     }
-    pause = cross_note_new();
-    resume = cross_note_new();
-    if (pause && resume) {
-        dest->remote_waiters[dest->n_remote_waiters++] = (struct remote_waiter){ source, shared, resume };
-        dest->conn->tx_max += REMOTE_MAX; /* what each source has sent before it heard of this is no reason to end the connection */
-        cross_pause(dest->relay, source, true, &pause);
-        resume = NULL;
-        watch(dest);
-    }
-    free(pause);
-    free(resume);
-}
-
-/* Let go of those who wait; only_shared: those who have others to serve, who will find that there is no room for them. */
-static void release(struct msrp_conn *dest, bool only_shared)
-{
-    struct list now = LIST_INIT(now);
-    unsigned kept = 0;
-
-    list_splice(&now, &dest->waiters);
-    while (!list_is_empty(&now)) {
-        struct msrp_conn *w = list_item(now.next, struct msrp_conn, wait_node);
-
-        list_remove(&w->wait_node);
-        if (only_shared && !w->shared)
-            list_append(&dest->waiters, &w->wait_node);
-        else
-            conn_resume(w->conn, CONN_PAUSE_FLOW);
-    }
-    for (unsigned i = 0; i < dest->n_remote_waiters; i++) {
-        struct remote_waiter *w = &dest->remote_waiters[i];
-
-        if (only_shared && !w->shared) {
-            dest->remote_waiters[kept++] = *w;
-        } else {
-            cross_pause(dest->relay, w->source, false, &w->note);
-            free(w->note);
-            dest->conn->tx_max -= REMOTE_MAX;
-        }
-    }
-    dest->n_remote_waiters = kept;
+    route_unref(dest->relay, &route);
 }
 
 void flow_fini(struct msrp_conn *m)
 {
     loop_timer_stop(m->relay->worker->loop, &m->hold_timer);
     list_remove(&m->wait_node);
-    release(m, false);
-    free(m->remote_waiters);
+    while (!list_is_empty(&m->held))
+        let_go(m, list_item(m->held.next, struct route, held_node));
 }
 
 void flow_release(struct msrp_conn *dest)
 {
-    settle(dest, true);
-    dest->hold_spent = false;
-    loop_timer_stop(dest->relay->worker->loop, &dest->hold_timer);
-    release(dest, false);
+    bool has_room = dest->ahead <= SESSIONS_AHEAD * dest->buffer / 2 && list_is_empty(&dest->owed);
+
+    if (!list_is_empty(&dest->held))
+        settle(dest);
+    if (dest->ahead <= dest->buffer / 2)
+        dest->hold_spent = false;
+    list_each_safe(node, &dest->held) {
+        struct route *route = list_item(node, struct route, held_node);
+
+        if (has_room && route->ahead <= dest->buffer / 2)
+            let_go(dest, route);
+    }
+    if (list_is_empty(&dest->held))
+        loop_timer_stop(dest->relay->worker->loop, &dest->hold_timer);
 }
 
+/* When its time is up, those who have others to serve go on, and will find that there is no room for them. */
 static void on_hold_timer(struct wheel_timer *t)
 {
     struct msrp_conn *dest = TD_CONTAINER_OF(t, struct msrp_conn, hold_timer);
 
-    settle(dest, true);
-    if (!dest->hold_spent)
+    settle(dest);
+    if (!dest->hold_spent) {
         loop_timer_start(dest->relay->worker->loop, t, TD_MIN(dest->hold_left_ms, (uint64_t)LOOK_MS));
-    else
-        release(dest, true);
+        return;
+    }
+    list_each_safe(node, &dest->held) {
+        struct route *route = list_item(node, struct route, held_node);
+
+        if (route->held_shared)
+            let_go(dest, route);
+    }
 }

@@ -246,6 +246,20 @@ size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start)
     return SIZE_MAX;
 }
 
+size_t msrp_body_cut(const char *p, size_t n, size_t max, bool hyphen_lines)
+{
+    struct sv tail;
+    size_t cr;
+
+    if (n <= max)
+        return n;
+    if (!hyphen_lines || max <= MSRP_END_LINE_MAX)
+        return max;
+    tail = sv_make(p + max - MSRP_END_LINE_MAX, MSRP_END_LINE_MAX);
+    cr = sv_find(tail, '\r');
+    return max - (tail.n - cr);
+}
+
 /* ---- heads ---- */
 
 /* The first control character at or after from, or n. */

@@ -21,6 +21,13 @@ void hop_count_out(struct relay *relay, const struct route *route, const struct 
 
 enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f)
 {
+    if (TD_LIKELY(!stream_is_behind(msrp_of(dest), f)))
+        return hop_write(relay, dest, f, true);
+    return stream_wait(relay, msrp_of(dest), f) ? HOP_TAKEN : HOP_GONE;
+}
+
+enum hop_result hop_write(struct relay *relay, struct conn *dest, const struct outgoing *f, bool borrowed)
+{
     struct msrp_conn *m = msrp_of(dest);
     char tid_buf[TID_LEN], range_buf[48];
     const char *tid = tid_buf;
@@ -59,7 +66,10 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
         put(&w, f->body);
     } else {
         writer_end(&w);
-        conn_write_ref(dest, f->body.p, f->body.n);
+        if (borrowed)
+            conn_write_ref(dest, f->body.p, f->body.n);
+        else
+            conn_write(dest, f->body.p, f->body.n);
         w.room = w.at = NULL;
     }
     put_end_line(&w, tid, f->flag, f->has_body);
@@ -162,7 +172,7 @@ void hop_response(struct msrp_conn *from, const struct msrp_head *h)
         return;
     }
     if (h->status == 413)
-        stream_stop_message(from, t->route, sv_make(t->message_id, t->message_id_n));
+        stream_stop_message(from, t->stream, t->route, sv_make(t->message_id, t->message_id_n));
     if (t->open) /* refused before its end: the piece ends here, so that we know how much of it there was */
         hop_interrupt(from);
     if (!good)

@@ -12,7 +12,6 @@ struct authn_result;
 struct cross_note;
 struct orders;
 struct msrp_conn;
-struct remote_waiter;
 struct script;
 struct stream;
 struct txn;
@@ -25,6 +24,8 @@ enum {
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     REFUSALS_MAX = 5,         /* requests refused on a connection that has had none accepted (M-CON-03) */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
+    SESSIONS_AHEAD = 4,       /* what waits for a next hop is at most the buffers of so many */
+    CHUNK_ABORTED = 0,        /* in the place of a flag: the source has gone in the middle of a chunk */
     OWED_PER_CONN = 4 * TXNS_PER_CONN, /* REPORTs that wait for one sender to read; more end his connection */
     STATUS_COMMENT_MAX = 128, /* copied from a response into a REPORT (M-SEC-09) */
 };
@@ -72,6 +73,11 @@ struct route {
     struct sv from_uri, to_uri; /* the two ends, for accounting */
     struct recent stopped;    /* messages of which no further chunk is passed on: 413, from the next hop or by our own limit (RFC 4975 s.10.5, M-FWD-16) */
     struct recent failed;     /* messages whose failure has its row in the accounts */
+    /* of the next hop's worker: */
+    size_t ahead;             /* bytes of what waits */
+    struct list held_node;    /* dest's held: the origin is not read for want of room */
+    bool held_shared;         /* ... and has others to serve */
+    struct cross_note *held_note; /* owned: to tell it, on another worker, that it may go on */
     size_t text_n;
     char text[];
 };
@@ -149,6 +155,7 @@ struct relay {
     struct hash routes;
     struct list remembered;       /* the same, oldest first */
     struct hash streams;          /* that come from other workers, by their number */
+    struct hash waiting;          /* chunks that have come and wait for their next hop (stream.c), by message and origin */
     uint64_t next_stream;
     struct txn *txn_blocks[20];   /* owned: by index, each block as large as all before it */
     uint32_t n_txns, free_txn;    /* free_txn: first free index, UINT32_MAX: none */
@@ -215,17 +222,17 @@ struct msrp_conn {
     struct list unsent;           /* transactions that are not wholly written yet, oldest first */
     struct list unanswered;       /* those that are, in the order in which their time began */
     struct wheel_timer answer_timer; /* runs while there are some */
-    struct list waiters;          /* local connections paused for us, by wait_node */
-    struct list wait_node;        /* on somebody's waiters */
+    struct list ready;            /* of the streams: those that wait for nothing but room, by ready_node; the first is next */
+    size_t ahead;                 /* bytes of all that waits for us beside the queue */
+    struct list held;             /* routes whose origins are paused for us, by held_node; owned references */
+    struct list wait_node;        /* paused for want of room in a ring to another worker (cross.c) */
     struct list owed;             /* owned: REPORTs to it that found no room in its queue (report.c) */
     unsigned n_owed;
     unsigned remote_holds;        /* next hops on other workers that have us paused */
-    struct remote_waiter *remote_waiters; /* owned array: connections of other workers paused for us */
-    unsigned n_remote_waiters, cap_remote_waiters;
     struct wheel_timer hold_timer; /* flow.c: while sources wait for us */
     uint64_t hold_left_ms;        /* how long shared ones still may, as of hold_at_ms and hold_read octets */
     uint64_t hold_at_ms, hold_read;
-    bool hold_spent;              /* none was left since its queue has drained last */
+    bool hold_spent;              /* none was left since little was waiting last */
 };
 
 static inline struct msrp_conn *msrp_of(struct conn *c)
@@ -304,7 +311,10 @@ bool peer_other_link(struct relay *relay, const struct route *route, struct conn
 
 enum hop_result { HOP_TAKEN, HOP_GONE /* the connection has ended */ };
 
+/* A whole frame: it is written, or waits behind others (stream.c). */
 enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f);
+/* Write it now. borrowed: its body lives until the connection is flushed. */
+enum hop_result hop_write(struct relay *relay, struct conn *dest, const struct outgoing *f, bool borrowed);
 /* Octets of a request, or a whole one, go to that connection. */
 void hop_count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole);
 /* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and frames that
@@ -334,14 +344,12 @@ void flow_init(struct msrp_conn *m);
 /* Who waits for it may go on; it waits for nobody. */
 void flow_fini(struct msrp_conn *m);
 
-/* Can a next hop take more? A chunk in pieces stops early, so that what others have to say is not far behind it (M-FAIR-07);
- * whole frames may fill the buffer. NEVER: the source is shared and others have waited long enough, what it has for this next hop fails. */
+/* Can a next hop take more of a session? NEVER: the source is shared and others have waited long enough, what it has for this next hop fails. */
 enum flow_room { FLOW_ROOM, FLOW_LATER, FLOW_NEVER };
-enum flow_room flow_room(struct msrp_conn *dest, bool in_pieces, bool shared);
-/* It is full: this source, of our own worker or of another one, is not read until it can take more. */
-void flow_wait(struct msrp_conn *dest, struct msrp_conn *source);
-void flow_wait_remote(struct msrp_conn *dest, struct conn_ref source, bool shared);
-/* Its queue has drained. */
+enum flow_room flow_room(struct msrp_conn *dest, const struct route *route, bool shared);
+/* It cannot: the route's origin, of our own worker or of another one, is not read until it can. shared: it has others to serve. */
+void flow_wait(struct msrp_conn *dest, struct route *route, bool shared);
+/* Its queue has drained, or something that waited has gone. */
 void flow_release(struct msrp_conn *dest);
 
 /* ---- report.c ---- */

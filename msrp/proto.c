@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "msrp/private.h"
+#include "msrp/stream.h"
 #include "net/idle.h"
 
 /* The framing is lost: say so if the sender can be told, and end the connection (M-FRM-20). */
@@ -161,7 +162,8 @@ static void on_timer(struct wheel_timer *t)
         return;
     }
     session_unbind_all(&m->bindings, true);
-    if (quiet_ms >= idle_ms && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && m->n_txns == 0) {
+    if (quiet_ms >= idle_ms && list_is_empty(&m->sessions) && list_is_empty(&m->bindings) && m->n_txns == 0 &&
+        list_is_empty(&m->streams)) {
         conn_finish(m->conn, CLOSE_IDLE);
         return;
     }
@@ -218,7 +220,7 @@ static enum conn_idle msrp_idle(struct conn *c)
     session_unbind_all(&m->bindings, true);
     if (!list_is_empty(&m->sessions) || !list_is_empty(&m->bindings))
         return CONN_NEEDED;
-    return m->n_txns == 0 && list_is_empty(&m->owed) && m->rx == RX_HEAD && !m->auth ? CONN_IDLE : CONN_IN_USE;
+    return m->n_txns == 0 && list_is_empty(&m->streams) && list_is_empty(&m->owed) && m->rx == RX_HEAD && !m->auth ? CONN_IDLE : CONN_IN_USE;
 }
 
 static void msrp_sent(struct conn *c)
@@ -230,6 +232,7 @@ static void msrp_sent(struct conn *c)
 static void msrp_drained(struct conn *c)
 {
     report_owed(msrp_of(c));
+    stream_drain(msrp_of(c));
     flow_release(msrp_of(c));
     conn_resume(c, CONN_PAUSE_ANSWERS);
 }

@@ -257,7 +257,7 @@ static void fill_outgoing(struct outgoing *f, struct route *route, const struct 
 }
 
 /* Is the next hop able to take more? If not, the source waits for it, or is told that it never will be. */
-static enum flow_room has_room(struct msrp_conn *m, const struct route *route, bool in_pieces)
+static enum flow_room has_room(struct msrp_conn *m, struct route *route)
 {
     struct conn *dest;
     enum flow_room room;
@@ -265,9 +265,9 @@ static enum flow_room has_room(struct msrp_conn *m, const struct route *route, b
     if (route->dest.worker != m->relay->worker->index)
         return FLOW_ROOM; /* cross.c says */
     dest = conn_deref(m->relay->worker, route->dest);
-    room = dest ? flow_room(msrp_of(dest), in_pieces, m->shared) : FLOW_ROOM;
+    room = dest ? flow_room(msrp_of(dest), route, m->shared) : FLOW_ROOM;
     if (room == FLOW_LATER)
-        flow_wait(msrp_of(dest), m);
+        flow_wait(msrp_of(dest), route, m->shared);
     return room;
 }
 
@@ -382,16 +382,8 @@ static size_t pass_octets(struct msrp_conn *m, const char *p, size_t n, bool hyp
         taken = n;
     } else if (m->rx_stream_id) {
         while (taken < n) {
-            size_t piece = TD_MIN(n - taken, (size_t)CROSS_BODY_MAX);
+            size_t piece = msrp_body_cut(p + taken, n - taken, CROSS_BODY_MAX, hyphen_lines);
 
-            if (hyphen_lines && taken + piece < n && piece > MSRP_END_LINE_MAX) {
-                /* do not cut a line that looks like an end-line */
-                struct sv tail = sv_make(p + taken + piece - MSRP_END_LINE_MAX, MSRP_END_LINE_MAX);
-                size_t cr = sv_find(tail, '\r');
-
-                if (cr < tail.n)
-                    piece -= tail.n - cr;
-            }
             if (!cross_stream_body(m->relay, m, m->rx_stream_worker, m->rx_stream_id, p + taken, piece, hyphen_lines))
                 break;
             taken += piece;
@@ -406,7 +398,9 @@ static size_t pass_octets(struct msrp_conn *m, const char *p, size_t n, bool hyp
 
 static void end_stream(struct msrp_conn *m, char flag)
 {
-    if (m->rx_stream)
+    if (m->rx_stream && flag == CHUNK_ABORTED)
+        stream_abort(m->rx_stream);
+    else if (m->rx_stream)
         stream_end(m->rx_stream, flag);
     else if (m->rx_stream_id)
         cross_stream_end(m->relay, m, flag);
@@ -447,7 +441,7 @@ static void stop_stream(struct msrp_conn *m)
 
 void relay_abort_chunk(struct msrp_conn *m)
 {
-    end_stream(m, '#');
+    end_stream(m, CHUNK_ABORTED);
     route_unref(m->relay, &m->rx_route);
 }
 
@@ -482,7 +476,7 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n)
         return 0;
     if (m->rx_stream && stream_dest(m->rx_stream)) {
         m->conn->one_read = stream_has_company(m->rx_stream); /* they take turns (M-FAIR-02) */
-        switch (has_room(m, m->rx_route, true)) {
+        switch (has_room(m, m->rx_route)) {
         case FLOW_ROOM:
             break;
         case FLOW_LATER:
@@ -543,7 +537,7 @@ size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, s
         refuse_message(m, h, route, status);
         return h->n;
     }
-    room = has_room(m, route, false);
+    room = has_room(m, route);
     if (room == FLOW_LATER)
         return 0;
     if (h->method != MSRP_SEND)
@@ -690,7 +684,8 @@ int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w,
     list_init(&r->changed);
     list_init(&r->remembered);
     wheel_timer_init(&r->changed_timer, on_changed_timer);
-    if (hash_init(&r->routes, ROUTE_TABLE_LOG2) || hash_init(&r->streams, STREAM_TABLE_LOG2))
+    if (hash_init(&r->routes, ROUTE_TABLE_LOG2) || hash_init(&r->streams, STREAM_TABLE_LOG2) ||
+        hash_init(&r->waiting, STREAM_TABLE_LOG2))
         goto out;
     err = cross_new(&r->cross, r, shared->n_relays);
     if (err)
@@ -725,5 +720,6 @@ void relay_free(struct relay **rp)
     txn_pool_free(r);
     hash_fini(&r->routes);
     hash_fini(&r->streams);
+    hash_fini(&r->waiting);
     free(r);
 }

@@ -372,6 +372,7 @@ static struct route *new_route(struct conn *c, const struct msrp_head *h, struct
     r->auth = h->method == MSRP_AUTH;
     list_init(&r->conn_node);
     list_init(&r->relay_node);
+    list_init(&r->held_node);
     c->worker->held += (int64_t)(sizeof *r + text); /* until it is freed, be that by another worker */
     r->raw.lines = sv_make(r->text, h->paths.n);
     r->raw.to = sv_make(r->text + (h->to_path.p - h->paths.p), h->to_path.n);

@@ -22,7 +22,11 @@
 #include "net/ws.h"
 
 enum timer_use { TIMER_NONE, TIMER_DEADLINE, TIMER_STALL, TIMER_FINISH };
-enum { IOV_MAX_PIECES = 64, LINGER_MS = 2000 };
+enum {
+    IOV_MAX_PIECES = 64,
+    LINGER_MS = 2000,
+    UNSENT_MAX = 128 * 1024, /* bytes that the system keeps beside what is on its way: nothing gets in front of them (M-FAIR-07) */
+};
 
 static const struct {
     const char *text;
@@ -611,6 +615,15 @@ void conn_drop_tls(struct conn *c)
     c->worker->held -= c->tls ? MEMORY_TLS : 0;
     tlsio_free(&c->tls);
     txq_clear(&c->cipher, &c->worker->pool);
+}
+
+void conn_tune(int fd)
+{
+    int one = 1, unsent = UNSENT_MAX;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 }
 
 int conn_attach(struct conn *c, int fd)

@@ -15,6 +15,8 @@ void conn_release(struct conn *c);
 void conn_deadline(struct conn *c, int64_t ms, enum close_reason reason);
 void conn_deadline_clear(struct conn *c);
 
+/* Options of a connected socket. */
+void conn_tune(int fd);
 /* Give a dialled connection its connected socket, then start what is queued. Takes the descriptor over. */
 int conn_attach(struct conn *c, int fd);
 /* The dialled connection (TLS included) is ready for the protocol. */

@@ -3,7 +3,6 @@
 #include "net/dial.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -73,12 +72,11 @@ static void connected(struct dial *d)
     struct conn *c = d->conn;
     struct sockaddr_storage ss = { 0 };
     socklen_t len = sizeof ss;
-    int one = 1, err;
+    int err;
 
     if (getsockname(c->io.fd, (struct sockaddr *)&ss, &len) == 0)
         addr_from_socket(&c->local, &ss);
-    setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(c->io.fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    conn_tune(c->io.fd);
     if (!d->to.tls) {
         conn_is_up(c); /* frees d */
         return;

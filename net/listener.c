@@ -2,7 +2,6 @@
 #include "net/listener.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,7 +48,6 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
     struct addr peer, local;
     struct conn *c;
     char text[ADDR_TEXT_MAX];
-    int one = 1;
 
     addr_from_socket(&peer, from);
     getsockname(fd, (struct sockaddr *)&ss, &len);
@@ -61,8 +59,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
         close(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    conn_tune(fd);
     if (conn_new(&c, w, fd, true, &peer, &local) != TD_OK) {
         if (w->limits)
             limits_leave(w->limits, &peer);

@@ -3,6 +3,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_bounds.c \
 	tests/unit/msrp/test_ends.c \
 	tests/unit/msrp/test_failure.c \
+	tests/unit/msrp/test_ahead.c \
 	tests/unit/msrp/test_fair.c \
 	tests/unit/msrp/test_flow.c \
 	tests/unit/msrp/test_limits.c \

@@ -267,6 +267,7 @@ static void stops_reading(void)
     do {
         conn_write(to, octets, 65536);
         conn_flush(to);
+        rig_wait(&r, 1); /* the system may have been busy, and take more now */
     } while (conn_queued(to) == 0);
     queued = to->bytes_out;
     free(octets);

@@ -598,8 +598,8 @@ TEST(hop_timer_runs_from_the_last_octet_written)
         CHECK_FATAL(heard_n < 5000);
     }
     say(c, "\n-------b001send$\n");
-    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
     CHECK_FATAL(hear(f, &h)); /* all of it was read: now the 30 s have begun */
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
     CHECK(h.flag == '$' && h.body.n == SIZE);
     CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
     rig_pass(&r, 20000); /* hearing it may have taken some */
