@@ -331,9 +331,10 @@ TEST(a_script_reports_what_has_failed)
 /* What KSR.tcpops knows, whatever worker has it. */
 TEST(a_script_learns_that_a_connection_has_ended)
 {
-    struct peer *c = start(NULL), *x = rig_peer(&r);
+    struct peer *c = start("script.htable=t=>size=4"), *x = rig_peer(&r);
 
-    CHECK_FATAL(use("id = id or KSR.pv.get('$msrp(conid)') KSR.msrp.reply(KSR.tcpops.tcp_conid_alive(id) > 0 and 403 or 481, 'x')"));
+    CHECK_FATAL(use("if KSR.pv.is_null('$sht(t=>id)') then KSR.pv.seti('$sht(t=>id)', KSR.pv.get('$msrp(conid)')) end\n"
+                    "KSR.msrp.reply(KSR.tcpops.tcp_conid_alive(KSR.pv.get('$sht(t=>id)')) > 0 and 403 or 481, 'x')"));
     say(x, SEND);
     EXPECT(x, "MSRP s0001 403 x\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n");
     say(c, SEND);
