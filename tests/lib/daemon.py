@@ -160,7 +160,7 @@ class Daemon:
             self._log = open(self.log, "ab")
             mark = self._log.tell()
             env = dict(os.environ)
-            env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+            env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:quarantine_size_mb=32")
             env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
             self.proc = subprocess.Popen([self.tandemd, "-c", self.conf], stdin=subprocess.DEVNULL,
                                          stdout=self._log, stderr=self._log, env=env, cwd=self.folder)
