@@ -350,6 +350,13 @@ static bool is_ours(struct sv to, struct sv ours)
            sv_find(sv_from(to, ours.n + 1), ' ') == to.n - ours.n - 1;
 }
 
+/* Of several frames that differ in their identifiers alone nobody can tell which one was forwarded, and of those of one message at one
+ * place not either which one a REPORT is about. */
+static bool is_twin(const struct frame *f, const struct frame *g)
+{
+    return f->sock == g->sock && sv_eq(f->method, g->method) && sv_eq(f->message_id, g->message_id) && sv_eq(f->from, g->from);
+}
+
 /* A failure REPORT by the relay itself: whom does it concern? */
 static struct frame *subject_of(size_t sock, const struct mc_head *h)
 {
@@ -376,6 +383,21 @@ static struct frame *subject_of(size_t sock, const struct mc_head *h)
                 start >= f->start && start - f->start <= (f->has_body ? f->body_n : 0))
                 return f;
         }
+    /* One that was taken to be about this frame was about another one of its message, which begins at the same place. */
+    for (size_t i = 0; i < n_frames; i++) {
+        struct frame *f = &frames[i];
+
+        if (f->sock != sock || !sv_eq(f->method, SV("SEND")) || !f->told || !sv_eq(f->message_id, *id) || !sv_eq(f->from, h->to_path) ||
+            start < f->start || start - f->start > (f->has_body ? f->body_n : 0))
+            continue;
+        for (size_t k = 0; k < n_frames; k++) {
+            struct frame *g = &frames[k];
+
+            if (g != f && is_twin(f, g) && g->start == f->start && g->report != WANTS_NOTHING && g->code < 300 &&
+                g->told < TD_MAX(g->pieces, 1U))
+                return g;
+        }
+    }
     return NULL;
 }
 
@@ -432,13 +454,6 @@ static bool is_broken_head(size_t sock, struct sv tid)
     while (sv_starts(rest, SV("\r\n")))
         rest = sv_from(rest, 2);
     return !peers[sock].lost && sv_starts(rest, SV("MSRP ")) && sv_starts(sv_from(rest, 5), tid);
-}
-
-/* Of several frames that differ in their identifiers alone nobody can tell which one was forwarded, and of those of one message at one
- * place not either which one a REPORT is about. */
-static bool is_twin(const struct frame *f, const struct frame *g)
-{
-    return f->sock == g->sock && sv_eq(f->method, g->method) && sv_eq(f->message_id, g->message_id) && sv_eq(f->from, g->from);
 }
 
 static bool has_twin(const struct frame *f)
