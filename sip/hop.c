@@ -115,7 +115,8 @@ static struct deaf *deaf_of(const struct hops *h, const struct addr *at, uint64_
 {
     char text[ADDR_TEXT_MAX];
 
-    *hash = hash_bytes(addr_text(at, text), strlen(text));
+    addr_text(at, text); /* first: the order in which arguments are evaluated is open */
+    *hash = hash_bytes(text, strlen(text));
     return &h->d->deaf[*hash % TD_ARRAY_LEN(h->d->deaf)];
 }
 
