@@ -32,7 +32,9 @@ struct stripe {
     pthread_mutex_t lock;
     struct hash table;
     struct list age;
-    struct crypto_mac *mac; /* owned: of the nonces' key */
+    struct crypto_mac *mac;      /* owned: by the secret of the nonces made now; each stripe has its own */
+    struct crypto_mac *last_mac; /* owned: by the one before it; NULL: there was none */
+    uint64_t mac_made;
     uint64_t forgotten; /* nonces issued then or before, and not in the table, are stale; 0: none was forgotten */
 };
 
@@ -41,16 +43,22 @@ struct nonces {
     struct stripe stripes[STRIPES];
 };
 
+static int secret_draw(struct crypto_mac **out)
+{
+    uint8_t key[KEY_BYTES];
+
+    crypto_random(key, sizeof key);
+    return crypto_mac_new(out, sv_make(key, sizeof key));
+}
+
 int nonces_new(struct nonces **out)
 {
     struct nonces *n = calloc(1, sizeof *n);
-    uint8_t key[KEY_BYTES];
     int err = TD_OK;
 
     *out = NULL;
     if (!n)
         return TD_ENOMEM;
-    crypto_random(key, sizeof key);
     crypto_random_name(n->opaque, OPAQUE_LEN);
     for (int i = 0; i < STRIPES; i++) {
         pthread_mutex_init(&n->stripes[i].lock, NULL);
@@ -58,7 +66,7 @@ int nonces_new(struct nonces **out)
         if (!err)
             err = hash_init(&n->stripes[i].table, 4);
         if (!err)
-            err = crypto_mac_new(&n->stripes[i].mac, sv_make(key, sizeof key));
+            err = secret_draw(&n->stripes[i].mac);
     }
     if (err)
         nonces_free(&n);
@@ -85,6 +93,7 @@ void nonces_free(struct nonces **np)
             used_free(&n->stripes[i], list_item(node, struct used, age));
         hash_fini(&n->stripes[i].table);
         crypto_mac_free(&n->stripes[i].mac);
+        crypto_mac_free(&n->stripes[i].last_mac);
         pthread_mutex_destroy(&n->stripes[i].lock);
     }
     free(n);
@@ -100,16 +109,27 @@ static struct stripe *stripe_of(struct nonces *n, uint64_t seed_hash)
     return &n->stripes[seed_hash >> 58];
 }
 
-/* HMAC(key, seed | realm). */
-static void nonce_mac(struct nonces *n, const uint8_t seed[SEED_BYTES], struct sv realm, uint8_t out[32])
+/* HMAC(secret, seed | realm). The stripe is locked. */
+static void nonce_mac(struct crypto_mac *mac, const uint8_t seed[SEED_BYTES], struct sv realm, uint8_t out[32])
 {
-    struct stripe *s = stripe_of(n, hash_bytes(seed, SEED_BYTES));
+    crypto_mac_add(mac, sv_make(seed, SEED_BYTES));
+    crypto_mac_add(mac, realm);
+    crypto_mac_end(mac, out);
+}
 
-    pthread_mutex_lock(&s->lock);
-    crypto_mac_add(s->mac, sv_make(seed, SEED_BYTES));
-    crypto_mac_add(s->mac, realm);
-    crypto_mac_end(s->mac, out);
-    pthread_mutex_unlock(&s->lock);
+/* A new secret once a lifetime, so that what the one that is dropped has made is stale by then. The stripe is locked. */
+static void secret_rotate(struct stripe *s, uint64_t now_s, uint64_t lifetime_s)
+{
+    struct crypto_mac *fresh;
+
+    if (!s->mac_made)
+        s->mac_made = now_s;
+    if (now_s <= s->mac_made + lifetime_s || secret_draw(&fresh)) /* without memory the old one serves on */
+        return;
+    crypto_mac_free(&s->last_mac);
+    s->last_mac = s->mac;
+    s->mac = fresh;
+    s->mac_made = now_s;
 }
 
 static void to_hex(const uint8_t *bytes, size_t n, char *out)
@@ -135,14 +155,19 @@ static bool from_hex(struct sv hex, uint8_t *out)
     return true;
 }
 
-void nonce_make(struct nonces *n, struct sv realm, uint64_t now_s, char out[NONCE_LEN + 1])
+void nonce_make(struct nonces *n, struct sv realm, uint64_t now_s, uint64_t lifetime_s, char out[NONCE_LEN + 1])
 {
     uint8_t seed[SEED_BYTES], mac[32];
+    struct stripe *s;
 
     for (int i = 0; i < TIME_BYTES; i++)
         seed[i] = (uint8_t)(now_s >> (8 * (TIME_BYTES - 1 - i)));
     crypto_random(seed + TIME_BYTES, RANDOM_BYTES);
-    nonce_mac(n, seed, realm, mac);
+    s = stripe_of(n, hash_bytes(seed, SEED_BYTES));
+    pthread_mutex_lock(&s->lock);
+    secret_rotate(s, now_s, lifetime_s);
+    nonce_mac(s->mac, seed, realm, mac);
+    pthread_mutex_unlock(&s->lock);
     to_hex(seed, SEED_BYTES, out);
     to_hex(mac, MAC_BYTES, out + 2 * SEED_BYTES);
     out[NONCE_LEN] = '\0';
@@ -157,15 +182,29 @@ static uint64_t seed_time(const uint8_t seed[SEED_BYTES])
     return t;
 }
 
+/* Has this secret made it? */
+static bool is_by(struct crypto_mac *by, const uint8_t bytes[NONCE_LEN / 2], struct sv realm)
+{
+    uint8_t mac[32];
+
+    nonce_mac(by, bytes, realm, mac);
+    return crypto_equal(sv_make(bytes + SEED_BYTES, MAC_BYTES), sv_make(mac, MAC_BYTES));
+}
+
 enum nonce_state nonce_check(struct nonces *n, struct sv nonce, struct sv realm, uint64_t now_s,
                              uint64_t lifetime_s)
 {
-    uint8_t bytes[NONCE_LEN / 2], mac[32];
+    uint8_t bytes[NONCE_LEN / 2];
+    struct stripe *s;
+    bool ours;
 
     if (nonce.n != NONCE_LEN || !from_hex(nonce, bytes))
         return NONCE_FOREIGN;
-    nonce_mac(n, bytes, realm, mac);
-    if (!crypto_equal(sv_make(bytes + SEED_BYTES, MAC_BYTES), sv_make(mac, MAC_BYTES)))
+    s = stripe_of(n, hash_bytes(bytes, SEED_BYTES));
+    pthread_mutex_lock(&s->lock);
+    ours = is_by(s->mac, bytes, realm) || (s->last_mac && is_by(s->last_mac, bytes, realm));
+    pthread_mutex_unlock(&s->lock);
+    if (!ours)
         return NONCE_FOREIGN;
     /* Another thread's clock may have ticked before ours: then it is new. */
     return now_s > seed_time(bytes) + lifetime_s ? NONCE_STALE : NONCE_GOOD;

@@ -63,7 +63,7 @@ static void challenge_with(auth_mod_t *am, auth_status_t *as, const auth_challen
     struct sv realm = sv_of(as->as_realm);
     char nonce[NONCE_LEN + 1];
 
-    nonce_make(env->nonces, realm, env->now_s(), nonce);
+    nonce_make(env->nonces, realm, env->now_s(), env->lifetime_s, nonce);
     for (size_t i = 0; i < env->n_algs; i++) {
         enum digest_alg alg = env->algs[backwards ? env->n_algs - 1 - i : i];
 

@@ -16,8 +16,8 @@ TEST(a_nonce_is_ours_for_its_realm_and_its_lifetime)
 
     CHECK_INT(nonces_new(&n), 0);
     CHECK_INT(nonces_new(&other), 0);
-    nonce_make(n, SV("r"), T0, a);
-    nonce_make(n, SV("r"), T0, b);
+    nonce_make(n, SV("r"), T0, LIFE, a);
+    nonce_make(n, SV("r"), T0, LIFE, b);
     CHECK(strcmp(a, b) != 0);
     CHECK_INT(strlen(a), NONCE_LEN);
     CHECK_INT(nonce_check(n, sv_of(a), SV("r"), T0, LIFE), NONCE_GOOD);
@@ -30,13 +30,48 @@ TEST(a_nonce_is_ours_for_its_realm_and_its_lifetime)
     nonces_free(&other);
 }
 
+/* S-AUT-11: the secret changes once a lifetime. All stripes have had their first nonce at T0 and rotate by one nonce each. */
+TEST(secrets_rotate_and_each_nonce_lives_out_its_life)
+{
+    enum { N = 4096, LATE = T0 + 2 * LIFE }; /* 64 a stripe */
+    static char first[N][NONCE_LEN + 1], last[N][NONCE_LEN + 1];
+    struct nonces *n;
+    char scratch[NONCE_LEN + 1];
+    size_t good[2] = { 0 }, stale = 0, foreign = 0;
+
+    CHECK_INT(nonces_new(&n), 0);
+    for (size_t i = 0; i < N; i++)
+        nonce_make(n, SV("r"), T0, LIFE, first[i]);
+    for (size_t i = 0; i < N; i++)
+        nonce_make(n, SV("r"), T0 + LIFE, LIFE, last[i]); /* the last second of the first secret */
+    for (size_t i = 0; i < N; i++)
+        nonce_make(n, SV("r"), T0 + LIFE + 1, LIFE, scratch); /* the second one */
+    for (size_t i = 0; i < N; i++) {
+        good[0] += nonce_check(n, sv_of(last[i]), SV("r"), LATE, LIFE) == NONCE_GOOD;
+        stale += nonce_check(n, sv_of(first[i]), SV("r"), LATE, LIFE) == NONCE_STALE;
+    }
+    CHECK_INT(good[0], N);
+    CHECK_INT(stale, N); /* what the secret before this one has made is known, and old */
+    for (size_t i = 0; i < N; i++)
+        nonce_make(n, SV("r"), LATE + 1, LIFE, first[i]); /* still the second one */
+    for (size_t i = 0; i < N; i++)
+        nonce_make(n, SV("r"), LATE + 2, LIFE, scratch); /* the third */
+    for (size_t i = 0; i < N; i++) {
+        good[1] += nonce_check(n, sv_of(first[i]), SV("r"), LATE + 1 + LIFE, LIFE) == NONCE_GOOD;
+        foreign += nonce_check(n, sv_of(last[i]), SV("r"), LATE + 2, 10 * LIFE) == NONCE_FOREIGN;
+    }
+    CHECK_INT(good[1], N);
+    CHECK_INT(foreign, N); /* the first secret is gone, whatever the lifetime */
+    nonces_free(&n);
+}
+
 TEST(every_changed_digit_makes_a_nonce_foreign)
 {
     struct nonces *n;
     char a[NONCE_LEN + 1];
 
     CHECK_INT(nonces_new(&n), 0);
-    nonce_make(n, SV("r"), T0, a);
+    nonce_make(n, SV("r"), T0, LIFE, a);
     for (int i = 0; i < NONCE_LEN; i++) {
         char was = a[i];
 
@@ -58,7 +93,7 @@ TEST(a_count_is_taken_once_and_a_window_lets_requests_overtake)
     char a[NONCE_LEN + 1];
 
     CHECK_INT(nonces_new(&n), 0);
-    nonce_make(n, SV("r"), T0, a);
+    nonce_make(n, SV("r"), T0, LIFE, a);
     CHECK(!nonce_use(n, sv_of(a), 0, T0, FIRST_USE, LIFE));
     CHECK(nonce_use(n, sv_of(a), 1, T0, FIRST_USE, LIFE));
     CHECK(!nonce_use(n, sv_of(a), 1, T0, FIRST_USE, LIFE));
@@ -85,7 +120,7 @@ TEST(every_count_of_a_shuffled_run_is_taken_exactly_once)
     unsigned seed = 7;
 
     CHECK_INT(nonces_new(&n), 0);
-    nonce_make(n, SV("r"), T0, a);
+    nonce_make(n, SV("r"), T0, LIFE, a);
     for (uint32_t i = 0; i < 256; i++)
         order[i] = i + 1;
     for (uint32_t i = 0; i < 256; i++) { /* nothing moves further than the window is wide */
@@ -111,8 +146,8 @@ TEST(a_first_use_that_comes_late_is_stale)
     char a[NONCE_LEN + 1], b[NONCE_LEN + 1];
 
     CHECK_INT(nonces_new(&n), 0);
-    nonce_make(n, SV("r"), T0, a);
-    nonce_make(n, SV("r"), T0, b);
+    nonce_make(n, SV("r"), T0, LIFE, a);
+    nonce_make(n, SV("r"), T0, LIFE, b);
     CHECK(nonce_use(n, sv_of(a), 1, T0 + FIRST_USE, FIRST_USE, LIFE));
     CHECK(nonce_use(n, sv_of(a), 2, T0 + LIFE, FIRST_USE, LIFE)); /* but once used it lives on */
     CHECK(!nonce_use(n, sv_of(b), 1, T0 + FIRST_USE + 1, FIRST_USE, LIFE));
@@ -131,7 +166,7 @@ TEST(a_full_table_forgets_the_oldest_and_lets_no_replay_through)
     for (size_t i = 0; i < N; i++) {
         uint64_t now = T0 + i / (N / 50);
 
-        nonce_make(n, SV("r"), now, made[i]);
+        nonce_make(n, SV("r"), now, LIFE, made[i]);
         good += nonce_use(n, sv_of(made[i]), 1, now, FIRST_USE, LIFE);
     }
     for (size_t i = 0; i < N; i++) {
@@ -167,7 +202,7 @@ TEST(two_threads_never_both_get_the_same_count)
     pthread_t t[2];
 
     CHECK_INT(nonces_new(&n), 0);
-    nonce_make(n, SV("r"), T0, a);
+    nonce_make(n, SV("r"), T0, LIFE, a);
     for (int i = 0; i < 2; i++) {
         r[i] = (struct racer){ n, a, 0 };
         pthread_create(&t[i], NULL, race, &r[i]);
@@ -180,6 +215,7 @@ TEST(two_threads_never_both_get_the_same_count)
 }
 
 SUITE(nonce_suite, TEST_ROW(a_nonce_is_ours_for_its_realm_and_its_lifetime),
+      TEST_ROW(secrets_rotate_and_each_nonce_lives_out_its_life),
       TEST_ROW(every_changed_digit_makes_a_nonce_foreign),
       TEST_ROW(a_count_is_taken_once_and_a_window_lets_requests_overtake),
       TEST_ROW(every_count_of_a_shuffled_run_is_taken_exactly_once), TEST_ROW(a_first_use_that_comes_late_is_stale),
