@@ -57,6 +57,7 @@ CASE("KSR.auth.auth_info", 'A', "assert(KSR.auth.auth_info() == '' and KSR.auth.
 CASE("KSR.auth.has_credentials", 'A', "assert(KSR.auth.has_credentials('tandem.example') == 1 and KSR.auth.has_credentials('other') == -1 and KSR.auth.has_credentials('') == 1)")
 CASE("KSR.auth_db.www_authenticate", 'A', "assert(KSR.auth_db.www_authenticate('', 'subscriber') == 1 and not pcall(KSR.auth_db.www_authenticate, '', 'other'))")
 CASE("KSR.auth_db.auth_check", 'A', "assert(KSR.auth_db.auth_check('tandem.example', 'subscriber', 1) == 1)")
+CASE("KSR.auth_db.auth_check", 'A', "assert(KSR.auth_db.auth_check('', 'subscriber') == 1 and KSR.msrp.cmap_save() == 1)")
 CASE("$msrp(buf)", 'S', "local b = KSR.pv.get('$msrp(buf)') assert(b:find('^MSRP s0001 SEND\\r\\n') and b:find('\\r\\n\\r\\nhello$'))")
 CASE("$msrp(buflen)", 'S', "assert(KSR.pv.get('$msrp(buflen)') == #KSR.pv.get('$msrp(buf)'))")
 CASE("$msrp(hdrs)", 'S', "local h = KSR.pv.get('$msrp(hdrs)') assert(h:find('^To%-Path: ') and h:find('Content%-Type: text/plain\\r\\n$'))")

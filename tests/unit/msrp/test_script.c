@@ -323,6 +323,13 @@ TEST(a_script_reports_what_has_failed)
     EXPECT(c, OK_SEND);
     EXPECT(c, REPORTED("%5", "%U", "Byte-Range: 1-5/5\n"));
     EXPECT_NOTHING(c);
+    /* nor does its connection wait, when it is to be closed behind that */
+    CHECK_FATAL(use("KSR.msrp.reply_flags(2) KSR.msrp.reply(200, 'OK') assert(KSR.msrp.report(408) == 1)"));
+    say(c, "MSRP s0001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: text/plain\n\n");
+    say_bytes(c, part, sizeof part);
+    EXPECT(c, OK_SEND);
+    EXPECT(c, REPORTED("%6", "%U", "Byte-Range: 1-0/9000\n"));
+    EXPECT_END(c);
     CHECK(rig_accept(&r) == NULL);
     CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
     stop();

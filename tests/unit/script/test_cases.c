@@ -1,5 +1,6 @@
 /* Every function, variable and transformation of script/ does what its row says (K-EVT-01 is tested where frames are). */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "tests/unit/script/scripts.h"
@@ -67,4 +68,78 @@ TEST(every_case_runs_through)
     log_set_level(level);
 }
 
-SUITE(cases_suite, TEST_ROW(every_row_of_the_tables_has_a_case), TEST_ROW(every_case_runs_through));
+/* What is written to stderr while the script runs, with the log at that level. */
+static bool logged(struct scripts *t, enum log_level level, const char *code, char *out, size_t size)
+{
+    struct buf text = BUF_INIT;
+    FILE *seen = tmpfile();
+    int err = dup(STDERR_FILENO);
+    enum script_end end = SCRIPT_FAILED;
+    size_t n;
+
+    CHECK_FATAL(seen != NULL && err >= 0);
+    buf_printf(&text, "function run()\n%s\nend\n", code);
+    if (scripts_load(t, text.p)) {
+        log_set_level(level);
+        fflush(stderr);
+        dup2(fileno(seen), STDERR_FILENO);
+        end = scripts_run(t, "run");
+        fflush(stderr);
+        dup2(err, STDERR_FILENO);
+    }
+    close(err);
+    rewind(seen);
+    n = fread(out, 1, size - 1, seen);
+    out[n] = '\0';
+    fclose(seen);
+    buf_fini(&text);
+    return end == SCRIPT_DONE;
+}
+
+/* Each function has a line in the log at its level, and none when that is not logged. */
+TEST(what_a_script_logs_is_in_the_log_at_its_level)
+{
+    static const struct {
+        const char *code, *line;
+        enum log_level level;
+    } lines[] = {
+        { "KSR.dbg('one\\n')", " debug script one\n", LOG_LEVEL_DEBUG },
+        { "KSR.info('two')", " info script two\n", LOG_LEVEL_INFO },
+        { "KSR.notice('three')", " notice script three\n", LOG_LEVEL_NOTICE },
+        { "KSR.warn('four')", " warning script four\n", LOG_LEVEL_WARNING },
+        { "KSR.err('five')", " error script five\n", LOG_LEVEL_ERROR },
+        { "KSR.crit('six')", " error script six\n", LOG_LEVEL_ERROR },
+        { "KSR.log('dbg', 'a')", " debug script a\n", LOG_LEVEL_DEBUG },
+        { "KSR.log('info', 'b')", " info script b\n", LOG_LEVEL_INFO },
+        { "KSR.log('notice', 'c')", " notice script c\n", LOG_LEVEL_NOTICE },
+        { "KSR.log('warn', 'd')", " warning script d\n", LOG_LEVEL_WARNING },
+        { "KSR.log('err', 'e')", " error script e\n", LOG_LEVEL_ERROR },
+        { "KSR.log('odd', 'f')", " error script f\n", LOG_LEVEL_ERROR },
+        { "KSR.xlog.xdbg('$si')", " debug script 192.0.2.7\n", LOG_LEVEL_DEBUG },
+        { "KSR.xlog.xinfo('$si $$')", " info script 192.0.2.7 $\n", LOG_LEVEL_INFO },
+        { "KSR.xlog.xnotice('$(si{s.len})')", " notice script 9\n", LOG_LEVEL_NOTICE },
+        { "KSR.xlog.xwarn('<$null>')", " warning script <>\n", LOG_LEVEL_WARNING },
+        { "KSR.xlog.xerr('$fake(code)')", " error script 200\n", LOG_LEVEL_ERROR },
+    };
+    enum log_level level = log_level_;
+    struct scripts t;
+    char out[1024];
+
+    scripts_start(&t, NULL);
+    for (size_t i = 0; i < TD_ARRAY_LEN(lines); i++) {
+        bool good = logged(&t, lines[i].level, lines[i].code, out, sizeof out);
+
+        log_set_level(level);
+        if (!good || !strstr(out, lines[i].line))
+            fprintf(stderr, "%s: %s\n", lines[i].code, out);
+        CHECK(good && strstr(out, lines[i].line));
+        if (lines[i].level == LOG_LEVEL_ERROR)
+            continue;
+        CHECK(logged(&t, (enum log_level)(lines[i].level - 1), lines[i].code, out, sizeof out));
+        log_set_level(level);
+        CHECK_STR(out, "");
+    }
+    scripts_stop(&t);
+}
+
+SUITE(cases_suite, TEST_ROW(what_a_script_logs_is_in_the_log_at_its_level), TEST_ROW(every_row_of_the_tables_has_a_case), TEST_ROW(every_case_runs_through));
