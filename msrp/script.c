@@ -231,19 +231,43 @@ static size_t response(struct msrp_conn *m, const struct frame_event *e)
     return e->h->n;
 }
 
-/* To be judged before any script: without TLS no AUTH (M-AUTH-01), none for another relay (M-FWD-02), none through one that has not
- * proven who it is (M-AUTH-33). */
-static bool is_admitted(const struct msrp_conn *m, const struct msrp_head *h)
+/* To be judged before any script: a frame that ends here has ports in From-Path (M-DNS-02); without TLS no AUTH (M-AUTH-01), none for
+ * another relay (M-FWD-02), none through one that has not proven who it is (M-AUTH-33). */
+static bool is_admitted(struct msrp_conn *m, const struct msrp_head *h)
 {
-    struct msrp_uri to;
+    struct msrp_uri to, from[MSRP_PATH_MAX];
+    size_t n_from;
 
-    if (h->is_response || h->method != MSRP_AUTH || sv_find(h->to_path, ' ') < h->to_path.n)
+    if (h->is_response || sv_find(h->to_path, ' ') < h->to_path.n)
         return true;
-    if (sv_find(h->from_path, ' ') < h->from_path.n && !route_is_relay_link(m->conn, h->from_path))
+    n_from = msrp_path_parse(h->from_path, from, MSRP_PATH_MAX);
+    if (n_from == 0 || !msrp_path_has_ports(from, n_from))
+        return false;
+    if (h->method != MSRP_AUTH)
+        return true;
+    if (n_from > 1 && (!from[0].secure || !route_is_relay_link(m->conn, h->from_path)))
         return false;
     if (!msrp_uri_parse(&to, h->to_path) || !relay_is_us(m->relay, m->conn, &to, true))
         return false;
-    return m->conn->tls || !relay_conf(m->relay->shared)->msrp.require_tls;
+    if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls)
+        return false;
+    if (n_from > 1)
+        peer_is_relay(m->relay, m->conn, from[0].host);
+    return true;
+}
+
+/* More than it may ask: another relay is told so, as its other clients need it; else the connection ends. */
+static bool is_too_much(struct msrp_conn *m, const struct msrp_head *h)
+{
+    if (h->is_response || h->method != MSRP_AUTH || conn_may_request(m->conn))
+        return false;
+    if (m->relay_link) {
+        relay_refuse(m->conn, h, 403);
+        relay_skip_body(m, h);
+    } else {
+        conn_finish(m->conn, CLOSE_LIMIT);
+    }
+    return true;
 }
 
 /* ---- runs that wait ---- */
@@ -335,8 +359,7 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
     }
     if (!m->orders->wait && !fetch(m, h))
         return true;
-    if (!m->orders->wait && !h->is_response && h->method == MSRP_AUTH && !conn_may_request(m->conn)) {
-        conn_finish(m->conn, CLOSE_LIMIT);
+    if (!m->orders->wait && is_too_much(m, h)) {
         *taken = h->n;
         return true;
     }

@@ -46,7 +46,7 @@ function ksr_msrp_event(evname)
         if get("$msrp(nexthops)") == 0 then
             auth()
         elseif relay() < 0 then
-            reply(403, "Forbidden")
+            KSR.msrp.default() -- the built-in routing refuses it, and says why
         end
         return 1
     end
