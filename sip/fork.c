@@ -616,25 +616,19 @@ static void launch_group(struct fork *f)
 
 /* ---- the server side ---- */
 
-static bool is_from(msg_t *m, const struct request *origin)
-{
-    struct addr from, at;
-
-    memcpy(&from, msg_addr(m), sizeof from);
-    memcpy(&at, msg_addr(origin->msg), sizeof at);
-    return addr_host_eq(&from, &at);
-}
-
 static int on_incoming(struct fork *f, nta_incoming_t *irq, sip_t const *sip)
 {
     msg_t *m;
     sip_t *cancel;
-    char *reason = NULL;
+    char *reason = NULL, text[ADDR_TEXT_MAX];
+    struct addr from;
 
     if (!sip || !sip->sip_request || sip->sip_request->rq_method != sip_method_cancel || f->done || f->dying)
         return 0;
     m = nta_incoming_getrequest_ackcancel(irq);
-    if (m && !is_from(m, &f->origin)) { /* somebody else saw the branch, or guessed it: S-CAN-03 */
+    if (m && !request_is_by_sender_of(&f->origin, f->in.device, m)) { /* somebody else has seen the branch: S-CAN-03 */
+        memcpy(&from, msg_addr(m), sizeof from);
+        log_debug("sip", 0, "a CANCEL has no effect: source=%s reason=its INVITE came from elsewhere", addr_text(&from, text));
         msg_destroy(m);
         return 0;
     }
@@ -660,6 +654,7 @@ struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport)
     f->d = d;
     list_init(&f->node);
     list_init(&f->branches);
+    f->origin.d = d;
     f->origin.msg = msg_ref_create(msg);
     f->origin.sip = sip;
     f->origin.tport = tport_ref(tport);
@@ -690,7 +685,7 @@ static struct mark mark_of_source(const struct request *r)
     struct mark m = { .kind = MARK_PLAIN };
 
     if (r->flow_id)
-        return (struct mark){ .kind = MARK_FLOW, .conn_id = r->flow_id, .device = locate_device(r) };
+        return (struct mark){ .kind = MARK_FLOW, .conn_id = r->flow_id, .device = locate_device(r, r->flow_id) };
     if (!request_is_behind_nat(r))
         return m;
     m.kind = MARK_UDP;

@@ -235,6 +235,45 @@ bool request_is_behind_nat(const struct request *r)
     return !addr_host_eq(&said, &r->source) || (v->v_rport && addr_port(&said) != addr_port(&r->source));
 }
 
+/* A client that says where it sends from, and is right, is behind no NAT, and sends from there again. */
+static bool says_its_port(const struct request *r, const struct addr *source)
+{
+    const sip_via_t *v = r->sip->sip_via;
+    struct addr said;
+
+    return addr_from_host(&said, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)) && addr_eq(&said, source);
+}
+
+static bool is_by_sender(const struct request *r, uint64_t device, const tport_t *tport, const struct addr *from)
+{
+    struct addr source;
+    struct flow *f;
+
+    memcpy(&source, msg_addr(r->msg), sizeof source);
+    if (!tport_is_secondary(r->tport))
+        return !tport_is_secondary(tport) && addr_host_eq(from, &source) && (addr_port(from) == addr_port(&source) || !says_its_port(r, &source));
+    if (tport == r->tport)
+        return true;
+    f = flow_of_tport(r->d->flows, tport);
+    if (!f || strcmp(tport_ident(tport), tport_ident(r->tport)) != 0)
+        return false;
+    return (device && locate_device(r, f->id) == device) || (addr_host_eq(from, &source) && !flow_of_tport(r->d->flows, r->tport));
+}
+
+bool request_is_by_sender_of(const struct request *r, uint64_t device, msg_t *cancel)
+{
+    tport_t *tport = nta_incoming_transport(r->d->nta, NULL, cancel);
+    struct addr from;
+    bool is_by;
+
+    if (!tport)
+        return false;
+    memcpy(&from, msg_addr(cancel), sizeof from);
+    is_by = is_by_sender(r, device, tport, &from);
+    tport_unref(tport);
+    return is_by;
+}
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')

@@ -77,6 +77,11 @@ struct request {
 void request_start(struct sipd *d, msg_t *msg, sip_t *sip);
 void request_run(struct request *r);
 
+/* Inside nta's callback: does this CANCEL come from who has sent the request? By the same connection; or by another one like it, when the same host
+ * has come back after the first one ended, or the same registered device has moved there, perhaps before the end of the first one was seen
+ * (device: mark_device() of it; 0: none). By UDP: from the same host, and from the same port unless a NAT may have changed it. S-CAN-03. */
+bool request_is_by_sender_of(const struct request *r, uint64_t device, msg_t *cancel);
+
 /* Make the transaction, so that retransmissions and CANCEL find it. False: it could not be made; the request is
  * finished then. */
 bool request_hold(struct request *r);
@@ -122,7 +127,7 @@ enum verdict locate_self(struct request *r); /* one target: where the message it
 enum verdict step_forward(struct request *r);
 
 /* step_locate.c: the device of the sender that is registered on the flow that the request came on; 0: none. */
-uint64_t locate_device(const struct request *r);
+uint64_t locate_device(const struct request *r, uint64_t flow_id);
 
 /* step_path.c: the token of a Path value of ours; false: it is none. */
 bool path_token_parse(const struct request *r, const char *text, struct mark *m);

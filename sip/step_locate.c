@@ -17,7 +17,7 @@ static uint64_t device_of(const struct request *r, const struct aor *a, const st
     return mark_device(r->d, sv_of(a->user), sv_of(a->domain), b->instance, b->contact);
 }
 
-uint64_t locate_device(const struct request *r)
+uint64_t locate_device(const struct request *r, uint64_t flow_id)
 {
     struct sv user, domain;
     struct aor *a = uri_aor(msg_home(r->msg), r->sip->sip_from->a_url, &user, &domain) ? location_find(r->d->location, user, domain) : NULL;
@@ -26,7 +26,7 @@ uint64_t locate_device(const struct request *r)
         list_each(node, &a->bindings) {
             const struct binding *b = list_item(node, struct binding, node);
 
-            if (b->conn_id == r->flow_id)
+            if (b->conn_id == flow_id)
                 return device_of(r, a, b);
         }
     return 0;

@@ -112,21 +112,102 @@ def test_require_is_ignored_in_cancel_and_ack(make):
     a.silent(1.2) # no 487 again: the ACK was taken
 
 
-def test_cancel_of_somebody_else_has_no_effect(make):
-    # S-CAN-03
-    s = make(auth="")
-    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
-    call = a.invite("sip:bob@example.com")
+def ringing(a, b, **more):
+    """A call that rings, and the CANCEL of it as its caller would send it."""
+    call = a.invite("sip:bob@example.com", **more)
     got = b.expect("INVITE")
     b.reply(got, 180, tag="x")
     a.expect(180)
+    return got, a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], cseq=call["cseq"], branch=call["branch"])
+
+
+def by(ua, cancel):
+    """The same with the transport of another one in its Via."""
+    ua.send(cancel.replace(b"Via: SIP/2.0/" + cancel.partition(b"Via: SIP/2.0/")[2].partition(b" ")[0], b"Via: SIP/2.0/" + ua.kind.upper().encode()))
+
+
+def goes_on(b, got):
+    b.silent(0.2)
+    b.reply(got, 486, tag="x")
+    b.expect("ACK")
+
+
+def is_cancelled(b, got):
+    b.reply(b.expect("CANCEL"), 200)
+    b.reply(got, 487, tag="x")
+    b.expect("ACK")
+
+
+def test_cancel_of_somebody_else_has_no_effect(make):
+    # S-CAN-03: another host; another port of the same host, unless there is a NAT that may have changed it; another transport
+    s = make(auth="")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    got, cancel = ringing(a, b)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.2", 0))
-        other.sendto(a.request("CANCEL", call["uri"], callid=call["callid"], tag=call["tag"], branch=call["branch"]), ("127.0.0.1", s.port))
-    b.silent()
+        other.sendto(cancel, ("127.0.0.1", s.port))
+    b.silent(0.2)
     b.reply(got, 200, tag="x")
     while a.receive().status != 200: # that of the CANCEL, and that of bob
         pass
+    for kind in ("udp", "tcp"):
+        a = s.ua("udp", "alice")
+        got, cancel = ringing(a, b)
+        by(s.ua(kind, "mallory"), cancel)
+        goes_on(b, got)
+    for kind in ("udp", "tcp"):
+        a = s.ua("udp", "alice")
+        a.sent_by = "192.168.1.2:5060"
+        got, cancel = ringing(a, b)
+        by(s.ua(kind, "alice"), cancel)
+        is_cancelled(b, got) if kind == "udp" else goes_on(b, got)
+
+
+def test_cancel_comes_by_the_connection_of_its_invite(make):
+    # S-CAN-03: or by one that replaces it
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    a = s.ua("tcp", "alice")
+    got, cancel = ringing(a, b)
+    a.send(cancel)
+    is_cancelled(b, got)
+    for kind in ("tcp", "tls", "udp"): # the same host has other connections
+        got, cancel = ringing(s.ua("tcp", "alice"), b)
+        by(s.ua(kind, "alice"), cancel)
+        goes_on(b, got)
+    a = s.ua("tcp", "alice") # it breaks, and the phone comes back
+    port = a.s.port
+    got, cancel = ringing(a, b)
+    a.close()
+    s.wait_for("closed: peer=127.0.0.1:%d protocol=sip transport=tcp" % port)
+    s.ua("tcp", "alice").send(cancel)
+    is_cancelled(b, got)
+    a = s.ua("tls", "alice") # but not without the TLS it had
+    port = a.s.port
+    got, cancel = ringing(a, b)
+    a.close()
+    s.wait_for("closed: peer=127.0.0.1:%d protocol=sip transport=tls" % port)
+    by(s.ua("tcp", "alice"), cancel)
+    goes_on(b, got)
+
+
+def test_cancel_by_the_device_that_has_moved_to_another_connection(make):
+    # S-CAN-03: the end of the old connection has not been seen yet
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    old, new, other = (s.ua("tcp", "alice") for _ in range(3))
+    device = ';+sip.instance="<urn:uuid:00000000-0000-1000-8000-00000000%s>";reg-id=1'
+    outbound = ["Supported: path, outbound"]
+    old.register(contact=old.contact + device % "aaaa", headers=outbound)
+    other.register(contact=other.contact + device % "bbbb", headers=outbound)
+    got, cancel = ringing(old, b)
+    other.send(cancel)
+    goes_on(b, got)
+    old.expect(486)
+    got, cancel = ringing(old, b)
+    new.register(contact=new.contact + device % "aaaa", headers=outbound)
+    new.send(cancel)
+    is_cancelled(b, got)
 
 
 def test_cancel_too_late_and_of_no_invite(make):
