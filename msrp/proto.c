@@ -176,6 +176,7 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
 {
     struct msrp_conn *m = calloc(1, sizeof *m);
     int64_t buffer = relay_conf(relay->shared)->msrp.buffer;
+    uint64_t timer_ms;
 
     if (!m)
         return NULL;
@@ -197,8 +198,13 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c)
     c->tx_high = (size_t)TD_MIN(buffer, (int64_t)CONN_TX_HIGH);
     c->tx_max = (size_t)buffer + CONN_TX_MAX;
     c->user = m;
-    loop_timer_start(relay->worker->loop, &m->timer,
-                     (uint64_t)(m->proven ? relay_conf(relay->shared)->msrp.idle_timeout : relay_conf(relay->shared)->msrp.probation) * 1000);
+    if (m->proven) {
+        timer_ms = (uint64_t)relay_conf(relay->shared)->msrp.idle_timeout * 1000;
+    } else {
+        timer_ms = (uint64_t)relay_conf(relay->shared)->msrp.probation * 1000;
+        timer_ms -= TD_MIN(timer_ms, conn_set_up_ago_ms(c)); /* it does not begin with the first line (M-CON-03) */
+    }
+    loop_timer_start(relay->worker->loop, &m->timer, timer_ms);
     return m;
 }
 

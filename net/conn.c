@@ -125,6 +125,7 @@ int conn_new(struct conn **out, struct worker *w, int fd, bool accepted, const s
     c->tx_high = CONN_TX_HIGH;
     c->tx_max = CONN_TX_MAX;
     c->opened_at = (uint64_t)time(NULL);
+    c->set_up_ms = loop_now_ms(w->loop);
     if (peer)
         c->peer = *peer;
     if (local)
@@ -195,6 +196,11 @@ void conn_deadline_clear(struct conn *c)
 {
     if (c->timer_use == TIMER_DEADLINE)
         timer_stop(c);
+}
+
+uint64_t conn_set_up_ago_ms(const struct conn *c)
+{
+    return c->accepted ? loop_now_ms(c->worker->loop) - c->set_up_ms : 0;
 }
 
 static void tell_down(struct conn *c, enum close_reason reason)

@@ -122,7 +122,10 @@ struct conn {
     uint32_t kept_n, kept_cap;
 
     struct wheel_timer timer; /* first-line, handshake, connect deadlines; later the write stall */
-    uint64_t stall_mark;      /* conn_acked() when it was last looked at */
+    union {
+        uint64_t set_up_ms;   /* loop time of the accept, then of the end of its TLS handshake; until its protocol is known */
+        uint64_t stall_mark;  /* conn_acked() when it was last looked at */
+    };
     unsigned stall_looks;     /* how often it has been the same since */
     uint64_t socket_out;      /* bytes written to the socket */
     struct loop_defer defer_free;
@@ -142,6 +145,9 @@ void conn_hand_over(struct conn *c, enum proto_id id);
 
 /* From inside data(), before anything was taken: what comes is TLS, first bytes included. */
 int conn_start_tls(struct conn *c);
+
+/* The protocol is only just known: how long ago the connection was accepted, or its TLS handshake done. 0 for one that was dialled. */
+uint64_t conn_set_up_ago_ms(const struct conn *c);
 
 struct conn_ref conn_ref(const struct conn *c);
 /* NULL when it has ended (or is not of this worker). */

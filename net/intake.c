@@ -172,10 +172,12 @@ static void tls_feed(struct conn *c, size_t n)
     if (!was_up && tlsio_state(c->tls) == TLSIO_UP) {
         stats_inc(&w->stats, STAT_tls_handshakes);
         conn_mark_dirty(c);
-        if (c->connecting)
+        if (c->connecting) {
             conn_is_up(c);
-        else
+        } else {
+            c->set_up_ms = loop_now_ms(w->loop);
             conn_deadline(c, w->first_line_ms, CLOSE_FIRST_LINE);
+        }
         if (c->ended)
             return;
     }

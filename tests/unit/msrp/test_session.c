@@ -511,6 +511,41 @@ TEST(connection_without_an_accepted_request_is_closed_after_30_seconds)
     rig_stop(&r);
 }
 
+/* M-CON-03: the 30 seconds run from the accept, or the end of the TLS handshake, not from the first line. */
+TEST(probation_begins_when_the_connection_is_there)
+{
+    for (int tls = 0; tls < 2; tls++) {
+        struct peer *x;
+        struct heard h;
+
+        if (tls) {
+            rig_start_tls(&r, NULL);
+            snprintf(r.var['C'], RIG_VAR_MAX, "msrp://alice-pc.invalid:49152/a1;tcp");
+            x = rig_peer_tls(&r, rig_identity(&r, "nobody", NULL, 0));
+            rig_pass(&r, 20000); /* the handshake has not begun */
+            for (int i = 0; i < 1000 && tlsio_state(x->tls) != TLSIO_UP; i++) {
+                peer_read(x, 1);
+                rig_wait(&r, 1);
+            }
+            EXPECT_NOTHING(x);
+        } else {
+            start(NULL);
+            x = c;
+        }
+        r.verdict = AUTHN_CHALLENGE;
+        r.had_credentials = false;
+        rig_pass(&r, 20000);
+        say_auth_with(x, "msrp://%E;tcp", "");
+        CHECK_FATAL(hear(x, &h));
+        CHECK(sv_eq(h.start, SV("MSRP a002auth 401 Unauthorized")));
+        rig_pass(&r, 9000);
+        EXPECT_NOTHING(x);
+        rig_pass(&r, 2000);
+        EXPECT_END(x);
+        rig_stop(&r);
+    }
+}
+
 /* M-CON-03: several unsuccessful requests end it sooner, the last one answered; not once it has had a successful one. */
 TEST(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted)
 {
@@ -579,7 +614,7 @@ TEST(connection_whose_request_was_forwarded_is_not_closed_after_30_seconds)
     rig_pass(&r, 20000);
     say(x, "MSRP k001send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\nFailure-Report: no\n-------k001send$\n");
     EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %X\nMessage-ID: m-0001\nFailure-Report: no\n-------%1$\n");
-    rig_pass(&r, 31000); /* since it has said its first word */
+    rig_pass(&r, 31000);
     EXPECT_NOTHING(x);
     EXPECT_END(silent);
     rig_stop(&r);
@@ -737,6 +772,7 @@ SUITE(session_suite, TEST_ROW(connection_whose_request_was_forwarded_is_not_clos
       TEST_ROW(operator_ends_a_session_and_with_its_last_one_the_connection),
       TEST_ROW(relay_that_drains_gives_no_tokens_and_finishes_its_sessions),
       TEST_ROW(connection_without_an_accepted_request_is_closed_after_30_seconds),
+      TEST_ROW(probation_begins_when_the_connection_is_there),
       TEST_ROW(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted),
       TEST_ROW(fifth_auth_refused_before_its_credentials_ends_a_connection_too),
       TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
