@@ -50,7 +50,7 @@ static bool is_repeated(struct sipd *d, const sip_t *request)
     return false;
 }
 
-void account_stateless(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag)
+void account_once(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag)
 {
     if (d->feed && is_counted(request) && !is_repeated(d, request))
         put(d, request, status, phrase, to_tag, !request->sip_to->a_tag); /* our tag is the same each time, for the next process, too */

@@ -9,5 +9,5 @@
 /* The request has got this final answer. to_tag: NULL when it is that of the request. */
 void account(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag);
 
-/* The same for an answer without a transaction: a request that comes again is answered again, and counted once. */
-void account_stateless(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag);
+/* The same for a refusal: a request that comes again, when there is no transaction of it (any more), is refused again, and counted once. */
+void account_once(struct sipd *d, const sip_t *request, int status, const char *phrase, const char *to_tag);

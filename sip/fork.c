@@ -158,6 +158,11 @@ static void account_response(const struct fork *f, msg_t *m)
     account(f->d, f->origin.sip, sip->sip_status->st_status, sip->sip_status->st_phrase, sip->sip_to ? sip->sip_to->a_tag : NULL);
 }
 
+void fork_set_tag(struct fork *f, const char *tag)
+{
+    nta_incoming_tag(f->irq, tag);
+}
+
 const char *fork_tag(const struct fork *f)
 {
     return nta_incoming_gettag(f->irq);
@@ -697,7 +702,7 @@ static struct mark mark_of_source(const struct request *r)
 static void refuse(struct fork *f, int status, const char *phrase)
 {
     fork_reply(f, status, phrase, NULL);
-    account(f->d, f->origin.sip, status, phrase, fork_tag(f));
+    account_once(f->d, f->origin.sip, status, phrase, fork_tag(f));
 }
 
 void fork_start(struct fork *f, const struct request *r)

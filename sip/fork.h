@@ -17,7 +17,8 @@ void fork_reply(struct fork *f, int status, const char *phrase, const char *head
 /* A provisional answer of our own to an INVITE. */
 void fork_provisional(struct fork *f, int status, const char *phrase, const char *headers);
 
-/* The To tag of answers of our own; NULL: none yet. */
+/* The To tag of answers of our own; NULL: none yet. The first one that is set stays. */
+void fork_set_tag(struct fork *f, const char *tag);
 const char *fork_tag(const struct fork *f);
 
 /* Send the request of r to its targets. */

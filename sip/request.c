@@ -114,7 +114,7 @@ bool request_hold(struct request *r)
     return r->fork != NULL;
 }
 
-/* The To tag of answers without a transaction: the same for every retransmission, and known again in the ACK, by another process, too. */
+/* The To tag of our answers: the same each time the request comes, also when it has no transaction (any more), and known again in the ACK, by another process, too. */
 static void own_tag(const struct request *r, char out[20])
 {
     const sip_t *sip = r->sip;
@@ -152,20 +152,21 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
         return STEP_DONE; /* never answered: S-TXN-10 */
     if (status >= 200)
         r->answered = status;
+    own_tag(r, tag);
     if (r->fork) {
+        fork_set_tag(r->fork, tag);
         fork_reply(r->fork, status, phrase, headers);
         if (r->is_admitted)
-            account(r->d, r->sip, status, phrase, fork_tag(r->fork)); /* it is there until the loop's next turn */
+            account_once(r->d, r->sip, status, phrase, fork_tag(r->fork)); /* it is there until the loop's next turn */
         return STEP_DONE;
     }
     to = sip_to_dup(msg_home(r->msg), r->sip->sip_to);
     if (!to)
         return STEP_DONE;
-    own_tag(r, tag);
     if (!to->a_tag && status > 100)
         sip_to_tag(msg_home(r->msg), to, tag);
     if (r->is_admitted)
-        account_stateless(r->d, r->sip, status, phrase, to->a_tag);
+        account_once(r->d, r->sip, status, phrase, to->a_tag);
     nta_msg_treply(r->d->nta, msg_ref_create(r->msg), status, phrase, NTATAG_TPORT(r->tport), SIPTAG_TO(to),
                    TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
     return STEP_DONE;

@@ -238,6 +238,25 @@ def test_refusal_that_is_repeated_over_a_restart_is_accounted_once(make):
     assert len(s.rows("SELECT 1 FROM acc WHERE callid = 'lost@test'")) == 1
 
 
+def test_refusal_that_waited_for_the_database_is_accounted_once(make):
+    # the first one is refused when the database has said that there is carol; its repetition comes when that transaction is over, by the ACK
+    # over a stream or with the process that had it
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    invite = a.request("INVITE", "sip:carol@example.com", callid="again@test", tag="g", branch="z9hG4bKagain")
+    tags = set()
+    for n in range(3):
+        a.send(invite)
+        tags.add(a.expect(480).tag("to"))
+        a.send(a.request("ACK", "sip:carol@example.com", callid="again@test", tag="g", branch="z9hG4bKagain", to_tag=max(tags)))
+        a.send(a.request("MESSAGE", "sip:carol@example.com", callid="after%d@test" % n))
+        a.expect(480)
+        until(lambda: s.rows("SELECT 1 FROM acc WHERE callid = ?", "after%d@test" % n)) # what came before it is written, too
+        if n == 1:
+            s.kill_sip()
+    assert len(s.rows("SELECT 1 FROM acc WHERE callid = 'again@test'")) == 1 and len(tags) == 1
+
+
 def test_half_a_message_is_not_lost_over_a_restart(make):
     s = make(auth="")
     a = s.ua("tcp", "alice")
