@@ -30,18 +30,9 @@ static bool is_host_name(struct sv name)
     return name.n > 0 && name.n <= 253;
 }
 
-/* HOST:PORT or [IPv6]:PORT; at_least is the least port allowed, names says whether HOST may be a name. */
-static bool is_host_port(struct sv text, uint64_t at_least, bool names)
+/* An address, IPv6 in brackets; or a name, if it may be. */
+static bool is_host(struct sv host, bool names)
 {
-    uint64_t port;
-    size_t colon = text.n;
-    struct sv host;
-
-    while (colon > 0 && text.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0 || !sv_to_u64(sv_from(text, colon), &port, NULL) || port < at_least || port > 65535)
-        return false;
-    host = sv_upto(text, colon - 1);
     if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']') {
         host = sv_make(host.p + 1, host.n - 2);
         return is_ip(host) && sv_find(host, ':') < host.n;
@@ -49,6 +40,37 @@ static bool is_host_port(struct sv text, uint64_t at_least, bool names)
     if (sv_find(host, ':') < host.n)
         return false; /* bare IPv6 with a port is ambiguous */
     return is_ip(host) || (names && is_host_name(host));
+}
+
+/* HOST:PORT or [IPv6]:PORT; at_least is the least port allowed, names says whether HOST may be a name. */
+static bool is_host_port(struct sv text, uint64_t at_least, bool names)
+{
+    uint64_t port;
+    size_t colon = text.n;
+
+    while (colon > 0 && text.p[colon - 1] != ':')
+        colon--;
+    if (colon == 0 || !sv_to_u64(sv_from(text, colon), &port, NULL) || port < at_least || port > 65535)
+        return false;
+    return is_host(sv_upto(text, colon - 1), names);
+}
+
+/* What a browser writes in Origin (RFC 6454 s.6.2): no path, and no port where it is the scheme's own. */
+static bool is_web_origin(struct sv text)
+{
+    struct sv scheme = sv_upto(text, sv_find(text, ':')), rest = sv_from(text, scheme.n);
+    struct sv own_port = sv_eq_nocase(scheme, SV("https")) ? SV(":443") : sv_eq_nocase(scheme, SV("http")) ? SV(":80") : SV(":");
+
+    for (size_t i = 0; i < scheme.n; i++) {
+        char c = sv_lower(scheme.p[i]);
+
+        if (!(c >= 'a' && c <= 'z') && (i == 0 || !((c >= '0' && c <= '9') || strchr("+-.", c))))
+            return false;
+    }
+    if (!scheme.n || !sv_starts(rest, SV("://")))
+        return false;
+    rest = sv_from(rest, 3);
+    return is_host(rest, true) || (is_host_port(rest, 1, true) && !sv_eq(sv_from(rest, rest.n - own_port.n), own_port));
 }
 
 /* ADDRESS or ADDRESS:PORT */
@@ -306,6 +328,16 @@ static void check_sip(struct conf_loader *l)
                 "sip.max_expires", c->sip.max_expires);
 }
 
+static void check_websocket(struct conf_loader *l)
+{
+    const struct conf_list *origins = &l->conf->websocket.origins;
+
+    for (size_t i = 0; i < origins->n; i++)
+        if (!is_web_origin(sv_of(origins->v[i])))
+            conf_fault(l, AT(websocket, origins), "origins: %s is not SCHEME://HOST or SCHEME://HOST:PORT as browsers write it, "
+                       "without a path and without the scheme's own port", origins->v[i]);
+}
+
 static void check_places(struct conf_loader *l)
 {
     const struct conf *c = l->conf;
@@ -327,5 +359,6 @@ void conf_check(struct conf_loader *l)
     check_msrp(l);
     check_msrp_policy(l);
     check_sip(l);
+    check_websocket(l);
     check_places(l);
 }

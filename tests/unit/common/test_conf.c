@@ -422,6 +422,28 @@ TEST(types_and_methods_to_relay_are_checked)
     expect_faults("[msrp]\naccept_types =\n", "FILE:2: msrp.accept_types must not be empty; * means all\n");
 }
 
+TEST(origins_are_as_browsers_write_them) /* S-WS-09 */
+{
+    struct conf *c = load_good("[websocket]\norigins = https://app.example http://localhost:3000 https://[2001:db8::1]:8443 capacitor://localhost "
+                               "chrome-extension://abcdef https://192.0.2.1 http://a.example:443\n");
+
+    CHECK_INT(c->websocket.origins.n, 7);
+    conf_free(&c);
+    static const char *const bad[] = { "app.example", "https://", "https://a.example/", "https://a.example:443", "http://a.example:80", "https://*.example",
+                                       "null", "https:/a.example", "https://a.example:0", "https://a.example:", "https://2001:db8::1", "https://u@a.example",
+                                       "://a.example", "3d://a.example", "https://[2001:db8::1]:443" };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
+        char text[100], said[250];
+
+        snprintf(text, sizeof text, "[websocket]\norigins = https://good.example %s\n", bad[i]);
+        snprintf(said, sizeof said, "FILE:2: origins: %s is not SCHEME://HOST or SCHEME://HOST:PORT as browsers write it, "
+                 "without a path and without the scheme's own port\n", bad[i]);
+        expect_faults(text, said);
+    }
+}
+
+
 /* A word for whole kinds of addresses would let everybody in. */
 TEST(trusted_sources_are_addresses_and_domains_of_others_are_not_ours)
 {
@@ -624,7 +646,7 @@ TEST(the_example_loads_and_shows_every_key_with_its_default)
 
 SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_default), TEST_ROW(an_empty_file_gives_the_documented_defaults), TEST_ROW(no_file_at_all_gives_defaults_with_overrides),
       TEST_ROW(comments_blanks_and_line_ends_are_taken_away), TEST_ROW(sizes_numbers_and_booleans_read_as_written),
-      TEST_ROW(every_fault_is_told_with_its_line), TEST_ROW(a_key_before_the_first_section_is_a_fault),
+      TEST_ROW(origins_are_as_browsers_write_them), TEST_ROW(every_fault_is_told_with_its_line), TEST_ROW(a_key_before_the_first_section_is_a_fault),
       TEST_ROW(the_guides_misspelt_parameters_get_the_right_name_suggested),
       TEST_ROW(a_scheme_before_use_path_addr_is_dropped), TEST_ROW(a_line_at_the_limit_is_read_and_one_past_it_is_a_fault),
       TEST_ROW(control_characters_and_nul_are_faults), TEST_ROW(a_file_that_cannot_be_read_is_a_fault_with_its_reason),
