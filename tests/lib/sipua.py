@@ -196,8 +196,8 @@ class Socket:
 class UA:
     """One user on one socket."""
 
-    def __init__(self, kind, port, user="alice", domain="example.com", password="secret", host="127.0.0.1"):
-        self.s = Socket(kind, port, host)
+    def __init__(self, kind, port, user="alice", domain="example.com", password="secret", host="127.0.0.1", s=None):
+        self.s = s or Socket(kind, port, host)
         self.kind, self.user, self.domain, self.password = kind, user, domain, password
         self.aor = "sip:%s@%s" % (user, domain)
         transport = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls", "ws": ";transport=ws", "wss": ";transport=ws"}[kind]
