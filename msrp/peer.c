@@ -140,9 +140,10 @@ unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session 
     return find(relay, key, dest) ? 200 : dial_peer(relay, origin, uri, verify, NULL, key, dest);
 }
 
-unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, struct conn_ref *dest)
+unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, bool is_relay,
+                      struct conn_ref *dest)
 {
-    bool verify = relay_conf(relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
+    bool verify = is_relay || relay_conf(relay->shared)->msrp.endpoint_tls == ENDPOINT_TLS_VERIFY;
     char key[PEER_KEY_MAX + ADDR_TEXT_MAX], text[ADDR_TEXT_MAX];
     size_t n;
 

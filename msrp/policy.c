@@ -40,7 +40,8 @@ bool policy_allows_octet(const struct conf *conf, uint64_t pos)
     return conf->msrp.max_message == 0 || pos <= (uint64_t)conf->msrp.max_message;
 }
 
-unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h)
+/* By its head (M-FWD-15, M-FWD-31). */
+static unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h)
 {
     if (h->method == MSRP_OTHER_METHOD && !method_is_listed(&conf->msrp.methods, h->method_text))
         return 501;

@@ -296,8 +296,9 @@ unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session 
                        struct conn_ref *dest);
 /* Of an AUTH it may be a name without port, to be found by SRV (M-DNS-03). */
 unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, struct conn_ref *dest);
-/* To that host and port, for a script; from: our end, NULL: any. */
-unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, struct conn_ref *dest);
+/* To that host and port, for a script; from: our end, NULL: any. is_relay: its certificate must be good, as for a next hop of peer_relay(). */
+unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, bool is_relay,
+                      struct conn_ref *dest);
 /* Is there such a connection, as far as can be seen from this worker? */
 bool peer_is_there(const struct relay *relay, struct conn_ref ref);
 /* A dialled connection is open or has failed. */
@@ -371,9 +372,7 @@ const char *status_phrase(unsigned status);
 
 /* ---- policy.c: what the operator does not want to be relayed (RFC 4976 s.9.4, s.6.4.2) ---- */
 
-/* By its head: 200 or how to refuse it (M-FWD-15, M-FWD-31). */
-unsigned policy_of_head(const struct conf *conf, const struct msrp_head *h);
-/* The same when n octets of its body are there; stopped: messages that were stopped before. */
+/* 200 or how to refuse it, when n octets of its body are there (M-FWD-15, M-FWD-31); stopped: messages that were stopped before. */
 unsigned policy_of_frame(const struct conf *conf, const struct recent *stopped, const struct msrp_head *h, size_t n);
 /* May a message have an octet at this position, 1 being the first? */
 bool policy_allows_octet(const struct conf *conf, uint64_t pos);

@@ -113,7 +113,7 @@ static bool parse_socket(struct sv text, struct addr *out)
 }
 
 /* 200 and where, or how to refuse. */
-static unsigned find(struct frame_event *e, const struct msrp_uri *u, struct sv socket_text, struct conn_ref *dest)
+static unsigned find(struct frame_event *e, const struct msrp_uri *u, struct sv socket_text, bool is_relay, struct conn_ref *dest)
 {
     struct relay *relay = e->m->relay;
     struct addr peer, socket;
@@ -133,7 +133,7 @@ static unsigned find(struct frame_event *e, const struct msrp_uri *u, struct sv 
             break;
     }
     e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
-    status = peer_address(relay, e->m->conn, u, ours ? &socket : NULL, dest);
+    status = peer_address(relay, e->m->conn, u, ours ? &socket : NULL, is_relay, dest);
     e->m->no_dial = false;
     return status;
 }
@@ -162,12 +162,22 @@ static void remember(struct frame_event *e, struct route *r)
         o->sent = route_ref(r);
 }
 
+/* Will our own policy refuse it? The octets are counted where that can make the difference. */
+static bool is_refused(struct frame_event *e)
+{
+    static const struct recent none;
+    const struct conf *conf = relay_conf(e->m->relay->shared);
+
+    return policy_of_frame(conf, &none, e->h, conf->msrp.max_message ? event_body(e).n : 0) != 200;
+}
+
 static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct sv socket, const struct route_paths *paths, bool keep)
 {
     unsigned hops_ended = __atomic_load_n(&e->m->relay->shared->hops_ended, __ATOMIC_ACQUIRE);
     struct conn_ref dest = { .worker = e->m->relay->worker->index };
+    bool is_relay = sv_find(paths->to, ' ') < paths->to.n;
     /* what our own policy will refuse gets a route that leads nowhere */
-    unsigned status = policy_of_head(relay_conf(e->m->relay->shared), e->h) == 200 ? find(e, u, socket, &dest) : 200;
+    unsigned status = is_refused(e) ? 200 : find(e, u, socket, is_relay, &dest);
 
     route_unref(e->m->relay, &e->route);
     if (status != 200) {

@@ -1,6 +1,11 @@
 -- The first example of the guide to Kamailio's module msrp, "Event Route (using htable for connection tracking)", in Lua: sessions are entries of
--- a hash table, and messages go to the addresses in it. A session that has lost its connection fails what is sent to it until it expires;
--- msrp-cmap.lua uses sessions of the relay, which can be resumed.
+-- a hash table, and messages go to the addresses in it. A session that has lost its connection fails what is sent to it until its client comes back
+-- for it or it expires.
+--
+-- It routes as tandem does without a script (see tests/flow), but for what a table cannot know: the name of the server and the bounds of Expires are
+-- those below, not those of the configuration; sessions do not outlive the server, are not in msrp_session, and tandemctl can neither show nor end them;
+-- the old connection of one that was taken up on a new one is not closed, and a connection on which nothing passes for msrp.idle_timeout is. There are
+-- no other relays before a client, nor AUTHs to one, as a script does not see certificates. msrp-cmap.lua uses sessions of the relay, which have all that.
 --
 --   [msrp]
 --   event_callback = ksr_msrp_event
@@ -13,6 +18,7 @@ local PORT = "5061" -- in Use-Path, when a client has named none
 local MIN_EXPIRES, MAX_EXPIRES, MAX_URIS = 60, 3600, 16
 local PHRASES = {
     [200] = "OK", [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out", [481] = "Session-does-not-exist",
+    [506] = "Session bound to another connection",
 }
 
 local function entry(id, key)
@@ -94,9 +100,10 @@ local function save()
         if KSR.pv.get("$(msrp(crthop){msrpuri.port})") == "" then
             uri = uri:gsub(";", ":" .. PORT .. ";", 1)
         end
-        uri = uri:gsub(";", "/" .. id .. ";", 1)
+        uri = uri:gsub("//.*@", "//"):gsub(";.*", "/" .. id .. ";tcp")
     end
     local what = {
+        user = KSR.pv.get("$au"),
         srcaddr = KSR.pv.get("$msrp(srcaddr)"), srcsock = KSR.pv.get("$msrp(srcsock)"), conid = KSR.pv.get("$msrp(conid)"),
         client = KSR.pv.get("$msrp(prevhop)"), uri = uri,
     }
@@ -110,12 +117,15 @@ end
 
 -- An AUTH for this server.
 local function auth()
-    local id = KSR.pv.get("$msrp(sessid)")
-    if id and not is_owner(id) then
+    local id = KSR.pv.get("$msrp(sessid)") -- to be renewed, or taken up on another connection
+    local user = id and entry(id, "user")
+    if id and not (user and is_same(entry(id, "uri"), KSR.pv.get("$msrp(crthop)"))) then
         return KSR.msrp.reply(481, "Session-does-not-exist")
     end
     local rc = KSR.auth_db.www_authenticate(REALM, "subscriber")
-    if rc > 0 then
+    if rc > 0 and user and not (user == KSR.pv.get("$au") and is_same(entry(id, "client"), KSR.pv.get("$msrp(prevhop)"))) then
+        KSR.msrp.reply(403, "Forbidden")
+    elseif rc > 0 then
         save()
     elseif rc == -1 then
         KSR.msrp.reply(400, "Bad Request")
@@ -163,9 +173,13 @@ end
 -- From somebody else, who is to be found by the connection that this comes from.
 local function inward(id)
     local rc = KSR.pv.get("$msrp(prevhops)") == 1 and to_client(id, path_from(1)) or 403
-    if rc == 200 then
+    local known, mine = KSR.pv.get("$sht(msrp=>" .. id .. "::conid::$msrp(prevhop))"), KSR.pv.get("$msrp(conid)")
+    if rc == 200 and known and known ~= mine and KSR.tcpops.tcp_conid_alive(known) > 0 then
+        rc = 506
+    elseif rc == 200 then
         KSR.pv.sets("$sht(msrp=>" .. id .. "::addr::$msrp(prevhop))", KSR.pv.get("$msrp(srcaddr)"))
         KSR.pv.sets("$sht(msrp=>" .. id .. "::sock::$msrp(prevhop))", KSR.pv.get("$msrp(srcsock)"))
+        KSR.pv.seti("$sht(msrp=>" .. id .. "::conid::$msrp(prevhop))", mine)
         rc = KSR.msrp.relay() > 0 and 200 or 408
     end
     return rc
@@ -182,9 +196,16 @@ local function across(id)
     return rc, KSR.pv.get("$msrp(crthop)") .. " " .. KSR.pv.get("$msrp(nexthop)")
 end
 
--- From the client of this session to somebody outside: by the connection that they have made, or a new one.
+local function is_secure(name)
+    return KSR.pv.gete(name):lower():find("^msrps:") ~= nil
+end
+
+-- From the client of this session to somebody outside: by the connection that they have made, or a new one. Another relay is reached over TLS.
 local function outward(id)
     local next = KSR.pv.get("$msrp(nexthop)")
+    if KSR.pv.get("$msrp(nexthops)") > 1 and is_secure("$msrp(crthop)") and not is_secure("$msrp(nexthop)") then
+        return 403
+    end
     local addr, sock = entry(id, "addr::" .. next), entry(id, "sock::" .. next)
     KSR.msrp.relay_flags(1)
     if addr and KSR.msrp.set_dst(addr, sock) > 0 and KSR.msrp.relay() > 0 then
@@ -194,6 +215,9 @@ local function outward(id)
     if KSR.msrp.set_dst(next) < 0 then
         return 400
     end
+    if not is_secure("$msrp(nexthop)") then
+        KSR.pv.seti("$sht(msrp=>" .. id .. "::clear::$msrp(nexthop))", 1) -- and answers in the clear
+    end
     return KSR.msrp.relay() > 0 and 200 or 403
 end
 
@@ -202,6 +226,8 @@ local function pass(id)
     local uri, client = entry(id, "uri"), entry(id, "client")
     if not client or not is_same(uri, KSR.pv.get("$msrp(crthop)")) then
         return KSR.msrp.cmap_lookup() ~= -1 and 481 or nil -- which is asked whose name that is; sessions of the relay there are none
+    elseif is_secure("$msrp(crthop)") and KSR.pv.get("$proto") ~= "tls" and not entry(id, "clear::" .. KSR.pv.get("$msrp(prevhop)")) then
+        return 403
     elseif is_gone(id) then
         return 408
     elseif not is_owner(id) or not is_same(KSR.pv.get("$msrp(prevhop)"), client) then
