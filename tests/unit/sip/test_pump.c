@@ -11,6 +11,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "net/listener.h"
+#include "net/ws.h"
 
 static const char message[] =
     "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
@@ -36,7 +38,7 @@ static void turns(struct rig *r, int n)
 
 static void link_up(struct rig *r)
 {
-    uint16_t ports[PUMP_KIND_N][2] = { { 1, 0 } };
+    uint16_t ports[PUMP_KIND_N][2] = { [PUMP_TCP] = { 1, 0 }, [PUMP_WS] = { 1, 0 } };
     struct pump_link *link;
     int sv[2];
 
@@ -56,7 +58,7 @@ static void link_down(struct rig *r)
     turns(r, 3);
 }
 
-static void rig_open(struct rig *r, bool with_link)
+static void rig_open_with(struct rig *r, bool with_link, const struct conn_proto *proto)
 {
     const struct pump_limits limits = { .idle_ms = 300, .message_ms = 150, .dial_ms = 1000 };
     struct addr peer, local;
@@ -72,9 +74,18 @@ static void rig_open(struct rig *r, bool with_link)
     CHECK_FATAL(conn_new(&r->conn, &r->w, sv[0], true, &peer, &local) == TD_OK);
     r->client = sv[1];
     r->ref = conn_ref(r->conn);
-    conn_set_proto(r->conn, &pump_proto, r->pump, NULL);
-    pump_proto.up(r->conn);
+    r->w.protos[PROTO_SIP] = (struct proto_slot){ &pump_proto, r->pump };
+    r->conn->port_transports = PORT_TCP | PORT_WS;
+    r->conn->port_protocols = PORT_SIP;
+    conn_set_proto(r->conn, proto, r->pump, NULL);
+    if (proto->up)
+        proto->up(r->conn);
     turns(r, 3);
+}
+
+static void rig_open(struct rig *r, bool with_link)
+{
+    rig_open_with(r, with_link, &pump_proto);
 }
 
 static void rig_close(struct rig *r)
@@ -411,7 +422,197 @@ TEST(refused_message_is_answered_skipped_and_the_next_one_passes)
     rig_close(&r);
 }
 
-SUITE(pump_suite, TEST_ROW(leg_comes_with_the_announcement_of_its_flow),
+/* ---- WebSocket ---- */
+
+enum { FIN = 0x80, CONT = 0, TEXT = 1, BINARY = 2, CLOSE = 8 };
+
+static const char bare[] = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/WS h.invalid;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                           "To: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\n\r\nbody"; /* no Content-Length */
+
+/* A client that has shaken hands. */
+static int rig_open_ws(struct rig *r)
+{
+    static const char handshake[] = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
+    struct pump_rec rec;
+    char got[1024];
+    int leg;
+
+    rig_open_with(r, true, &wsio_proto);
+    put(r->client, handshake, sizeof handshake - 1);
+    turns(r, 3);
+    CHECK(get(r->client, got, sizeof got) > 0);
+    CHECK(strncmp(got, "HTTP/1.1 101 ", 13) == 0);
+    leg = leg_of(r, &rec);
+    CHECK_INT(rec.kind, PUMP_WS);
+    CHECK_INT(rec.conn_id, r->ref.id);
+    return leg;
+}
+
+/* Masked with zeros. */
+static void put_frame(struct rig *r, int first, const char *p, size_t n)
+{
+    const uint8_t small[6] = { (uint8_t)first, (uint8_t)(0x80 | n) }, large[8] = { (uint8_t)first, 0x80 | 126, (uint8_t)(n >> 8), (uint8_t)n };
+
+    put(r->client, n < 126 ? small : large, n < 126 ? sizeof small : sizeof large);
+    if (n)
+        put(r->client, p, n);
+    turns(r, 3);
+}
+
+/* The next message that the client gets: its payload in out; its opcode, or -1 when there is none. */
+static int get_frame(struct rig *r, char *out, size_t size)
+{
+    uint8_t head[4];
+    size_t n;
+
+    if (recv(r->client, head, 2, MSG_DONTWAIT) != 2)
+        return -1;
+    n = head[1];
+    if (n == 126) {
+        CHECK_FATAL(recv(r->client, head + 2, 2, MSG_DONTWAIT) == 2);
+        n = (size_t)head[2] << 8 | head[3];
+    }
+    CHECK_FATAL(n < size);
+    CHECK_INT(recv(r->client, out, n, MSG_DONTWAIT), n);
+    out[n] = '\0';
+    return head[0] & 15;
+}
+
+/* S-WS-02, S-WS-03 */
+TEST(one_message_of_a_websocket_is_one_message_of_the_leg)
+{
+    static const char with_length[] = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/WS h.invalid;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                                      "To: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 4\r\n\r\nbody";
+    static const char latin1[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/WS h.invalid\r\nContent-Length: 1\r\n\r\n\xe4";
+    char got[4096];
+    struct rig r;
+    int leg = rig_open_ws(&r);
+
+    put_frame(&r, TEXT, bare, 50);
+    put_frame(&r, CONT, bare + 50, 100);
+    CHECK_INT(get(leg, got, sizeof got), -1);
+    put_frame(&r, FIN | CONT, bare + 150, sizeof bare - 1 - 150);
+    CHECK_INT(get(leg, got, sizeof got), sizeof with_length - 1);
+    CHECK_STR(got, with_length);
+    put_frame(&r, FIN | BINARY, message, sizeof message - 1);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    CHECK_STR(got, message);
+    put(leg, answer, 30);
+    turns(&r, 3);
+    CHECK_INT(get_frame(&r, got, sizeof got), -1);
+    put(leg, answer + 30, sizeof answer - 1 - 30);
+    put(leg, latin1, sizeof latin1 - 1);
+    turns(&r, 3);
+    CHECK_INT(get_frame(&r, got, sizeof got), TEXT);
+    CHECK_STR(got, answer);
+    CHECK_INT(get_frame(&r, got, sizeof got), BINARY);
+    CHECK_STR(got, latin1);
+    CHECK_INT(get_frame(&r, got, sizeof got), -1);
+    close(leg);
+    rig_close(&r);
+}
+
+/* S-WS-02, S-OUT-10: nothing is nothing, two CRLF are a ping; what can be answered is; two in one and a part end it. */
+TEST(what_is_no_message_does_not_reach_the_leg)
+{
+    static const char *const bad[] = { "two", "part" };
+    char got[4096];
+    struct rig r;
+
+    for (int i = 0; i < 2; i++) {
+        int leg = rig_open_ws(&r);
+        struct buf text = BUF_INIT;
+
+        put_frame(&r, FIN | TEXT, "", 0);
+        put_frame(&r, FIN | TEXT, "\r\n", 2);
+        CHECK_INT(get_frame(&r, got, sizeof got), -1);
+        put_frame(&r, FIN | TEXT, "\r\n\r\n", 4);
+        CHECK_INT(get_frame(&r, got, sizeof got), TEXT);
+        CHECK_STR(got, "\r\n");
+        buf_add(&text, message, sizeof message - 2); /* one octet short: its Content-Length is wrong */
+        put_frame(&r, FIN | TEXT, text.p, text.n);
+        CHECK_INT(get_frame(&r, got, sizeof got), TEXT);
+        CHECK(strncmp(got, "SIP/2.0 400 ", 12) == 0);
+        buf_clear(&text);
+        buf_add(&text, message, i == 0 ? sizeof message - 1 : 40);
+        if (i == 0)
+            buf_add(&text, message, sizeof message - 1);
+        put_frame(&r, FIN | TEXT, text.p, text.n);
+        while (get_frame(&r, got, sizeof got) == TEXT)
+            ;
+        if (memcmp(got, "\x03\xea", 2) != 0) /* 1002 */
+            printf("%s\n", bad[i]);
+        CHECK(memcmp(got, "\x03\xea", 2) == 0);
+        CHECK(get(leg, got, sizeof got) <= 0);
+        buf_fini(&text);
+        close(leg);
+        rig_close(&r);
+    }
+}
+
+TEST(websocket_gets_its_share_of_a_turn_and_the_rest_in_the_next_ones)
+{
+    enum { N = 40 };
+    char got[65536];
+    struct buf all = BUF_INIT;
+    struct rig r;
+    int leg = rig_open_ws(&r);
+    size_t first, read;
+
+    for (int i = 0; i < N; i++) {
+        const uint8_t head[8] = { FIN | TEXT, 0x80 | 126, 1024 >> 8, 0 };
+
+        buf_add(&all, head, sizeof head);
+        buf_add(&all, bare, sizeof bare - 1);
+        for (size_t n = sizeof bare - 1; n < 1024; n++)
+            buf_putc(&all, 'x');
+    }
+    put(r.client, all.p, all.n);
+    turns(&r, 1);
+    read = first = (size_t)TD_MAX(get(leg, got, sizeof got), (ssize_t)0);
+    for (int i = 0; i < 50 && read < N * 1024; i++) {
+        turns(&r, 1);
+        read += (size_t)TD_MAX(get(leg, got, sizeof got), (ssize_t)0);
+    }
+    CHECK(first <= 10 * 1100);
+    CHECK_INT(read, N * (1024 + sizeof "Content-Length: 888\r\n" - 1));
+    buf_fini(&all);
+    close(leg);
+    rig_close(&r);
+}
+
+/* S-WS-07: the page's socket is the same, and what it says meanwhile waits. */
+TEST(websocket_outlives_the_sip_process)
+{
+    char got[4096];
+    struct pump_rec rec;
+    struct rig r;
+    int leg = rig_open_ws(&r);
+
+    put(leg, answer, 50); /* half an answer, which is never passed on */
+    turns(&r, 3);
+    close(leg);
+    link_down(&r);
+    put_frame(&r, FIN | TEXT, message, sizeof message - 1);
+    CHECK_INT(get_frame(&r, got, sizeof got), -1);
+    link_up(&r);
+    leg = leg_of(&r, &rec);
+    CHECK_INT(rec.kind, PUMP_WS);
+    CHECK_INT(rec.conn_id, r.ref.id);
+    turns(&r, 3);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    put(leg, answer, sizeof answer - 1);
+    turns(&r, 3);
+    CHECK_INT(get_frame(&r, got, sizeof got), TEXT);
+    CHECK_STR(got, answer);
+    close(leg);
+    rig_close(&r);
+}
+
+SUITE(pump_suite, TEST_ROW(one_message_of_a_websocket_is_one_message_of_the_leg), TEST_ROW(what_is_no_message_does_not_reach_the_leg),
+      TEST_ROW(websocket_gets_its_share_of_a_turn_and_the_rest_in_the_next_ones), TEST_ROW(websocket_outlives_the_sip_process),
+       TEST_ROW(leg_comes_with_the_announcement_of_its_flow),
       TEST_ROW(only_whole_messages_cross_in_both_directions),
       TEST_ROW(sip_process_that_dies_costs_half_messages_and_no_client),
       TEST_ROW(clients_without_a_sip_process_wait_for_one),
