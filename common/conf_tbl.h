@@ -57,7 +57,7 @@ CONF(msrp, use_path_addr, STR, "", 0, 0, "", RESTART, "HOST:PORT put into Use-Pa
 CONF(msrp, event_callback, STR, "", 0, 0, "", LIVE, "Script function run for every frame; empty means built-in routing.")
 CONF(msrp, require_tls, BOOL, "yes", 0, 0, "", LIVE, "Serve AUTH and msrps tokens over TLS only.")
 CONF(msrp, endpoint_tls, ENUM_ENDPOINT_TLS, "opportunistic", 0, 0, "", LIVE, "Certificates of last-hop endpoints: opportunistic (self-signed accepted) or verify.")
-CONF(msrp, response_timeout, INT, "30", 1, 300, "s", LIVE, "Time a next hop has to answer.")
+CONF(msrp, response_timeout, INT, "30", 1, 300, "s", LIVE, "Time a next hop has to answer, and as much again while the relay does not read from it for the sake of a slow receiver.")
 CONF(msrp, connect_timeout, INT, "10", 1, 300, "s", LIVE, "Time for connecting and TLS handshake, for each address.")
 CONF(msrp, probation, INT, "30", 1, 3600, "s", LIVE, "A new connection must have had one accepted request by then.")
 CONF(msrp, idle_timeout, INT, "3600", 1, 604800, "s", LIVE, "Connections without live tokens or bindings are closed after this time.")

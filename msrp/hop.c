@@ -216,11 +216,6 @@ static void answer_auth(const struct txn *t, unsigned status)
 
 void hop_timed_out(struct txn *t)
 {
-    /* Its answer may be there: it is we who do not listen. But for want of memory nothing is kept any longer. */
-    if (t->to->conn->pauses & ~CONN_PAUSE_MEMORY) {
-        txn_wait(t);
-        return;
-    }
     stats_inc(&t->relay->worker->stats, STAT_msrp_timeouts);
     if (t->is_auth)
         answer_auth(t, 408);

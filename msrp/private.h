@@ -213,6 +213,7 @@ struct msrp_conn {
     bool finish;                  /* to be closed when all is written and answered */
 
     /* as a next hop */
+    bool unheard;                 /* when answer_timer fired last, we did not read from it */
     size_t buffer;                /* bytes that may wait for it */
     struct peer_entry *peer; /* owned: of a dialled connection, or of another relay's link */
     bool relay_link; /* another relay has proven its name on it */

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-enum { INDEX_CHARS = 5, RANDOM_CHARS = TID_LEN - INDEX_CHARS, INDEX_BITS = 5, INDEX_NONE = (1 << (INDEX_CHARS * INDEX_BITS)) - 1, FIRST_BLOCK = 256 };
+enum { INDEX_CHARS = 5, RANDOM_CHARS = TID_LEN - INDEX_CHARS, INDEX_BITS = 5, INDEX_NONE = (1 << (INDEX_CHARS * INDEX_BITS)) - 1, FIRST_BLOCK = 256,
+       LOOK_MS = 2000 };
 
 static const char index_digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char random_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.+";
@@ -216,19 +217,31 @@ void txn_sent(struct msrp_conn *to, uint64_t pos)
     }
 }
 
+/* Its answer may have come in time, and it is we who do not read, as another does not take what it has for him: how much
+ * longer than its time it may take then (M-TMR-03). For want of memory nothing is kept any longer. */
+static uint64_t grace_ms(struct msrp_conn *to)
+{
+    bool paused = to->conn->pauses & ~CONN_PAUSE_MEMORY, was_unheard = to->unheard;
+
+    to->unheard = paused;
+    if (!conn_has_unread(to->conn))
+        return 0;
+    return paused || was_unheard ? patience_ms(to) : TD_MIN(patience_ms(to), (uint64_t)LOOK_MS);
+}
+
 /* The first transaction that is left, or one that is no more, has waited long enough. */
 static void on_answer_timer(struct wheel_timer *timer)
 {
     struct msrp_conn *to = TD_CONTAINER_OF(timer, struct msrp_conn, answer_timer);
     struct loop *loop = to->relay->worker->loop;
-    uint64_t now = loop_now_ms(loop), patience = patience_ms(to);
+    uint64_t now = loop_now_ms(loop), patience = patience_ms(to), most = patience + grace_ms(to);
 
     while (!list_is_empty(&to->unanswered)) {
         struct txn *t = list_item(to->unanswered.next, struct txn, node);
         uint64_t waited = now - t->waits_since_ms;
 
-        if (waited < patience) {
-            loop_timer_start(loop, timer, patience - waited);
+        if (waited < most) {
+            loop_timer_start(loop, timer, waited < patience ? patience - waited : TD_MIN(most - waited, (uint64_t)LOOK_MS));
             break;
         }
         hop_timed_out(t);

@@ -47,7 +47,7 @@ void txn_queued(struct txn *t);
 struct txn *txn_find(struct msrp_conn *from, struct sv tid);
 void txn_free(struct txn **t);
 
-/* Its time begins, or begins again. */
+/* Its time begins. */
 void txn_wait(struct txn *t);
 
 /* All octets queued up to pos are written: their timers start. */

@@ -339,6 +339,13 @@ uint64_t conn_acked(const struct conn *c)
     return c->socket_out - TD_MIN((uint64_t)waiting, c->socket_out);
 }
 
+bool conn_has_unread(const struct conn *c)
+{
+    int n = 0;
+
+    return c->kept_n || (c->io.fd >= 0 && ioctl(c->io.fd, FIONREAD, &n) == 0 && n > 0);
+}
+
 static void watch_stall(struct conn *c)
 {
     c->stall_mark = conn_acked(c);

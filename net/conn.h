@@ -171,6 +171,9 @@ static inline size_t conn_queued(const struct conn *c)
 /* Socket bytes that have reached the peer's system; once its buffers are full: that it has read. A system call. */
 uint64_t conn_acked(const struct conn *c);
 
+/* Has it sent what nobody has taken yet? A system call. */
+bool conn_has_unread(const struct conn *c);
+
 /* Is that much queued, after a try to write it? Then write no more until drained(). */
 bool conn_has_queued(struct conn *c, size_t limit);
 

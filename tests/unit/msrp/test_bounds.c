@@ -273,6 +273,55 @@ TEST(answer_behind_bulk_that_must_wait_is_not_late)
     rig_stop(&r);
 }
 
+/* M-TMR-03, M-TMR-05: an answer that we do not read has as much time again, and no more; one that cannot be there, none. */
+TEST(answer_that_is_not_read_is_late_in_the_end)
+{
+    enum { NOTHING_SAID, SAID, SAID_AND_RESUMED, MEMORY, N_CASES };
+
+    for (int how = 0; how < N_CASES; how++) {
+        struct peer *c, *d;
+        struct conn *from;
+
+        rig_start(&r, NULL);
+        c = client('C', 'U');
+        d = client('D', 'V');
+        say(c, "MSRP c000001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------c000001$\n");
+        EXPECT(c, "MSRP c000001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------c000001$\n");
+        EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
+        from = conn_of(d, r.var['V']);
+        conn_pause(from, how == MEMORY ? CONN_PAUSE_MEMORY : CONN_PAUSE_FLOW);
+        if (how != NOTHING_SAID)
+            say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        rig_pass(&r, 29500);
+        CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 1);
+        if (how == SAID || how == SAID_AND_RESUMED) {
+            rig_pass(&r, 21000);
+            CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 1);
+            EXPECT_NOTHING(c);
+            if (how == SAID_AND_RESUMED)
+                from->pauses = 0; /* as between conn_resume() and the next read */
+            rig_pass(&r, 2000);
+            CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 1);
+            if (how == SAID_AND_RESUMED) { /* once more it is looked at */
+                conn_pause(from, CONN_PAUSE_FLOW);
+                conn_resume(from, CONN_PAUSE_FLOW);
+                rig_turn(&r);
+                CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+                EXPECT_NOTHING(c);
+                rig_stop(&r);
+                continue;
+            }
+            rig_pass(&r, 8500);
+        } else {
+            rig_pass(&r, how == MEMORY ? 3000 : 1000);
+        }
+        CHECK_INT(rig_stat(&r, STAT_msrp_transactions), 0);
+        EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-0/0\n"
+                  "Status: 000 408 Downstream transaction timed out\n-------%2$\n");
+        rig_stop(&r);
+    }
+}
+
 /* M-FR-01: nobody can have what was not written. A 200 that comes before the end of a chunk counts when the end is written, and not when the next
  * hop goes before. */
 TEST(success_in_the_middle_of_a_chunk_counts_at_its_end)
@@ -595,7 +644,8 @@ SUITE(bounds_suite, TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffe
       TEST_ROW(bulk_of_two_sessions_shares_a_connection), TEST_ROW(a_million_malformed_frames_keep_no_memory), TEST_ROW(next_hop_for_which_there_is_no_descriptor_is_a_408_report),
       TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
-      TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
+      TEST_ROW(answer_behind_bulk_that_must_wait_is_not_late),
+      TEST_ROW(answer_that_is_not_read_is_late_in_the_end), TEST_ROW(refusal_in_the_middle_of_a_chunk_counts),
       TEST_ROW(success_in_the_middle_of_a_chunk_counts_at_its_end),
       TEST_ROW(source_of_two_full_next_hops_waits_for_both), TEST_ROW(foreign_endpoints_of_a_token_are_bounded),
       TEST_ROW(piece_without_room_for_its_transaction_is_a_408_report),
