@@ -1,5 +1,6 @@
 /* Reading pseudo-variables. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "script/private.h"
 #include "tests/unit/script/scripts.h"
@@ -66,5 +67,18 @@ TEST(names_made_at_run_time_do_not_fill_the_memory)
     scripts_stop(&t);
 }
 
-SUITE(pv_suite, TEST_ROW(variables_are_read_or_refused), TEST_ROW(an_expression_has_a_length_and_a_number_of_transformations),
+TEST(the_number_of_the_process_is_that_of_getpid)
+{
+    struct scripts t;
+    char pid[24];
+
+    scripts_start(&t, NULL);
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    CHECK_FATAL(scripts_load(&t, "function run() KSR.test.note(tostring(KSR.pv.get('$pp'))) end"));
+    CHECK(scripts_run(&t, "run") == SCRIPT_DONE);
+    CHECK_STR(t.subject.noted, pid);
+    scripts_stop(&t);
+}
+
+SUITE(pv_suite, TEST_ROW(the_number_of_the_process_is_that_of_getpid), TEST_ROW(variables_are_read_or_refused), TEST_ROW(an_expression_has_a_length_and_a_number_of_transformations),
       TEST_ROW(names_made_at_run_time_do_not_fill_the_memory));
