@@ -62,6 +62,7 @@ struct route {
     bool outward;            /* origin is u1's owner, or there is no session */
     bool from_relay;         /* origin is a link of another relay: From-Path names more than one */
     bool via_peer;           /* dest is no client's connection: it may end, and another be found, while the tokens live */
+    bool in_clear;           /* only msrp.require_tls = no lets these frames in */
     bool auth;               /* for AUTH alone: a next hop that is no client of ours is a relay (M-AUTH-31) */
     struct msrp_paths raw;   /* as received */
     struct sv out;           /* the two lines to send */

@@ -109,7 +109,7 @@ unsigned route_failure(const struct route *r)
 
 bool route_is_good(const struct relay *relay, const struct route *r)
 {
-    if (!route_is_live(r))
+    if (!route_is_live(r) || (r->in_clear && relay_conf(relay->shared)->msrp.require_tls))
         return false;
     if (r->dest.worker == relay->worker->index)
         return conn_deref(relay->worker, r->dest) != NULL;
@@ -146,7 +146,7 @@ struct making {
     struct msrp_uri to[MSRP_PATH_MAX], from[MSRP_PATH_MAX];
     size_t n_to, n_from;
     struct session *u1, *u2; /* owned references until the route is made */
-    bool outward, via_peer;
+    bool outward, via_peer, in_clear;
     bool refused; /* by our own policy, later */
     const char *why; /* static: it goes nowhere; NULL: as its next hop may not be dialled */
     unsigned hops_ended; /* as it was before anything was looked up */
@@ -215,6 +215,9 @@ static unsigned outward(struct making *k)
     bool auth = k->h->method == MSRP_AUTH;
     unsigned status;
 
+    k->in_clear = !k->c->tls; /* its token is from a time when that was allowed */
+    if (k->in_clear && relay_conf(k->relay->shared)->msrp.require_tls)
+        return refuse(k, 403, "in the clear");
     if (k->u1->by_relay ? k->n_from > 1 && !is_relay(k->c, &k->from[0]) : k->n_from != 1)
         return refuse(k, 403, "a path through a relay that has not proven its name"); /* M-TLS-07 */
     if (k->u1->by_relay)
@@ -262,6 +265,16 @@ static unsigned bind_origin(struct making *k, bool relay_link)
     return 200;
 }
 
+/* Have we dialled that endpoint, in the clear, and for this token? */
+static bool is_called(const struct making *k)
+{
+    const struct peer_entry *peer = msrp_of(k->c)->peer;
+    char key[PEER_KEY_MAX];
+
+    peer_key(key, sizeof key, &k->from[0], false);
+    return peer && strcmp(peer->key, key) == 0 && session_has_call(k->u1, k->c);
+}
+
 static unsigned inward(struct making *k)
 {
     bool relay_link = is_relay(k->c, &k->from[0]);
@@ -271,13 +284,10 @@ static unsigned inward(struct making *k)
         return refuse(k, 403, "neither from the owner of the token nor to him");
     if (k->n_from > 1 && !relay_link)
         return refuse(k, 403, "a path through a relay that has not proven its name"); /* M-TLS-02 */
-    if (k->u1->uri.secure && !k->c->tls && relay_conf(k->relay->shared)->msrp.require_tls) {
-        char key[PEER_KEY_MAX];
-        const struct peer_entry *peer = msrp_of(k->c)->peer; /* M-TLS-10: only if we dialled that endpoint, and for this token */
-
-        peer_key(key, sizeof key, &k->from[0], false);
-        if (!peer || strcmp(peer->key, key) != 0 || !session_has_call(k->u1, k->c))
+    if (k->u1->uri.secure && !k->c->tls && !is_called(k)) { /* M-TLS-10 */
+        if (relay_conf(k->relay->shared)->msrp.require_tls)
             return refuse(k, 403, "in the clear for a token of TLS");
+        k->in_clear = true;
     }
     if (k->n_from > 1)
         peer_is_relay(k->relay, k->c, k->from[0].host);
@@ -418,6 +428,7 @@ static struct route *build(struct making *k)
     r->outward = k->outward;
     r->from_relay = k->n_from > 1;
     r->via_peer = k->via_peer;
+    r->in_clear = k->in_clear;
     r->stopped = k->stopped;
     r->failed = k->failed;
     rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));

@@ -114,6 +114,47 @@ TEST(token_of_the_secure_kind_is_not_reached_in_the_clear)
     rig_stop(&r);
 }
 
+/* M-TLS-10, M-TLS-03: a reload that closes the clear way closes it for those who have
+ * used it, too; not that of an endpoint we have called. */
+TEST(reload_to_require_tls_is_for_connections_that_are_there_too)
+{
+    struct peer *x, *d, *f = NULL;
+
+    start();
+    r.conf->msrp.require_tls = false;
+    rig_listen(&r, 'F', 0);
+    snprintf(r.var['X'], RIG_VAR_MAX, "msrp://x.invalid:9/x;tcp");
+    snprintf(r.var['D'], RIG_VAR_MAX, "msrp://dave-pc.invalid:49153/d1;tcp");
+    d = rig_peer(&r);
+    say_auth(d, 'D', 'V');
+    x = rig_peer(&r);
+    for (int after = 0; after < 2; after++) {
+        if (after)
+            r.conf->msrp.require_tls = true;
+        say(c, "MSRP b001send SEND\nTo-Path: %U %F\nFrom-Path: %C\nFailure-Report: no\n" HELLO "-------b001send$\n");
+        if (!after)
+            f = rig_accept(&r);
+        CHECK_FATAL(f != NULL);
+        EXPECT(f, "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\nFailure-Report: no\n" HELLO "-------%1$\n");
+        r.var['1'][0] = '\0';
+        say(f, "MSRP f001nick NICKNAME\nTo-Path: %U %C\nFrom-Path: %F\n-------f001nick$\n");
+        EXPECT(c, "MSRP %2 NICKNAME\nTo-Path: %C\nFrom-Path: %U %F\n-------%2$\n");
+        r.var['2'][0] = '\0';
+        say(x, "MSRP k001nick NICKNAME\nTo-Path: %U %C\nFrom-Path: %X\n-------k001nick$\n");
+        say(d, "MSRP d001nick NICKNAME\nTo-Path: %V %F\nFrom-Path: %D\n-------d001nick$\n");
+        if (after) {
+            EXPECT(x, "MSRP k001nick 403 Forbidden\nTo-Path: %X\nFrom-Path: %U\n-------k001nick$\n");
+            EXPECT(d, "MSRP d001nick 403 Forbidden\nTo-Path: %D\nFrom-Path: %V\n-------d001nick$\n");
+            EXPECT_NOTHING(c);
+            EXPECT_NOTHING(f);
+        } else {
+            EXPECT(c, "MSRP %3 NICKNAME\nTo-Path: %C\nFrom-Path: %U %X\n-------%3$\n");
+            EXPECT(f, "MSRP %4 NICKNAME\nTo-Path: %F\nFrom-Path: %V %D\n-------%4$\n");
+        }
+    }
+    rig_stop(&r);
+}
+
 /* M-TLS-03, M-TLS-10: an endpoint that we called in the clear may answer that way. */
 TEST(plain_endpoint_that_was_called_may_answer_on_that_connection)
 {
@@ -369,6 +410,7 @@ TEST(auth_is_not_forwarded_in_the_clear)
 SUITE(relays_suite, TEST_ROW(relay_with_its_certificate_may_send_for_its_client),
       TEST_ROW(certificate_of_another_name_or_maker_makes_no_relay),
       TEST_ROW(client_sends_for_himself_alone), TEST_ROW(token_of_the_secure_kind_is_not_reached_in_the_clear),
+      TEST_ROW(reload_to_require_tls_is_for_connections_that_are_there_too),
       TEST_ROW(plain_endpoint_that_was_called_may_answer_on_that_connection),
       TEST_ROW(plain_endpoint_that_was_called_for_one_token_does_not_reach_another),
       TEST_ROW(calls_of_a_token_are_bounded),
