@@ -267,7 +267,7 @@ void ksr_hdr_is_present(struct script_call *c)
 
 static void header_or(struct script_call *c, const char *otherwise)
 {
-    struct sv value = event_header(event_of(c), c->arg[0].s, 0);
+    struct sv value = event_header(event_of(c), c->arg[0].s, script_index(c, 1));
 
     if (value.p)
         script_set_str(&c->result, value);
@@ -288,6 +288,28 @@ void ksr_hdr_gete(struct script_call *c)
 void ksr_hdr_getw(struct script_call *c)
 {
     header_or(c, "<<null>>");
+}
+
+/* ---- KSR.kx ---- */
+
+void ksr_kx_get(struct script_call *c)
+{
+    static const struct {
+        const char *name;
+        void (*get)(struct script_call *c, const struct script_name *name, struct script_value *out);
+    } names[] = {
+        { "srcip", msrp_get_si }, { "srcport", msrp_get_sp }, { "rcvip", msrp_get_Ri }, { "rcvport", msrp_get_Rp }, { "proto", msrp_get_proto },
+        { "method", msrp_get_rm }, { "conid", msrp_get_conid }, { "au", msrp_get_au },
+    };
+    const char *name = strchr(c->func->name, '_') + 1;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(names); i++)
+        if (strcmp(names[i].name, name) == 0)
+            names[i].get(c, &(struct script_name){ .text = SV("") }, &c->result);
+    if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "gete_", 5) == 0)
+        script_set_str(&c->result, SV(""));
+    else if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "getw_", 5) == 0)
+        script_set_str(&c->result, SV("<<null>>"));
 }
 
 /* ---- KSR.auth ---- */
@@ -376,6 +398,12 @@ void ksr_pv_www_authenticate(struct script_call *c)
         return;
     known = authn_password(event_of(c)->h->headers, realm_of(c), c->arg[1].s, c->arg[2].i & 1, &cred);
     judge(c, known ? &cred : NULL);
+}
+
+void ksr_pv_auth_check(struct script_call *c)
+{
+    c->n = TD_MIN(c->n, 3u); /* checks of users that a frame does not have */
+    ksr_pv_www_authenticate(c);
 }
 
 void ksr_db_www_authenticate(struct script_call *c)

@@ -112,28 +112,35 @@ LOG_FN(notice, NOTICE)
 LOG_FN(warn, WARNING)
 LOG_FN(err, ERROR)
 
-void core_log(struct script_call *c)
+/* info or L_INFO. */
+static enum log_level level_of(struct sv name)
 {
     static const struct {
         const char *name;
         enum log_level level;
     } levels[] = { { "dbg", LOG_LEVEL_DEBUG }, { "info", LOG_LEVEL_INFO }, { "notice", LOG_LEVEL_NOTICE }, { "warn", LOG_LEVEL_WARNING } };
-    enum log_level level = LOG_LEVEL_ERROR;
 
+    if (sv_starts(name, SV("L_")))
+        name = sv_from(name, 2);
     for (size_t i = 0; i < TD_ARRAY_LEN(levels); i++)
-        if (sv_eq(sv_of(levels[i].name), c->arg[0].s))
-            level = levels[i].level;
-    log_plain(c, level, 1);
+        if (sv_eq_nocase(sv_of(levels[i].name), name))
+            return levels[i].level;
+    return LOG_LEVEL_ERROR;
 }
 
-static void log_format(struct script_call *c, enum log_level level)
+void core_log(struct script_call *c)
+{
+    log_plain(c, level_of(c->arg[0].s), 1);
+}
+
+static void log_format(struct script_call *c, enum log_level level, struct sv format)
 {
     const struct pv *p;
 
     script_return(c, 1);
     if (!log_enabled(level))
         return;
-    p = pv_format_of(c->script, c->arg[0].s, &c->fault);
+    p = pv_format_of(c->script, format, &c->fault);
     if (p)
         log_text(level, pv_format(p, c));
 }
@@ -141,13 +148,18 @@ static void log_format(struct script_call *c, enum log_level level)
 #define XLOG_FN(name, level)                  \
     void core_##name(struct script_call *c)   \
     {                                         \
-        log_format(c, LOG_LEVEL_##level);     \
+        log_format(c, LOG_LEVEL_##level, c->arg[0].s); \
     }
 XLOG_FN(xdbg, DEBUG)
 XLOG_FN(xinfo, INFO)
 XLOG_FN(xnotice, NOTICE)
 XLOG_FN(xwarn, WARNING)
 XLOG_FN(xerr, ERROR)
+
+void core_xlog(struct script_call *c)
+{
+    log_format(c, level_of(c->arg[0].s), c->arg[1].s);
+}
 
 /* ---- KSR.x ---- */
 
@@ -200,6 +212,17 @@ void core_pv_getvn(struct script_call *c)
 void core_pv_getvs(struct script_call *c)
 {
     get_or(c, &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[1].s });
+}
+
+void core_pv_geti(struct script_call *c)
+{
+    const struct pv *p = named(c);
+    struct script_value v;
+
+    if (!p)
+        return;
+    pv_get(p, c, &v);
+    script_set_int(&c->result, v.type != SCRIPT_NULL && trans_int(c, &v, NULL) ? v.i : 0);
 }
 
 bool script_assign(struct script_call *c, struct sv name, const struct script_value *v)
@@ -316,6 +339,35 @@ bool core_set_var(struct script_call *c, const struct script_name *name, const s
     if (text)
         v->value.s.p = text;
     return true;
+}
+
+/* ---- KSR.pvx ---- */
+
+void core_var_get(struct script_call *c)
+{
+    core_get_var(c, &(struct script_name){ .text = c->arg[0].s }, &c->result);
+}
+
+static void set_var(struct script_call *c, const struct script_value *v)
+{
+    if (!c->arg[0].s.n || c->arg[0].s.n > PV_LENGTH_MAX)
+        c->fault = "a variable has a name";
+    else if (!core_set_var(c, &(struct script_name){ .text = c->arg[0].s }, v))
+        c->fault = "no room for the value";
+    script_return(c, 1);
+}
+
+void core_var_seti(struct script_call *c)
+{
+    struct script_value v;
+
+    script_set_int(&v, c->arg[1].i);
+    set_var(c, &v);
+}
+
+void core_var_sets(struct script_call *c)
+{
+    set_var(c, &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[1].s });
 }
 
 static void var_free(struct hash_node *n, void *arg)
@@ -570,18 +622,29 @@ void core_get_pid(struct script_call *c, const struct script_name *name, struct 
 
 /* ---- KSR.pike ---- */
 
+static void count_source(struct script_call *c, struct sv source)
+{
+    int64_t n = 0;
+
+    /* A table full of sources counts nobody new: they are let in, as before there was a count. */
+    htable_add(htables_find(c->script->shared->pike, SV("pike")), source, 1, c->now_ms, &n);
+    truth(c, n <= c->script->shared->pike_density);
+}
+
 void core_pike(struct script_call *c)
 {
     const struct pv *p = pv_of(c->script, SV("$si"), &c->fault);
     struct script_value source;
-    int64_t n = 0;
 
     if (!p)
         return;
     pv_get(p, c, &source);
-    /* A table full of sources counts nobody new: they are let in, as before there was a count. */
-    htable_add(htables_find(c->script->shared->pike, SV("pike")), script_text(c, &source), 1, c->now_ms, &n);
-    truth(c, n <= c->script->shared->pike_density);
+    count_source(c, script_text(c, &source));
+}
+
+void core_pike_ip(struct script_call *c)
+{
+    count_source(c, c->arg[0].s);
 }
 
 /* ---- the table ---- */

@@ -11,6 +11,7 @@ libscript_a_SOURCES = \
 	script/shared.c \
 	script/sql.c \
 	script/state.c \
+	script/text.c \
 	script/trans.c script/trans_tbl.h \
 	script/var_tbl.h
 SCRIPT_LIBS = libscript.a $(DB_LIBS) $(LUA_LIBS)

@@ -117,6 +117,14 @@ bool script_assign(struct script_call *c, struct sv name, const struct script_va
 /* KEMI's result of a function: 1 is true, what is negative is false. */
 void script_return(struct script_call *c, int64_t i);
 
+/* An argument as index, 0 when it is not given; what is far out stays out. */
+static inline int script_index(const struct script_call *c, unsigned arg)
+{
+    int64_t i = c->n > arg ? c->arg[arg].i : 0;
+
+    return i > INT16_MAX ? INT16_MAX : i < INT16_MIN ? INT16_MIN : (int)i;
+}
+
 /* ---- a process ---- */
 
 /* Make the hash tables of [script] htable. apis: borrowed, as is what they point to; script_core_api need not be among

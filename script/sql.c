@@ -270,10 +270,52 @@ static void on_answer(int err, const char *why, struct db_rows *rows, void *arg)
     run->host->ready(run->subject);
 }
 
+static void set_cell(struct script_value *out, const struct db_cell *v)
+{
+    if (v && v->kind == DB_TEXT)
+        script_set_str(out, v->text);
+    else if (v && v->kind == DB_INT)
+        script_set_int(out, v->i);
+}
+
+/* One of the variables of sql_pvquery, with a comma behind it, or not: none within parentheses is one of those. */
+static struct sv take_variable(struct sv *list)
+{
+    size_t n = 0, depth = 0;
+    struct sv name;
+
+    for (; n < list->n && (depth || list->p[n] != ','); n++) {
+        depth += list->p[n] == '(';
+        depth -= list->p[n] == ')' && depth;
+    }
+    name = sv_trim(sv_upto(*list, n));
+    *list = sv_from(*list, n + 1);
+    return name;
+}
+
+/* The first row becomes the values of variables. */
+static void put_row(struct script_call *c, const struct db_rows *rows)
+{
+    struct sv list = c->arg[2].s;
+
+    script_return(c, rows->n_rows ? 1 : 2);
+    for (size_t i = 0; rows->n_rows && i < rows->n_columns && !c->fault; i++) {
+        struct script_value v = { 0 };
+
+        if (!list.n)
+            c->fault = "there are more columns than variables";
+        set_cell(&v, db_rows_cell(rows, 0, i));
+        if (list.n)
+            script_assign(c, take_variable(&list), &v);
+    }
+}
+
 /* KEMI's result of a query. */
 static void found(struct script_call *c, struct sql_entry *e)
 {
-    if (result_set(c, c->arg[2].s, e))
+    if (strcmp(c->func->name, "sql_pvquery") == 0)
+        put_row(c, e->rows);
+    else if (result_set(c, c->arg[2].s, e))
         script_return(c, e->rows->n_rows ? 1 : 2);
 }
 
@@ -386,15 +428,18 @@ void core_sql_is_null(struct script_call *c)
     script_return(c, v ? v->kind == DB_NULL : -1);
 }
 
-/* ---- $dbr, $xavp ---- */
-
-static void set_cell(struct script_value *out, const struct db_cell *v)
+void core_sql_get(struct script_call *c)
 {
-    if (v && v->kind == DB_TEXT)
-        script_set_str(out, v->text);
-    else if (v && v->kind == DB_INT)
-        script_set_int(out, v->i);
+    char otherwise = c->func->name[strlen("sql_result_get")];
+
+    set_cell(&c->result, cell(rows_of(c, c->arg[0].s), c->arg[1].i, c->arg[2].i));
+    if (c->result.type == SCRIPT_NULL && otherwise == 'e')
+        script_set_str(&c->result, SV(""));
+    else if (c->result.type == SCRIPT_NULL && otherwise == 'z')
+        script_set_int(&c->result, 0);
 }
+
+/* ---- $dbr, $xavp ---- */
 
 /* RESULT=>KEY; false: c->fault is set. */
 static bool split(struct script_call *c, struct sv text, struct sv *name, struct sv *key)

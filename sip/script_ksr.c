@@ -96,6 +96,41 @@ void ksip_is_myself_suri(struct script_call *c)
     is_us(c, url_format(home_of(e), "sip:%s", addr_text(&e->r->source, at)));
 }
 
+/* ---- how it came ---- */
+
+static const struct script_name no_name = { .text = { "", 0 } };
+
+/* KSR.is_NAME() */
+void ksip_is_transport(struct script_call *c)
+{
+    struct sv name = sv_of(c->func->name + strlen("is_"));
+    struct script_value v = { 0 };
+
+    ksip_get_pr(c, &no_name, &v);
+    if (sv_eq(name, SV("WSX")))
+        boolean(c, v.type == SCRIPT_STR && sv_starts(v.s, SV("ws")));
+    else
+        boolean(c, v.type == SCRIPT_STR && sv_eq_nocase(v.s, name));
+}
+
+static void is_number(struct script_call *c, void (*get)(struct script_call *c, const struct script_name *name, struct script_value *out))
+{
+    struct script_value v = { 0 };
+
+    get(c, &no_name, &v);
+    boolean(c, v.type == SCRIPT_INT && v.i == c->arg[0].i);
+}
+
+void ksip_is_src_port(struct script_call *c)
+{
+    is_number(c, ksip_get_sp);
+}
+
+void ksip_is_dst_port(struct script_call *c)
+{
+    is_number(c, ksip_get_Rp);
+}
+
 /* ---- flags ---- */
 
 static uint32_t flag_bit(struct script_call *c)
@@ -207,6 +242,18 @@ void ksip_seturi(struct script_call *c)
     boolean(c, true);
 }
 
+void ksip_setuser(struct script_call *c)
+{
+    script_assign(c, SV("$rU"), &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[0].s });
+    boolean(c, true);
+}
+
+void ksip_sethost(struct script_call *c)
+{
+    script_assign(c, SV("$rd"), &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[0].s });
+    boolean(c, true);
+}
+
 void ksip_setdsturi(struct script_call *c)
 {
     script_assign(c, SV("$du"), &(struct script_value){ .type = SCRIPT_STR, .s = c->arg[0].s });
@@ -311,6 +358,11 @@ void ksip_t_check_status(struct script_call *c)
 
     snprintf(status, sizeof status, "%d", e->status);
     truth(c, matches(c, c->arg[0].s, status) && e->status);
+}
+
+void ksip_t_status(struct script_call *c)
+{
+    script_return(c, event_of(c)->status ? event_of(c)->status : -1);
 }
 
 void ksip_is_route(struct script_call *c)
@@ -421,6 +473,12 @@ void ksip_add_rr_param(struct script_call *c)
     truth(c, true);
 }
 
+void ksip_record_route_params(struct script_call *c)
+{
+    ksip_add_rr_param(c);
+    event_of(c)->g->is_recorded = true;
+}
+
 /* ---- checks ---- */
 
 void ksip_allow_source_address(struct script_call *c)
@@ -435,6 +493,13 @@ void ksip_maxfwd(struct script_call *c)
     const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;
 
     truth(c, !mf || mf->mf_count > 0);
+}
+
+void ksip_is_maxfwd_lt(struct script_call *c)
+{
+    const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;
+
+    truth(c, (mf ? (int64_t)mf->mf_count : 70) < c->arg[0].i);
 }
 
 void ksip_sanity_check(struct script_call *c)
@@ -494,6 +559,13 @@ static bool is_elsewhere(const struct request *r, const char *host)
     struct addr a;
 
     return addr_from_host(&a, sv_of(host), 0) && !addr_host_eq(&a, &r->source);
+}
+
+void ksip_is_rfc1918(struct script_call *c)
+{
+    char *host = sipscript_event_text(event_of(c), c->arg[0].s);
+
+    truth(c, host && is_private(host));
 }
 
 void ksip_nat_uac_test(struct script_call *c)
@@ -584,7 +656,7 @@ void ksip_hdr_is_present(struct script_call *c)
 
 static void header_or(struct script_call *c, const char *otherwise)
 {
-    ksip_get_hdr(c, &(struct script_name){ .text = c->arg[0].s }, &c->result);
+    ksip_get_hdr(c, &(struct script_name){ .text = c->arg[0].s, .index = script_index(c, 1) }, &c->result);
     if (c->result.type == SCRIPT_NULL && otherwise)
         script_set_str(&c->result, sv_of(otherwise));
 }
@@ -631,7 +703,8 @@ void ksip_kx_get(struct script_call *c)
         { "ruri", ksip_get_ru }, { "ruser", ksip_get_rU },  { "rhost", ksip_get_rd },  { "furi", ksip_get_fu },  { "fuser", ksip_get_fU },
         { "fhost", ksip_get_fd }, { "turi", ksip_get_tu },  { "tuser", ksip_get_tU },  { "thost", ksip_get_td }, { "callid", ksip_get_ci },
         { "ua", ksip_get_ua },   { "duri", ksip_get_du },   { "au", ksip_get_au },     { "ad", ksip_get_ar },    { "method", ksip_get_rm },
-        { "srcip", ksip_get_si }, { "srcport", ksip_get_sp }, { "status", ksip_get_rs },
+        { "srcip", ksip_get_si }, { "srcport", ksip_get_sp }, { "status", ksip_get_rs }, { "body", ksip_get_rb },  { "rcvip", ksip_get_Ri },
+        { "rcvport", ksip_get_Rp }, { "proto", ksip_get_pr },
     };
     const char *name = strchr(c->func->name, '_') + 1;
 
@@ -640,4 +713,6 @@ void ksip_kx_get(struct script_call *c)
             names[i].get(c, &(struct script_name){ .text = SV("") }, &c->result);
     if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "gete_", 5) == 0)
         script_set_str(&c->result, SV(""));
+    else if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "getw_", 5) == 0)
+        script_set_str(&c->result, SV("<<null>>"));
 }

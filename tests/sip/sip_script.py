@@ -127,6 +127,7 @@ function ksr_onreply_one()
     assert(KSR.siputils.is_reply() == 1 and KSR.tm.t_check_status("1[0-9][0-9]|200|486") == 1)
     local n = KSR.pv.get("$T_branch_idx")
     assert(n > 1 or KSR.isbflagset(10 + n) and not KSR.isbflagset(11 - n) and KSR.isbflagset(10 + n, n) and not KSR.isbflagset(10 + n, 31))
+    assert(KSR.tm.t_get_status_code() == KSR.pv.get('$rs'))
     if KSR.pv.get("$rs") == 183 then KSR.drop() end
     KSR.hdr.append("X-Onreply: " .. KSR.pv.get("$T_reply_code") .. " " .. KSR.pv.get("$rr"))
 end

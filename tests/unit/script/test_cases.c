@@ -120,6 +120,10 @@ TEST(what_a_script_logs_is_in_the_log_at_its_level)
         { "KSR.xlog.xnotice('$(si{s.len})')", " notice script 9\n", LOG_LEVEL_NOTICE },
         { "KSR.xlog.xwarn('<$null>')", " warning script <>\n", LOG_LEVEL_WARNING },
         { "KSR.xlog.xerr('$fake(code)')", " error script 200\n", LOG_LEVEL_ERROR },
+        { "KSR.xlog.xcrit('g $si')", " error script g 192.0.2.7\n", LOG_LEVEL_ERROR },
+        { "KSR.xlog.xalert('h $si')", " error script h 192.0.2.7\n", LOG_LEVEL_ERROR },
+        { "KSR.xlog.xlog('L_INFO', 'i $si')", " info script i 192.0.2.7\n", LOG_LEVEL_INFO },
+        { "KSR.xlog.xlog('Warn', 'j $si')", " warning script j 192.0.2.7\n", LOG_LEVEL_WARNING },
     };
     enum log_level level = log_level_;
     struct scripts t;
