@@ -78,7 +78,12 @@ static void write_report(struct relay *relay, struct conn_ref to, struct sv line
     buf_add_sv(&frame, lines);
     buf_printf(&frame, "Message-ID: " SV_FMT "\r\n%sStatus: 000 %03u%s" SV_FMT "\r\n-------%.*s$\r\n", SV_ARG(message_id), fields,
                status, comment.n ? " " : "", SV_ARG(comment), TID_LEN, tid);
-    if (buf_failed(&frame)) {
+    if (buf_failed(&frame)) { /* he is to know that not all went well */
+        struct conn *c = conn_deref(relay->worker, to);
+
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+        if (c)
+            conn_doom(c, CLOSE_NO_MEMORY);
         buf_fini(&frame);
         return;
     }
