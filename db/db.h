@@ -21,13 +21,15 @@ struct db;
 int db_open(struct db **out, const char *file, struct buf *why);
 void db_close(struct db **db); /* db_stop() included */
 
-/* Why the last call of db/startup.h or another that may block has failed: one sentence for the operator, with the file's name. */
+/* Why the last call of db/startup.h or another that may block has failed: one sentence for the operator, with the
+ * file's name. */
 void db_fault(struct db *db, struct buf *why);
 
 int db_start(struct db *db);
 void db_stop(struct db *db);
 
-/* Rows of accounting, and of sessions and connections that have ended, that are older than that are removed, little by little, by the writer thread;
+/* Rows of accounting, and of sessions and connections that have ended, that are older than that are removed, little by
+ * little, by the writer thread;
  * 0: never, as at the start. Any thread; of several processes with the file one does it. */
 void db_keep(struct db *db, int64_t seconds);
 

@@ -42,7 +42,8 @@ struct sv db_column_sv(sqlite3_stmt *st, int at);
 uint64_t db_now_ms(void); /* monotonic */
 
 enum { DB_WHY_MAX = 160, DB_LOG_MS = 60000 /* one line in that time about what goes on failing */ };
-/* Why the last call on that handle failed, as an operator wants to read it: with what the system said, where it was asked. */
+/* Why the last call on that handle failed, as an operator wants to read it: with what the system said, where it was
+ * asked. */
 const char *db_why(sqlite3 *h, char out[DB_WHY_MAX]);
 
 /* Columns in the order that db_session_read(), db_location_read(), db_conn_read() take them in. */

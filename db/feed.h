@@ -38,8 +38,8 @@ struct db_session {
 /* A new row, or all of the one with that session_id. */
 void db_session_put(struct db_feed *f, const struct db_session *s);
 
-/* These look at session_id, resumed and what they are named after. Counters are absolute values, with last_activity; call it at
- * most a few times a second for a session, not per frame. */
+/* These look at session_id, resumed and what they are named after. Counters are absolute values, with last_activity;
+ * call it at most a few times a second for a session, not per frame. */
 void db_session_counters(struct db_feed *f, const struct db_session *s);
 /* Another expiry or connection of an active one; and the counters. */
 void db_session_changed(struct db_feed *f, const struct db_session *s);

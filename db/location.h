@@ -1,8 +1,8 @@
 /* Registrations: Kamailio's table location, version 9.
  *
  * A change set is atomic: all of it or nothing. It is answered after it is on the disk (synced), together with all
- * that came meanwhile (group commit). A lone one is committed at once; where several came together, those that follow gather for
- * WRITER_GROUP_MS at most. A change set is never dropped: it ends with
+ * that came meanwhile (group commit). A lone one is committed at once; where several came together, those that follow
+ * gather for WRITER_GROUP_MS at most. A change set is never dropped: it ends with
  * done(), TD_OK or an error (nothing of it is stored then: disk full, read-only, locked for seconds).
  * Sets of one thread are written in the order they were committed. */
 #pragma once
@@ -35,8 +35,8 @@ struct db_location {
 /* Start a change set; NULL when out of memory. A failing db_loc_put/del shows in done(). */
 struct db_loc_set *db_loc_begin(struct db *db);
 void db_loc_put(struct db_loc_set *set, const struct db_location *row); /* insert, or replace by ruid */
-/* The same, and cheaper, for a row that is there with this username, domain, contact, server_id and connection_id. Should somebody have
- * deleted it meanwhile, it is inserted. */
+/* The same, and cheaper, for a row that is there with this username, domain, contact, server_id and connection_id.
+ * Should somebody have deleted it meanwhile, it is inserted. */
 void db_loc_refresh(struct db_loc_set *set, const struct db_location *row);
 void db_loc_del(struct db_loc_set *set, struct sv ruid);
 void db_loc_del_aor(struct db_loc_set *set, struct sv username, struct sv domain);

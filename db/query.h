@@ -1,7 +1,9 @@
-/* Queries of the operator's scripts: one SELECT, answered by a thread of its own, so that nobody's credentials wait for it.
+/* Queries of the operator's scripts: one SELECT, answered by a thread of its own, so that nobody's credentials wait for
+ * it.
  *
- * A query reads and cannot write, sees all tables but `secret`, takes DB_QUERY_MS at most, the time in the queue included, and brings a bounded
- * number of rows and bytes. Its parameters are bound, never put into the text; statements are kept prepared. */
+ * A query reads and cannot write, sees all tables but `secret`, takes DB_QUERY_MS at most, the time in the queue
+ * included, and brings a bounded number of rows and bytes. Its parameters are bound, never put into the text;
+ * statements are kept prepared. */
 #pragma once
 
 #include "common/mailbox.h"
@@ -51,8 +53,9 @@ static inline const struct db_cell *db_rows_cell(const struct db_rows *r, size_t
 /* Start the thread unless it runs. After db_start(), on the thread that calls it; may block for a moment. */
 int db_query_open(struct db *db);
 
-/* TD_OK: under way, done runs from mailbox_run(mb), exactly once unless cancelled. err is TD_OK and rows the callee's own, to be freed, or
- * what went wrong, said by why in one line. Else done will not be called: TD_ELIMIT: too long or too many parameters. */
+/* TD_OK: under way, done runs from mailbox_run(mb), exactly once unless cancelled. err is TD_OK and rows the callee's
+ * own, to be freed, or what went wrong, said by why in one line. Else done will not be called: TD_ELIMIT: too long or
+ * too many parameters. */
 int db_query_start(struct db *db, struct sv sql, const struct db_param *params, size_t n, struct mailbox *mb,
                    void (*done)(int err, const char *why, struct db_rows *rows, void *arg), void *arg, struct db_query **out);
 

@@ -1,8 +1,8 @@
 /* A row on its way to the writer.
  *
  * Bytes: statement (1), number of parameters (1), then each parameter: type (1) and 8 bytes of value, or for a text
- * its length (4) and its bytes. Only ever read by the process that wrote it, hence host order. A time becomes text here: SQLite's
- * datetime() takes as long as an index. */
+ * its length (4) and its bytes. Only ever read by the process that wrote it, hence host order. A time becomes text
+ * here: SQLite's datetime() takes as long as an index. */
 #include "db/record.h"
 
 #include <string.h>
@@ -59,7 +59,8 @@ static const char *const statements[ROW_KIND_N] = {
         "instance = excluded.instance, reg_id = excluded.reg_id, server_id = excluded.server_id, "
         "connection_id = excluded.connection_id, keepalive = excluded.keepalive, "
         "\"partition\" = excluded.\"partition\"",
-    /* Of a row that is there already, without the columns that all indexes but one are made of: SQLite writes two pages, not five. */
+    /* Of a row that is there already, without the columns that all indexes but one are made of: SQLite writes two
+     * pages, not five. */
     [ROW_LOC_REFRESH] =
         "UPDATE location SET received = ?5, path = ?6, expires = ?7, q = ?8, callid = ?9, cseq = ?10, last_modified = ?11, "
         "flags = ?12, cflags = ?13, user_agent = ?14, socket = ?15, methods = ?16, instance = ?17, reg_id = ?18, "
@@ -123,8 +124,8 @@ static void two_digits(char *at, unsigned v)
     at[1] = (char)('0' + v % 10);
 }
 
-/* As datetime(t, 'unixepoch') writes it, and NULL for a year of other than four digits. The calendar of years that begin in March: the
- * day that comes and goes is the last one. */
+/* As datetime(t, 'unixepoch') writes it, and NULL for a year of other than four digits. The calendar of years that
+ * begin in March: the day that comes and goes is the last one. */
 static int bind_time(sqlite3_stmt *st, int i, int64_t t)
 {
     enum { DAY = 86400, CENTURIES = 146097 /* days of four */, TO_MARCH_0 = 719468, LAST = 2932896 /* 9999-12-31 */ };

@@ -3,8 +3,8 @@
  * Rows gather in the feeds for WRITER_WAIT_MS after the first one (less when a feed is half full), then they are
  * copied to the batch and written in one short transaction: the file is never locked while waiting. A batch that
  * fails is kept and tried again; meanwhile rows wait in the feeds, and what finds no room there is lost and counted.
- * Registrations come by mailbox and are committed at once, all that are there together, with a sync of their own; after a commit
- * of several the next ones gather for a while, as a sync costs as much as many of them;
+ * Registrations come by mailbox and are committed at once, all that are there together, with a sync of their own; after
+ * a commit of several the next ones gather for a while, as a sync costs as much as many of them;
  * those that fail are answered with the error, as somebody waits for them. */
 #include "db/writer.h"
 

@@ -238,7 +238,8 @@ void relay_auth_cancel(struct msrp_conn *m)
     free(a);
 }
 
-/* The From-Path of an AUTH without the client, backwards: the order in which the client will name them in To-Path (M-TOK-04). */
+/* The From-Path of an AUTH without the client, backwards: the order in which the client will name them in To-Path
+ * (M-TOK-04). */
 static char *add_inner(char *at, struct sv *out, const struct msrp_uri *from, size_t n_from)
 {
     char *begin = at;

@@ -1,8 +1,8 @@
 /* Frames between workers: a ring for each pair, one wake-up for each batch, back-pressure both ways.
  *
  * The worker that received a request does everything up to the route; the worker that owns the next hop's connection
- * does the rest (hop.c) and reports back by frames to deliver. A record is a fixed head and the bytes; large bodies cross in
- * pieces. When a ring is full the source pauses; when the next hop is full its worker sends a pause back. */
+ * does the rest (hop.c) and reports back by frames to deliver. A record is a fixed head and the bytes; large bodies
+ * cross in pieces. When a ring is full the source pauses; when the next hop is full its worker sends a pause back. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -305,7 +305,8 @@ struct cross_note *cross_note_new(void)
 }
 
 /* Into the ring, or behind what found no room before.
- * reserved  memory for a record with no more bytes than a tid, which is taken if it is needed; NULL: out of memory the record is lost */
+ * reserved  memory for a record with no more bytes than a tid, which is taken if it is needed; NULL: out of memory the
+ *           record is lost */
 static void send_surely(struct relay *relay, unsigned worker, const struct record *r, struct sv bytes, struct cross_note **reserved)
 {
     struct cross *x = relay->cross;
@@ -469,8 +470,8 @@ static void got_outgoing(struct relay *relay, struct record *r)
     route_unref(relay, &r->route);
 }
 
-/* A chunk that its source does not let pass, or its end. rs NULL: it failed at its begin and was reported. Who knows of a failure by a
- * REPORT has a 200 for his request, when that is whole. */
+/* A chunk that its source does not let pass, or its end. rs NULL: it failed at its begin and was reported. Who knows of
+ * a failure by a REPORT has a 200 for his request, when that is whole. */
 static void got_refusal(struct relay *relay, struct record *r, struct remote_stream *rs)
 {
     struct sv tid = sv_make(r + 1, r->tid_in_n);
@@ -512,8 +513,8 @@ static void got_stream(struct relay *relay, struct record *r)
     }
 }
 
-/* A next hop on another worker says that it is full, or no longer: each says so once, and only the last one's word lets the
- * source go on. A reason of its own: room in the ring does not end it. */
+/* A next hop on another worker says that it is full, or no longer: each says so once, and only the last one's word lets
+ * the source go on. A reason of its own: room in the ring does not end it. */
 static void held(struct msrp_conn *m, bool full)
 {
     if (full && m->remote_holds++ == 0)

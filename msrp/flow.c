@@ -1,10 +1,12 @@
 /* Next hops that take no more for now, and the sources that wait for them (M-FLOW-01, M-FLOW-02).
  *
- * What a next hop cannot take at once waits for it, up to msrp.buffer a session (stream.c); then the source of that session is not read until half of that
- * is gone. That is the right thing for a source that speaks to one peer only, but the link of another relay carries the messages of many, and one receiver that
- * does not read must not stop them all. So a next hop may hold such sources for HOLD_MS: the time while it does is taken off, and HOLD_RATE octets
- * that it reads give a second back. When none is left, what a shared source has for it fails at once, until little waits for it. Who reads
- * at HOLD_RATE or faster may hold anybody for ever; who reads a little now and then wins no more time than that is worth. */
+ * What a next hop cannot take at once waits for it, up to msrp.buffer a session (stream.c); then the source of that
+ * session is not read until half of that is gone. That is the right thing for a source that speaks to one peer only,
+ * but the link of another relay carries the messages of many, and one receiver that does not read must not stop them
+ * all. So a next hop may hold such sources for HOLD_MS: the time while it does is taken off, and HOLD_RATE octets that
+ * it reads give a second back. When none is left, what a shared source has for it fails at once, until little waits for
+ * it. Who reads at HOLD_RATE or faster may hold anybody for ever; who reads a little now and then wins no more time
+ * than that is worth. */
 #include <stdlib.h>
 
 #include "msrp/private.h"

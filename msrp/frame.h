@@ -85,7 +85,8 @@ struct msrp_body msrp_body_scan(const char *p, size_t n, struct sv tid, bool at_
  * at_start), or SIZE_MAX. For bytes with hyphen_lines only (M-FRM-18). */
 size_t msrp_body_clash(const char *p, size_t n, struct sv tid, bool at_start);
 
-/* How much of them, at most max, may be passed on apart from the rest: a line that starts like an end-line is not cut. */
+/* How much of them, at most max, may be passed on apart from the rest: a line that starts like an end-line is not
+ * cut. */
 size_t msrp_body_cut(const char *p, size_t n, size_t max, bool hyphen_lines);
 
 bool msrp_tid_is_good(struct sv tid);

@@ -111,7 +111,8 @@ static void account(struct txn *t, unsigned status)
         relay_account(t->relay, t->route, sv_make(t->message_id, t->message_id_n), t->start - 1 + t->octets, status, t->started_at);
 }
 
-/* The far end answered a request that is not SEND: pass it back, under the identifier and paths it came with (M-RSP-05). */
+/* The far end answered a request that is not SEND: pass it back, under the identifier and paths it came with
+ * (M-RSP-05). */
 static void pass_back(struct txn *t, const struct msrp_head *h)
 {
     struct buf frame = BUF_INIT;

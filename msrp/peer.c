@@ -1,7 +1,8 @@
 /* Next hops that are no clients of ours: a connection that is there, or a new one (RFC 4976 s.6.4.2).
  *
- * An endpoint is reached by the connection it has bound (M-CON-07), another relay by one on which both sides have proven their
- * names, whoever opened it (M-CON-14, M-TLS-02). A connection that is being opened queues what is for it (M-CON-16). */
+ * An endpoint is reached by the connection it has bound (M-CON-07), another relay by one on which both sides have
+ * proven their names, whoever opened it (M-CON-14, M-TLS-02). A connection that is being opened queues what is for it
+ * (M-CON-16). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,8 +39,8 @@ static bool may_wait_for(struct conn *origin)
     return false;
 }
 
-/* origin: whose frame it is; NULL: ours. What fails on our side makes a next hop that is as one that has ended, so the sender gets
- * his 200 and a REPORT 408 (M-COD-01). */
+/* origin: whose frame it is; NULL: ours. What fails on our side makes a next hop that is as one that has ended, so the
+ * sender gets his 200 and a REPORT 408 (M-COD-01). */
 static unsigned dial_peer(struct relay *relay, struct conn *origin, const struct msrp_uri *next, bool verify, const struct addr *from,
                           const char *key, struct conn_ref *dest)
 {

@@ -91,33 +91,36 @@ bool route_is_live(const struct route *r);
 struct session *route_target(const struct route *r);
 /* Is the next hop still that session's owner? What was taken for him before does not go to a connection he has left. */
 bool route_leads_on(const struct route *r);
-/* What a sender is told when his frame was taken and cannot go this way any more: 481 when a token has ended, else 408. */
+/* What a sender is told when his frame was taken and cannot go this way any more: 481 when a token has ended, else
+ * 408. */
 unsigned route_failure(const struct route *r);
 
 struct route *route_ref(struct route *r);
 /* Any worker's relay: its own. */
 void route_unref(struct relay *relay, struct route **r);
-/* There is too much in memory (M-FLOW-04): the routes made longest ago, on whatever connection, go, a part of them a turn. */
+/* There is too much in memory (M-FLOW-04): the routes made longest ago, on whatever connection, go, a part of them a
+ * turn. */
 void route_trim(struct relay *relay);
 /* The route, made for frames from m, is no longer used for new ones. */
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r);
 
 /* Find the route of a request, or make it. NULL: refused, *status says how (0: close the connection, not for us;
- * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it, or memory for a large route). What our own policy will
- * refuse gets a route that leads nowhere: nothing is opened for it.
+ * ROUTE_WAITS: not yet, the connection is paused until there is one connection less being opened for it, or memory for
+ * a large route). What our own policy will refuse gets a route that leads nowhere: nothing is opened for it.
  * body  of it, as much as there is, and what comes behind it */
 enum { ROUTE_WAITS = 1 };
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status);
 
-/* A way that a script knows: To-Path and From-Path to be sent, the latter in one part or two; hops_ended as it was before dest was
- * found. Its one reference is the caller's. NULL: out of memory, or no paths. */
+/* A way that a script knows: To-Path and From-Path to be sent, the latter in one part or two; hops_ended as it was
+ * before dest was found. Its one reference is the caller's. NULL: out of memory, or no paths. */
 struct route_paths {
     struct sv to, from1, from2;
     struct sv second;        /* of from1, the URI of ours that stands before the first of To-Path: a REPORT comes through both; empty: none */
 };
 struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended);
 
-/* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02, M-TLS-07)? */
+/* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02,
+ * M-TLS-07)? */
 bool route_is_relay_link(const struct conn *c, struct sv from_path);
 
 /* A request on its way to the next hop. Views live for the call. */
@@ -264,8 +267,8 @@ size_t relay_more_body(struct msrp_conn *m, const char *p, size_t n);
 void relay_abort_chunk(struct msrp_conn *m);
 /* A request goes its way: the bytes taken, 0 when it must wait. */
 size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, struct route *route);
-/* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on (M-FWD-02).
- * True: closed. */
+/* A request for another relay: whoever sends it is closed, but a relay's link carries other sessions and goes on
+ * (M-FWD-02). True: closed. */
 bool relay_not_for_us(struct msrp_conn *m, const struct msrp_head *h);
 /* The rest of the frame goes nowhere. */
 void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h);
@@ -279,9 +282,10 @@ void relay_session_changed(struct relay *relay, struct session *s);
 void relay_undeliverable(struct relay *relay, const struct outgoing *f);
 /* Write a whole frame to a connection of any worker; REPORTs and end-to-end responses. Dropped if it has ended. */
 void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
-/* A message has come to its end: one row in the accounts, be it of several chunks that failed one by one. bytes: how far it came.
- * status  of the next hop; 408 and 481 as in a REPORT of ours; 413 and 415 by our own policy; 0: nobody has confirmed it (its sender
- *         wanted no reports, or gave up before the end) */
+/* A message has come to its end: one row in the accounts, be it of several chunks that failed one by one. bytes: how
+ * far it came.
+ * status  of the next hop; 408 and 481 as in a REPORT of ours; 413 and 415 by our own policy; 0: nobody has confirmed
+ *         it (its sender wanted no reports, or gave up before the end) */
 void relay_account(struct relay *relay, struct route *route, struct sv message_id, uint64_t bytes, unsigned status,
                    uint64_t started_at);
 /* A 2xx, or not asked for. */
@@ -292,13 +296,14 @@ static inline bool status_is_good(unsigned status)
 
 /* ---- peer.c: the connection to a next hop that is no client of ours ---- */
 
-/* These two find one or open one, and return 200 and where, or how to refuse: 4xx, or ROUTE_WAITS: origin, from which the frame comes,
- * is paused until there is one connection less being opened for it. origin NULL: the frame is ours. */
+/* These two find one or open one, and return 200 and where, or how to refuse: 4xx, or ROUTE_WAITS: origin, from which
+ * the frame comes, is paused until there is one connection less being opened for it. origin NULL: the frame is ours. */
 unsigned peer_endpoint(struct relay *relay, struct conn *origin, struct session *u, const struct msrp_uri *uri,
                        struct conn_ref *dest);
 /* Of an AUTH it may be a name without port, to be found by SRV (M-DNS-03). */
 unsigned peer_relay(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, struct conn_ref *dest);
-/* To that host and port, for a script; from: our end, NULL: any. is_relay: its certificate must be good, as for a next hop of peer_relay(). */
+/* To that host and port, for a script; from: our end, NULL: any. is_relay: its certificate must be good, as for a next
+ * hop of peer_relay(). */
 unsigned peer_address(struct relay *relay, struct conn *origin, const struct msrp_uri *uri, const struct addr *from, bool is_relay,
                       struct conn_ref *dest);
 /* Is there such a connection, as far as can be seen from this worker? */
@@ -307,7 +312,8 @@ bool peer_is_there(const struct relay *relay, struct conn_ref ref);
 void peer_dialled(struct msrp_conn *m);
 /* A relay has proven to be this host on a connection: it is used for requests to that host (M-CON-14). */
 void peer_is_relay(struct relay *relay, struct conn *c, struct sv host);
-/* The connection on which the route's frames came has ended: another one, if that was with a relay (M-REP-04). False: none. */
+/* The connection on which the route's frames came has ended: another one, if that was with a relay (M-REP-04). False:
+ * none. */
 bool peer_other_link(struct relay *relay, const struct route *route, struct conn_ref *to);
 
 /* ---- hop.c: the next hop, on its own worker ---- */
@@ -320,11 +326,11 @@ enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct o
 enum hop_result hop_write(struct relay *relay, struct conn *dest, const struct outgoing *f, bool borrowed);
 /* Octets of a request, or a whole one, go to that connection. */
 void hop_count_out(struct relay *relay, const struct route *route, const struct conn *dest, size_t octets, bool whole);
-/* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and frames that
- * wait to be written have failed (M-FR-01). */
+/* A token has ended or moved, though this connection of its owner lives: chunks on their way to him end here, and
+ * frames that wait to be written have failed (M-FR-01). */
 void hop_session_ended(struct msrp_conn *dest, const struct session *session);
-/* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which is
- * made 481 where the token has ended, too. */
+/* The next hop has ended: fail what is open towards it, and forget the chunks on their way. status: 403, or 408, which
+ * is made 481 where the token has ended, too. */
 void hop_down(struct msrp_conn *dest, unsigned status);
 /* Answer a SEND that came over this route, on whatever worker. */
 void hop_answer(struct relay *relay, const struct route *route, struct sv tid_in, unsigned status);
@@ -347,17 +353,20 @@ void flow_init(struct msrp_conn *m);
 /* Who waits for it may go on; it waits for nobody. */
 void flow_fini(struct msrp_conn *m);
 
-/* Can a next hop take more of a session? NEVER: the source is shared and others have waited long enough, what it has for this next hop fails. */
+/* Can a next hop take more of a session? NEVER: the source is shared and others have waited long enough, what it has
+ * for this next hop fails. */
 enum flow_room { FLOW_ROOM, FLOW_LATER, FLOW_NEVER };
 enum flow_room flow_room(struct msrp_conn *dest, const struct route *route, bool shared);
-/* It cannot: the route's origin, of our own worker or of another one, is not read until it can. shared: it has others to serve. */
+/* It cannot: the route's origin, of our own worker or of another one, is not read until it can. shared: it has others
+ * to serve. */
 void flow_wait(struct msrp_conn *dest, struct route *route, bool shared);
 /* Its queue has drained, or something that waited has gone. */
 void flow_release(struct msrp_conn *dest);
 
 /* ---- report.c ---- */
 
-/* Tell the sender of a SEND that octets from..to failed. to_octets: UINT64_MAX for a frame without body (range as received). */
+/* Tell the sender of a SEND that octets from..to failed. to_octets: UINT64_MAX for a frame without body (range as
+ * received). */
 void report_failure(struct relay *relay, struct route *route, struct sv message_id, const struct msrp_range *range,
                     uint64_t start, uint64_t octets, unsigned status, struct sv comment);
 /* A REPORT that finds no room in its receiver's queue is written when there is (M-FLOW-03): its queue has drained. */
@@ -374,7 +383,8 @@ const char *status_phrase(unsigned status);
 
 /* ---- policy.c: what the operator does not want to be relayed (RFC 4976 s.9.4, s.6.4.2) ---- */
 
-/* 200 or how to refuse it, when n octets of its body are there (M-FWD-15, M-FWD-31); stopped: messages that were stopped before. */
+/* 200 or how to refuse it, when n octets of its body are there (M-FWD-15, M-FWD-31); stopped: messages that were
+ * stopped before. */
 unsigned policy_of_frame(const struct conf *conf, const struct recent *stopped, const struct msrp_head *h, size_t n);
 /* May a message have an octet at this position, 1 being the first? */
 bool policy_allows_octet(const struct conf *conf, uint64_t pos);
@@ -395,20 +405,21 @@ enum {
 
 int cross_new(struct cross **out, struct relay *relay, unsigned n_workers);
 void cross_free(struct cross **c);
-/* These three: false when there is no room now; then the source is on the list of those to be resumed when there is. The body
- * has at most CROSS_BODY_MAX octets. */
+/* These three: false when there is no room now; then the source is on the list of those to be resumed when there is.
+ * The body has at most CROSS_BODY_MAX octets. */
 bool cross_frame(struct relay *relay, struct msrp_conn *source, const struct outgoing *f);
 bool cross_stream_begin(struct relay *relay, struct msrp_conn *source, const struct outgoing *f, uint64_t id);
 bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned worker, uint64_t id, const char *p, size_t n,
                        bool hyphen_lines);
-/* What must be said of a chunk or a pause that has begun, its end, has its memory reserved before that: NULL, out of memory. */
+/* What must be said of a chunk or a pause that has begun, its end, has its memory reserved before that: NULL, out of
+ * memory. */
 struct cross_note *cross_note_new(void);
-/* These always get through, in order with the others; the first two without new memory: *note (rx_note of the source) is taken if the ring has
- * no room, and cleared. The others are lost, and counted, when there is no memory. */
+/* These always get through, in order with the others; the first two without new memory: *note (rx_note of the source)
+ * is taken if the ring has no room, and cleared. The others are lost, and counted, when there is no memory. */
 void cross_stream_end(struct relay *relay, struct msrp_conn *source, char flag);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause, struct cross_note **note);
-/* Our policy lets no more of the chunk pass (rx_refused): the other worker ends it downstream, and answers its sender now, or at its end if
- * he has heard of a failure before. */
+/* Our policy lets no more of the chunk pass (rx_refused): the other worker ends it downstream, and answers its sender
+ * now, or at its end if he has heard of a failure before. */
 void cross_stream_refuse(struct relay *relay, struct msrp_conn *source);
 void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 /* report_to() on the worker of that connection. */
@@ -421,8 +432,8 @@ void cross_auth_failed(struct relay *relay, struct conn_ref who);
 
 /* A session begins on this worker: given or resumed on the connection m, or restored (NULL). */
 void token_begin(struct relay *relay, struct msrp_conn *m, struct session *s);
-/* An AUTH to a token, by a user who has proven to be who->username: renew it, or resume it on this connection. 200 and a reference
- * for the caller in *out, or how to refuse. */
+/* An AUTH to a token, by a user who has proven to be who->username: renew it, or resume it on this connection. 200 and
+ * a reference for the caller in *out, or how to refuse. */
 unsigned token_renew(struct msrp_conn *m, struct sv to, const struct session_spec *who, struct session **out);
 /* The connection has ended: its sessions wait to be resumed; those that an operator has ended with it do not. */
 void token_leave(struct msrp_conn *m, enum close_reason reason);
@@ -434,10 +445,12 @@ void relay_auth(struct msrp_conn *m, const struct msrp_head *h, const struct msr
 /* The same when it is known whose it is; the status of the answer. */
 unsigned relay_auth_known(struct msrp_conn *m, const struct msrp_head *h, const struct msrp_uri *to, const struct msrp_uri *from,
                           size_t n_from, const struct authn_result *known);
-/* Credentials were wrong. True: too often, the connection is to end after the answer, unless it is a relay's link (M-AUTH-17). */
+/* Credentials were wrong. True: too often, the connection is to end after the answer, unless it is a relay's link
+ * (M-AUTH-17). */
 bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r);
 void relay_auth_cancel(struct msrp_conn *m);
-/* Another relay says that credentials from this connection were wrong: at the limit it is ended, after the answer (M-AUTH-17). */
+/* Another relay says that credentials from this connection were wrong: at the limit it is ended, after the answer
+ * (M-AUTH-17). */
 void relay_auth_strike(struct relay *relay, struct conn_ref who);
 /* Does one of the challenges among these header lines say that it was only the nonce that was too old? */
 bool relay_auth_is_stale(struct sv headers);
@@ -447,8 +460,8 @@ bool relay_is_us(const struct relay *relay, const struct conn *c, const struct m
 
 /* ---- script.c ---- */
 
-/* The frame goes to the operator's script. True: that has seen to it, *taken says how far (0: it must wait); false: the built-in
- * routing is to. Only if script_may_be(). */
+/* The frame goes to the operator's script. True: that has seen to it, *taken says how far (0: it must wait); false: the
+ * built-in routing is to. Only if script_may_be(). */
 bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n, size_t *taken);
 /* There is a script, or the frame may be with one that has been taken away. */
 static inline bool script_may_be(const struct msrp_conn *m)

@@ -1,4 +1,5 @@
-/* MSRP as the protocol of a connection: what its bytes are, what they may wait for, and what goes with it (RFC 4976 s.6.1).
+/* MSRP as the protocol of a connection: what its bytes are, what they may wait for, and what goes with it (RFC 4976
+ * s.6.1).
  *
  * Which frame it is and that it is well-formed is found out here; what becomes of it, in relay.c. */
 #include <stdlib.h>

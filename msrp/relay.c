@@ -271,7 +271,8 @@ static enum flow_room has_room(struct msrp_conn *m, struct route *route)
     return room;
 }
 
-/* A whole frame goes to its next hop. False: no room, the source is paused, try again. *gone: it has ended, or never: it is too slow. */
+/* A whole frame goes to its next hop. False: no room, the source is paused, try again. *gone: it has ended, or never:
+ * it is too slow. */
 static bool forward(struct msrp_conn *m, const struct outgoing *f, bool never, bool *gone)
 {
     struct relay *relay = m->relay;
@@ -313,8 +314,8 @@ void relay_skip_body(struct msrp_conn *m, const struct msrp_head *h)
     m->rx_at_start = true;
 }
 
-/* Our own policy ends this message here: its sender is told at once, the rest of the chunk is read over (M-FWD-22), and what
- * was refused for its size stays refused. */
+/* Our own policy ends this message here: its sender is told at once, the rest of the chunk is read over (M-FWD-22), and
+ * what was refused for its size stays refused. */
 static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struct route *route, unsigned status)
 {
     log_debug("msrp", m->conn->id, "not forwarded: status=%u reason=%s", status,
@@ -420,8 +421,8 @@ static bool is_too_large(const struct msrp_conn *m, size_t n)
     return !failed && !policy_allows_octet(relay_conf(m->relay->shared), m->rx_pos + n);
 }
 
-/* The chunk that streams has grown too large (M-FWD-15): it ends downstream with #, and what else comes of it is read over. Whether
- * its sender is told by a response, the worker of its next hop knows (M-FR-02). */
+/* The chunk that streams has grown too large (M-FWD-15): it ends downstream with #, and what else comes of it is read
+ * over. Whether its sender is told by a response, the worker of its next hop knows (M-FR-02). */
 static void stop_stream(struct msrp_conn *m)
 {
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);

@@ -1,9 +1,9 @@
 /* The MSRP relay: one struct relay a worker, one struct relay_shared for all (RFC 4976).
  *
  * The way of a frame: proto.c reads it (frame.h), finds or makes its route
- * (route.c; peer.c finds or opens the connection to others), and hands it to the next hop (hop.c), which runs on the worker that owns that connection;
- * between workers it crosses over a ring (cross.c). Open transactions are in txn.c, AUTH is in auth.c, failure
- * REPORTs in report.c. Only relay_post_*() may be called from another thread. */
+ * (route.c; peer.c finds or opens the connection to others), and hands it to the next hop (hop.c), which runs on the
+ * worker that owns that connection; between workers it crosses over a ring (cross.c). Open transactions are in txn.c,
+ * AUTH is in auth.c, failure REPORTs in report.c. Only relay_post_*() may be called from another thread. */
 #pragma once
 
 #include "common/conf.h"
@@ -57,8 +57,8 @@ struct relay_observer {
 
 int relay_shared_new(struct relay_shared **out, const struct conf *conf, unsigned n_workers, const struct relay_observer *observer,
                      struct buf *fault);
-/* We listen at this address, too, besides those of the configuration: it is nobody's next hop, by whatever name (M-SEC-02). Before the
- * workers run. */
+/* We listen at this address, too, besides those of the configuration: it is nobody's next hop, by whatever name
+ * (M-SEC-02). Before the workers run. */
 int relay_listens(struct relay_shared *s, const struct addr *at);
 /* After all relays are freed. */
 void relay_shared_free(struct relay_shared **s);
@@ -66,8 +66,8 @@ void relay_shared_free(struct relay_shared **s);
 /* Make the relay of a worker and set w->protos[PROTO_MSRP]. authn is borrowed and may be NULL (then AUTH is refused).
  * Call it for all workers before any of their loops runs. */
 int relay_new(struct relay **out, struct relay_shared *shared, struct worker *w, struct authn *authn);
-/* The worker's thread has ended: so do the sessions that hang on no connection, and none is opened any more. Before its connections
- * are closed. */
+/* The worker's thread has ended: so do the sessions that hang on no connection, and none is opened any more. Before its
+ * connections are closed. */
 void relay_stop(struct relay *r);
 /* After worker_fini() of all workers. */
 void relay_free(struct relay **r);
@@ -81,8 +81,8 @@ static inline const struct conf *relay_conf(const struct relay_shared *s)
 /* Any thread: use this configuration from now on, where a reload can change it. The old one must stay in memory. */
 void relay_configure(struct relay_shared *s, const struct conf *conf);
 
-/* Before the workers run: a session of the last process is there again, on that worker, to be resumed; the limits in it are
- * filled in here. False: it cannot be. */
+/* Before the workers run: a session of the last process is there again, on that worker, to be resumed; the limits in it
+ * are filled in here. False: it cannot be. */
 bool relay_restore(struct relay_shared *s, unsigned worker, struct session_past *past);
 
 /* End a session by its id, from any thread; its connection is closed when it has no other. False when there is none. */

@@ -1,8 +1,8 @@
 /* Routes: may a request with these paths be forwarded, where to, and with which paths? (RFC 4976 s.6.4)
  *
- * The order of checks is that of M-FWD-*: our authority, a live token, then the direction. A request goes outward when it
- * comes from the token's owner, inward when its next URI is the owner's own; anything else would make an open relay. The owner is
- * a client, known by its connection, or another relay, known by its certificate (M-FWD-05). */
+ * The order of checks is that of M-FWD-*: our authority, a live token, then the direction. A request goes outward when
+ * it comes from the token's owner, inward when its next URI is the owner's own; anything else would make an open relay.
+ * The owner is a client, known by its connection, or another relay, known by its certificate (M-FWD-05). */
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -188,7 +188,8 @@ static unsigned refuse(struct making *k, unsigned status, const char *why)
     return status;
 }
 
-/* For what fails on our side: a next hop that is as one that has ended, so the sender gets his 200 and a REPORT 408 (M-COD-01). */
+/* For what fails on our side: a next hop that is as one that has ended, so the sender gets his 200 and a REPORT 408
+ * (M-COD-01). */
 static struct conn_ref nowhere(const struct making *k)
 {
     return (struct conn_ref){ .worker = k->relay->worker->index };
@@ -246,8 +247,8 @@ static unsigned outward(struct making *k)
     return 200;
 }
 
-/* What is sent to that URI from now on goes where this came from (M-CON-07). Relays, too, speak for themselves in their REPORTs, and
- * an endpoint may have a certificate (M-TLS-09), so nobody with one is refused for a second connection. */
+/* What is sent to that URI from now on goes where this came from (M-CON-07). Relays, too, speak for themselves in their
+ * REPORTs, and an endpoint may have a certificate (M-TLS-09), so nobody with one is refused for a second connection. */
 static unsigned bind_origin(struct making *k, bool relay_link)
 {
     switch (session_bind(k->u1, &k->from[0], conn_ref(k->c), &msrp_of(k->c)->bindings)) {

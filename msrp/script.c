@@ -224,15 +224,16 @@ static size_t carry_out(struct msrp_conn *m, const struct msrp_head *h, const ch
 
 static size_t response(struct msrp_conn *m, const struct frame_event *e)
 {
-    /* A transaction ends with its answer, whatever the script thinks of it; only what goes back to somebody is its to decide. */
+    /* A transaction ends with its answer, whatever the script thinks of it; only what goes back to somebody is its to
+     * decide. */
     if (e->relayed || hop_ends_here(m, e->h))
         hop_response(m, e->h);
     relay_skip_body(m, e->h);
     return e->h->n;
 }
 
-/* To be judged before any script: a frame that ends here has ports in From-Path (M-DNS-02); without TLS no AUTH (M-AUTH-01), none for
- * another relay (M-FWD-02), none through one that has not proven who it is (M-AUTH-33). */
+/* To be judged before any script: a frame that ends here has ports in From-Path (M-DNS-02); without TLS no AUTH
+ * (M-AUTH-01), none for another relay (M-FWD-02), none through one that has not proven who it is (M-AUTH-33). */
 static bool is_admitted(struct msrp_conn *m, const struct msrp_head *h)
 {
     struct msrp_uri to, from[MSRP_PATH_MAX];

@@ -1,8 +1,9 @@
 /* Where a script sends frames itself: KSR.msrp.set_dst() and forward().
  *
- * Such a way needs no token, as it is the script's to know who may use it. What holds in spite of scripts: addresses that must not be dialled
- * (M-SEC-02), how many connections are opened for whom (M-SEC-05), and that what waits for one is bounded (M-CON-16).
- * Connections are found by the address of their peer, which is what $msrp(srcaddr) says of them. */
+ * Such a way needs no token, as it is the script's to know who may use it. What holds in spite of scripts: addresses
+ * that must not be dialled (M-SEC-02), how many connections are opened for whom (M-SEC-05), and that what waits for one
+ * is bounded (M-CON-16). Connections are found by the address of their peer, which is what $msrp(srcaddr) says of
+ * them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,7 +213,8 @@ unsigned dst_look_up(struct frame_event *e)
     return find_way(e, &u, socket, &paths, true);
 }
 
-/* From-Path with two URIs in front of what it was, the nearer of which is the one that the request came to: as if two relays had been there. */
+/* From-Path with two URIs in front of what it was, the nearer of which is the one that the request came to: as if two
+ * relays had been there. */
 static struct sv second_of(const struct frame_event *e, struct sv fpath)
 {
     struct sv first = sv_upto(fpath, sv_find(fpath, ' ')), rest = sv_from(fpath, first.n + 1), own = e->paths->to[0].text;

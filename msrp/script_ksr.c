@@ -142,7 +142,8 @@ void ksr_relay_flags(struct script_call *c)
     truth(c, true);
 }
 
-/* The way that set_dst() has said, or the one by the rules of the built-in routing: 200, how they would refuse, 0 for another relay. */
+/* The way that set_dst() has said, or the one by the rules of the built-in routing: 200, how they would refuse, 0 for
+ * another relay. */
 static unsigned look_up(struct frame_event *e)
 {
     unsigned status = 0;

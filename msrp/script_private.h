@@ -9,7 +9,8 @@
 
 enum { FLAG_NO_CONNECT = 1, FLAG_CLOSE = 2 };
 
-/* What a script has said about a frame, for as long as the frame is there. One a connection, made for its first event. */
+/* What a script has said about a frame, for as long as the frame is there. One a connection, made for its first
+ * event. */
 struct orders {
     struct route *route;      /* owned reference: relay(); NULL: no */
     struct buf answer;        /* reply(): the whole response */

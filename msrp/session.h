@@ -4,8 +4,8 @@
  * connection's worker, which alone ends it and counts its traffic. Other workers find it
  * in the table (striped locks; asked when a route is made, never per frame), keep a reference, and read its state, an
  * atomic. When that connection ends the session stays in the table, detached, until its owner resumes it on another
- * connection, which makes a new session of the same URI: what was known of the old one (routes, transactions) sees by its
- * state that it has moved, and nothing else in it ever changes. RFC 4976 s.6.3; M-TOK-*. */
+ * connection, which makes a new session of the same URI: what was known of the old one (routes, transactions) sees by
+ * its state that it has moved, and nothing else in it ever changes. RFC 4976 s.6.3; M-TOK-*. */
 #pragma once
 
 #include "common/hash.h"
@@ -81,8 +81,8 @@ struct session_spec {
     uint64_t max, max_per_user; /* sessions in the table (M-TOK-10) */
 };
 
-/* Make a session with a fresh random id, active, in the table, its timer running; the table holds one reference and the caller
- * gets one. TD_ELIMIT: there are too many of them. */
+/* Make a session with a fresh random id, active, in the table, its timer running; the table holds one reference and the
+ * caller gets one. TD_ELIMIT: there are too many of them. */
 int session_create(struct session **out, struct session_table *t, const struct session_spec *spec, const struct conn *owner);
 
 /* What a session was when the last process ended (times are UNIX seconds). */
@@ -94,7 +94,8 @@ struct session_past {
     uint64_t max, max_per_user;
 };
 
-/* Make it again, detached, living on that worker, whose loop does not run yet. TD_EINVAL: this is no session; else as above. */
+/* Make it again, detached, living on that worker, whose loop does not run yet. TD_EINVAL: this is no session; else as
+ * above. */
 int session_restore(struct session **out, struct session_table *t, const struct session_past *past, struct worker *w);
 
 /* By session-id, active or detached; NULL: unknown or ended. The caller gets a reference. */
@@ -118,7 +119,8 @@ static inline uint64_t session_conn_id(const struct session *s)
     return session_is_active(s) ? s->owner.id : 0;
 }
 
-/* What a request over a session that is not active meets with: 481 ends the conversation, 408 is trouble that passes (M-COD-02). */
+/* What a request over a session that is not active meets with: 481 ends the conversation, 408 is trouble that passes
+ * (M-COD-02). */
 static inline unsigned session_refusal(const struct session *s)
 {
     enum session_state state = session_state(s);
@@ -128,19 +130,21 @@ static inline unsigned session_refusal(const struct session *s)
 
 /* Does what comes on this connection come from its owner (M-TOK-05, M-TOK-06, M-FWD-05)? */
 bool session_is_owner(const struct session *s, const struct conn *c);
-/* Is this, behind its Use-Path URI, the way to its owner (M-FWD-06)? Beyond a client there is nothing; beyond a relay is its client. */
+/* Is this, behind its Use-Path URI, the way to its owner (M-FWD-06)? Beyond a client there is nothing; beyond a relay
+ * is its client. */
 bool session_leads_to(const struct session *s, const struct msrp_uri *path, size_t n);
 
 /* Owner's worker: end it. It leaves the table, its timer stops, on_end is called. */
 void session_end(struct session *s, enum session_state how);
 /* Owner's worker: it lives expires_s seconds from now. */
 void session_refresh(struct session *s, uint32_t expires_s);
-/* Owner's worker: its connection has ended. It waits so long at most for being resumed, then it is closed. False: it is not active. */
+/* Owner's worker: its connection has ended. It waits so long at most for being resumed, then it is closed. False: it is
+ * not active. */
 bool session_detach(struct session *s, uint32_t resume_s);
 
-/* The worker of `owner`: the owner of this session, detached or not, is there now. A new session takes its place, with its counters and
- * bindings; the old one ends as SESSION_MOVED, at once for those who look at its state, and for its worker when that one
- * comes to it. TD_ECLOSED: it has ended or moved already. */
+/* The worker of `owner`: the owner of this session, detached or not, is there now. A new session takes its place, with
+ * its counters and bindings; the old one ends as SESSION_MOVED, at once for those who look at its state, and for its
+ * worker when that one comes to it. TD_ECLOSED: it has ended or moved already. */
 int session_resume(struct session **out, struct session *old, const struct conn *owner, uint32_t expires_s);
 
 /* Call fn for each session, under a lock: copy what you need, quickly. */
@@ -195,12 +199,14 @@ struct peer_entry {
 /* NULL: out of memory. Freed with free(), when it is in the table no more. */
 struct peer_entry *peer_entry_new(const char *key, struct conn_ref conn);
 
-/* verified: the certificate of an msrps peer is checked when it is dialled. Such a connection is one of its own, as a relay must
- * not be reached by one that was opened to an endpoint of unknown identity (M-TLS-02). */
+/* verified: the certificate of an msrps peer is checked when it is dialled. Such a connection is one of its own, as a
+ * relay must not be reached by one that was opened to an endpoint of unknown identity (M-TLS-02). */
 void peer_key(char *out, size_t size, const struct msrp_uri *uri, bool verified);
-/* Of a connection that a relay has opened to us: it has proven to be that host, and its port is not known (M-CON-14). */
+/* Of a connection that a relay has opened to us: it has proven to be that host, and its port is not known
+ * (M-CON-14). */
 void peer_link_key(char *out, size_t size, struct sv host);
-/* A live connection for that key, id 0: none. Given an entry it is entered instead when there is none; the result tells whose won. */
+/* A live connection for that key, id 0: none. Given an entry it is entered instead when there is none; the result tells
+ * whose won. */
 struct conn_ref peer_find(struct session_table *t, const char *key);
 struct conn_ref peer_enter(struct session_table *t, struct peer_entry *e);
 /* Enter it beside others of that key. */

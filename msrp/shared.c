@@ -1,4 +1,5 @@
-/* What all workers' relays share: the names we answer to, where may be forwarded to, the sessions, the configuration. */
+/* What all workers' relays share: the names we answer to, where may be forwarded to, the sessions, the
+ * configuration. */
 #include <stdlib.h>
 
 #include "common/buf.h"

@@ -1,9 +1,10 @@
-/* The sessions of this relay, from an AUTH to their end: given, renewed, left behind by their connection, resumed on another one
- * or after a restart, kicked (RFC 4976 s.5.1, s.6.3; M-TOK-05, M-TOK-09, M-TOK-12).
+/* The sessions of this relay, from an AUTH to their end: given, renewed, left behind by their connection, resumed on
+ * another one or after a restart, kicked (RFC 4976 s.5.1, s.6.3; M-TOK-05, M-TOK-09, M-TOK-12).
  *
- * A connection that ends leaves its sessions detached. Their owner, who proves with a digest that he is the same user, takes them up
- * again from the same From-Path URI on another connection; he may do so while the relay still believes in the old one, as a client
- * whose address has changed knows earlier than its relay. From then on the old connection is a stranger's. */
+ * A connection that ends leaves its sessions detached. Their owner, who proves with a digest that he is the same user,
+ * takes them up again from the same From-Path URI on another connection; he may do so while the relay still believes in
+ * the old one, as a client whose address has changed knows earlier than its relay. From then on the old connection is a
+ * stranger's. */
 #include <stdlib.h>
 
 #include "common/err.h"

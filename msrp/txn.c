@@ -48,7 +48,8 @@ static uint32_t index_of(const char *tid)
     return v;
 }
 
-/* The first block has FIRST_BLOCK, and each further one as many as all before it: which one, the highest bit of the index says. */
+/* The first block has FIRST_BLOCK, and each further one as many as all before it: which one, the highest bit of the
+ * index says. */
 static struct txn *at(const struct relay *relay, uint32_t index)
 {
     unsigned block = index < FIRST_BLOCK ? 0 : (unsigned)__builtin_clz(FIRST_BLOCK / 2) - (unsigned)__builtin_clz(index);
@@ -217,8 +218,8 @@ void txn_sent(struct msrp_conn *to, uint64_t pos)
     }
 }
 
-/* Its answer may have come in time, and it is we who do not read, as another does not take what it has for him: how much
- * longer than its time it may take then (M-TMR-03). For want of memory nothing is kept any longer. */
+/* Its answer may have come in time, and it is we who do not read, as another does not take what it has for him: how
+ * much longer than its time it may take then (M-TMR-03). For want of memory nothing is kept any longer. */
 static uint64_t grace_ms(struct msrp_conn *to)
 {
     bool paused = to->conn->pauses & ~CONN_PAUSE_MEMORY, was_unheard = to->unheard;

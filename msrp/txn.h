@@ -1,7 +1,7 @@
 /* Open transactions: requests that were forwarded and await a response (RFC 4976 s.6.4.3).
  *
- * The transaction identifier we send is an index into the relay's table and 66 random bits, so a response is matched in O(1)
- * and cannot be guessed (M-FRM-24). One worker. */
+ * The transaction identifier we send is an index into the relay's table and 66 random bits, so a response is matched in
+ * O(1) and cannot be guessed (M-FRM-24). One worker. */
 #pragma once
 
 #include "msrp/private.h"
@@ -37,7 +37,8 @@ struct txn {
 /* A fresh identifier without a transaction, for what nobody answers. */
 void tid_make(struct relay *relay, char out[TID_LEN]);
 
-/* NULL: out of memory, or that connection owes TXNS_PER_CONN answers. It is unsent and holds a reference to f->route. */
+/* NULL: out of memory, or that connection owes TXNS_PER_CONN answers. It is unsent and holds a reference to
+ * f->route. */
 struct txn *txn_new(struct relay *relay, struct msrp_conn *to, const struct outgoing *f);
 /* A new identifier for it: the old one stands in the body. */
 void txn_redraw(struct txn *t);

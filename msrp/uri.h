@@ -31,8 +31,9 @@ bool msrp_uri_eq(const struct msrp_uri *a, const struct msrp_uri *b);
 /* Are the hosts equal by the same rules? */
 bool msrp_host_eq(struct sv a, struct sv b);
 
-/* Walk the URIs of a path: takes the first word off *rest. False at the end. Words are separated by exactly one space; where
- * there are more, the word between them is empty and no URI, as a path is handed on as it came (M-FRM-08, M-URI-11). */
+/* Walk the URIs of a path: takes the first word off *rest. False at the end. Words are separated by exactly one space;
+ * where there are more, the word between them is empty and no URI, as a path is handed on as it came (M-FRM-08,
+ * M-URI-11). */
 bool msrp_path_next(struct sv *rest, struct sv *word);
 
 /* Number of URIs; 0 when a path is empty or has more than MSRP_PATH_MAX. Every URI must parse. */

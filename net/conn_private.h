@@ -41,6 +41,7 @@ void conn_offer_kept(struct conn *c);
 
 /* The socket of a connecting connection is ready. */
 void dial_ready(struct conn *c, uint32_t events);
-/* The address it was connected to is no good, its TLS has failed: the next one, or the end of the connection. c->dial is there. */
+/* The address it was connected to is no good, its TLS has failed: the next one, or the end of the connection. c->dial
+ * is there. */
 void dial_again(struct conn *c, enum close_reason why, const char *text);
 void dial_free(struct dial **d);

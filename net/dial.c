@@ -1,5 +1,6 @@
-/* Opening connections: resolve, then try every address in turn, of every server in turn. An address has failed when its TLS has, too:
- * RFC 2782 has the next server be tried when one cannot be used, and a wrong certificate is no better than a closed port. */
+/* Opening connections: resolve, then try every address in turn, of every server in turn. An address has failed when its
+ * TLS has, too: RFC 2782 has the next server be tried when one cannot be used, and a wrong certificate is no better
+ * than a closed port. */
 #include "net/dial.h"
 
 #include <errno.h>

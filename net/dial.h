@@ -12,8 +12,8 @@ struct dial_target {
     const char *host;  /* name or IP literal; copied */
     uint16_t port;
     const struct addr *at; /* where host is, with the port, when the caller has looked it up; NULL: look it up. Borrowed for the call */
-    /* With port 0: the SRV records of `service.host` say where, and where there are none it is default_port of the host. The certificate
-     * names host in any case (RFC 4976 s.8, s.9.2). Static. */
+    /* With port 0: the SRV records of `service.host` say where, and where there are none it is default_port of the
+     * host. The certificate names host in any case (RFC 4976 s.8, s.9.2). Static. */
     const char *service;
     uint16_t default_port;
     bool tls;

@@ -1,4 +1,5 @@
-/* What a connection reads: from the socket, through TLS, to its protocol, and what waits in between while it is paused. */
+/* What a connection reads: from the socket, through TLS, to its protocol, and what waits in between while it is
+ * paused. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -305,7 +306,8 @@ void conn_ready(struct loop_io *io, uint32_t events)
         broken(c, CLOSE_RESET, "reset");
 }
 
-/* What is waited for is told to the system when the protocol has done with its bytes: most often it has been paused and resumed. */
+/* What is waited for is told to the system when the protocol has done with its bytes: most often it has been paused and
+ * resumed. */
 static void want_read(struct conn *c)
 {
     if (c->ended || c->in_data)

@@ -1,6 +1,6 @@
 /* Limits on connections, in all and for each source, on the requests of a source, and sources that are shut out.
- * A source is an IPv4 address or an IPv6 /64. Shared by all workers, thread-safe; takes a lock, so it is asked once per accept, and
- * per SIP request and AUTH when there is a limit for those, never per frame. */
+ * A source is an IPv4 address or an IPv6 /64. Shared by all workers, thread-safe; takes a lock, so it is asked once per
+ * accept, and per SIP request and AUTH when there is a limit for those, never per frame. */
 #pragma once
 
 #include "net/addr.h"
@@ -12,8 +12,8 @@ void limits_free(struct limits **l);
 /* For connections that come from now on. */
 void limits_set(struct limits *l, uint64_t connections, uint64_t per_address);
 
-/* May this address open one more connection? If so it is counted, until limits_leave() with the same address. CROWDED: so it is,
- * but now there are more in all than may be: close another one, or this one. */
+/* May this address open one more connection? If so it is counted, until limits_leave() with the same address. CROWDED:
+ * so it is, but now there are more in all than may be: close another one, or this one. */
 enum limits_entry { LIMITS_REFUSED, LIMITS_ENTERED, LIMITS_CROWDED };
 enum limits_entry limits_enter(struct limits *l, const struct addr *a);
 void limits_leave(struct limits *l, const struct addr *a);
@@ -29,15 +29,15 @@ void limits_set_requests(struct limits *l, uint64_t per_second, uint64_t ban_s);
 /* One request came from a source that has entered. False: it is over the limit, or shut out: end its connection. */
 bool limits_request(struct limits *l, const struct addr *a);
 
-/* The same for a datagram's source, which never enters. Sources are forgotten by limits_sweep(), called every few seconds; while there are
- * LIMITS_DATAGRAM_SOURCES_MAX of them, others pass. BAN: it has just been shut out. */
+/* The same for a datagram's source, which never enters. Sources are forgotten by limits_sweep(), called every few
+ * seconds; while there are LIMITS_DATAGRAM_SOURCES_MAX of them, others pass. BAN: it has just been shut out. */
 enum { LIMITS_DATAGRAM_SOURCES_MAX = 65536 };
 enum limits_verdict { LIMITS_PASS, LIMITS_DROP, LIMITS_BAN };
 enum limits_verdict limits_datagram(struct limits *l, const struct addr *a);
 void limits_sweep(struct limits *l);
 
-/* Be told of every ban and (seconds 0) every one lifted by hand, on the thread that does it and with a lock held: pass it on. Set before
- * other threads use l. */
+/* Be told of every ban and (seconds 0) every one lifted by hand, on the thread that does it and with a lock held: pass
+ * it on. Set before other threads use l. */
 typedef void limits_watch_fn(void *arg, const struct addr *a, uint64_t seconds);
 void limits_watch(struct limits *l, limits_watch_fn *fn, void *arg);
 
@@ -48,7 +48,8 @@ const char *limits_why_text(enum limits_why why);
 /* Sources that are shut out: limits_enter() refuses them. */
 enum { LIMITS_BANS_MAX = 65536 };
 
-/* seconds 0: as limits_set_requests() says. reason: static. A ban that is there already gets the new end. TD_ELIMIT: LIMITS_BANS_MAX. */
+/* seconds 0: as limits_set_requests() says. reason: static. A ban that is there already gets the new end. TD_ELIMIT:
+ * LIMITS_BANS_MAX. */
 int limits_ban(struct limits *l, const struct addr *a, uint64_t seconds, const char *reason);
 bool limits_unban(struct limits *l, const struct addr *a); /* false: it was not banned */
 bool limits_is_banned(struct limits *l, const struct addr *a);

@@ -1,8 +1,9 @@
 /* How much memory all workers hold for their peers, and whether that is too much (M-FLOW-04).
  *
- * Each worker counts what it holds in a plain number, where buffers, routes, transactions and the like come and go, and tells the
- * others at the end of a turn when that has changed by MEMORY_STEP. Above the limit, until it has fallen below seven eighths of it, bulk is not read, no
- * tokens are given and no connections accepted; everything else goes on. */
+ * Each worker counts what it holds in a plain number, where buffers, routes, transactions and the like come and go, and
+ * tells the others at the end of a turn when that has changed by MEMORY_STEP. Above the limit, until it has fallen
+ * below seven eighths of it, bulk is not read, no tokens are given and no connections accepted; everything else goes
+ * on. */
 #pragma once
 
 #include "net/conn.h"

@@ -204,8 +204,8 @@ static enum pump_kind kind_of(const struct conn *c)
     return c->tls ? PUMP_TLS : PUMP_TCP;
 }
 
-/* A stream socket pair, which costs a fraction of a TCP connection for each message; the SIP process gets the other end with the
- * announcement. False: not now, try again later. */
+/* A stream socket pair, which costs a fraction of a TCP connection for each message; the SIP process gets the other end
+ * with the announcement. False: not now, try again later. */
 static bool leg_open(struct flow *f)
 {
     struct pump *p = f->pump;

@@ -12,9 +12,11 @@ enum pump_kind { PUMP_TCP, PUMP_TLS, PUMP_WS, PUMP_WSS, PUMP_KIND_N };
 
 enum pump_type {
     /* edge to SIP process */
-    /* first record; text: the secret for marks, and PUMP_RUN_LEN characters that name this run of the edge; carries (SCM_RIGHTS) a memfd with a struct pump_shared */
+    /* first record; text: the secret for marks, and PUMP_RUN_LEN characters that name this run of the edge; carries
+     * (SCM_RIGHTS) a memfd with a struct pump_shared */
     PUMP_HELLO = 1,
-    /* conn_id, kind, peer, local, text: name in the peer's verified certificate; dial_id if asked for; carries the SIP process's end of the leg */
+    /* conn_id, kind, peer, local, text: name in the peer's verified certificate; dial_id if asked for; carries the SIP
+     * process's end of the leg */
     PUMP_ANNOUNCE,
     PUMP_CLOSED,    /* conn_id: the client has gone */
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */

@@ -360,7 +360,8 @@ static void on_records(void *arg, int status, int timeouts, unsigned char *messa
 
 /* ---- names ---- */
 
-/* Lower case, without the final dot. False: nothing that could be a host name; and no IP address in disguise ("127.1"). */
+/* Lower case, without the final dot. False: nothing that could be a host name; and no IP address in disguise
+ * ("127.1"). */
 static bool host_normalise(const char *host, char out[RESOLVE_HOST_MAX + 1])
 {
     size_t n = strlen(host), label = 0;

@@ -2,7 +2,8 @@
  *
  * A and AAAA of a name, in the order RFC 6724 gives, SRV and NAPTR records, from a bounded cache that
  * respects the records' time to live and remembers failures too. One resolver a worker, and one in the SIP process;
- * everything belongs to that thread. Outside of a turn of the loop, loop_tick() it first: the cache goes by its time. */
+ * everything belongs to that thread. Outside of a turn of the loop, loop_tick() it first: the cache goes by its
+ * time. */
 #pragma once
 
 #include "common/conf.h"
@@ -18,13 +19,14 @@ int resolver_new(struct resolver **out, struct loop *l, const struct conf_list *
 /* Cancels what is running: no callback comes. */
 void resolver_free(struct resolver **r);
 
-/* addrs lives for the call. n 0: no address, why says so ("the name does not exist"), and err is TD_ENOENT when that is what the name servers
- * say or it is no name, any other error when they could not be asked. May start and cancel queries, not free the resolver. */
+/* addrs lives for the call. n 0: no address, why says so ("the name does not exist"), and err is TD_ENOENT when that is
+ * what the name servers say or it is no name, any other error when they could not be asked. May start and cancel
+ * queries, not free the resolver. */
 typedef void resolve_done(void *arg, const struct addr *addrs, size_t n, int err, const char *why);
 
 /* Look up a host name, or take the IP literal (brackets optional) as it is. done is called exactly once: before
- * the call returns (then it returns NULL) for a literal, a cached answer or a name that cannot exist; else later. The handle is good until done or
- * resolve_cancel(), after which done is not called. */
+ * the call returns (then it returns NULL) for a literal, a cached answer or a name that cannot exist; else later. The
+ * handle is good until done or resolve_cancel(), after which done is not called. */
 struct resolve_query *resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_done *done, void *arg);
 void resolve_cancel(struct resolve_query *q);
 
@@ -35,8 +37,8 @@ struct resolve_srv {
     char target[RESOLVE_HOST_MAX + 1];
 };
 
-/* servers lives for the call. n 0: there are none (TD_OK), or, and why says so, the service is said not to be offered there (TD_EUNSUPP;
- * RFC 2782), it is no name (TD_ENOENT), or they could not be had. */
+/* servers lives for the call. n 0: there are none (TD_OK), or, and why says so, the service is said not to be offered
+ * there (TD_EUNSUPP; RFC 2782), it is no name (TD_ENOENT), or they could not be had. */
 typedef void resolve_srv_done(void *arg, const struct resolve_srv *servers, size_t n, int err, const char *why);
 
 /* Look up the SRV records of a name ("_msrps._tcp.example.com"); like resolve_host() otherwise. */
@@ -48,14 +50,15 @@ struct resolve_naptr {
     char replacement[RESOLVE_HOST_MAX + 1]; /* the name to go on with */
 };
 
-/* pointers lives for the call: those that name SRV records (flag "s"), by order and preference. n 0: there are none (TD_OK), or they could
- * not be had. */
+/* pointers lives for the call: those that name SRV records (flag "s"), by order and preference. n 0: there are none
+ * (TD_OK), or they could not be had. */
 typedef void resolve_naptr_done(void *arg, const struct resolve_naptr *pointers, size_t n, int err);
 
 /* Look up the NAPTR records of a domain (RFC 3403); like resolve_host() otherwise. */
 struct resolve_query *resolve_naptr(struct resolver *r, const char *name, resolve_naptr_done *done, void *arg);
 
-/* Put SRV records in the order in which a client is to try them: by priority, within one at random by weight (RFC 2782). */
+/* Put SRV records in the order in which a client is to try them: by priority, within one at random by weight (RFC
+ * 2782). */
 void resolve_srv_order(struct resolve_srv *servers, size_t n, struct rng *rng);
 
 /* Of c-ares. */

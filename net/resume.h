@@ -1,7 +1,8 @@
 /* What is kept of TLS sessions that have ended, for the next connection to the same host: it is shorter then.
  *
- * Opaque bytes by host and by the rule that it was verified by, each given out once, the newest first; RESUME_MAX in all, of RESUME_BYTES at most each: the oldest leave. Secret: they
- * are wiped when they go. Thread-safe. RFC 8446 s.2.2. */
+ * Opaque bytes by host and by the rule that it was verified by, each given out once, the newest first; RESUME_MAX in
+ * all, of RESUME_BYTES at most each: the oldest leave. Secret: they are wiped when they go. Thread-safe. RFC 8446
+ * s.2.2. */
 #pragma once
 
 #include "common/buf.h"

@@ -37,7 +37,8 @@ static struct sv skip_blanks(struct sv s)
     return sv_from(s, n);
 }
 
-/* HOST[:PORT], HOST a name, an IPv4 address, or an IPv6 address in brackets, whose inside is not looked at (RFC 5118 s.4.10). */
+/* HOST[:PORT], HOST a name, an IPv4 address, or an IPv6 address in brackets, whose inside is not looked at (RFC 5118
+ * s.4.10). */
 static bool is_hostport(struct sv s)
 {
     size_t at = s.n && s.p[0] == '[' ? sv_find(s, ']') + 1 : sv_find(s, ':');

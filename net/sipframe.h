@@ -1,9 +1,9 @@
 /* Framing of SIP messages: where does one end, and may it pass?
  *
- * The edge's only knowledge of SIP; the SIP process asks the same of datagrams. It finds the end of a message (RFC 3261 s.18.3) and refuses what would put the
- * parser behind it at risk: sizes and counts over the limits, NUL, bare CR or LF, a missing, doubled or
- * ambiguous mandatory header. What is refused but framed can be skipped and answered (sipframe_answer) while the stream
- * goes on. Pure functions. */
+ * The edge's only knowledge of SIP; the SIP process asks the same of datagrams. It finds the end of a message (RFC 3261
+ * s.18.3) and refuses what would put the parser behind it at risk: sizes and counts over the limits, NUL, bare CR or
+ * LF, a missing, doubled or ambiguous mandatory header. What is refused but framed can be skipped and answered
+ * (sipframe_answer) while the stream goes on. Pure functions. */
 #pragma once
 
 #include "common/buf.h"
@@ -35,12 +35,13 @@ struct sipframe {
 /* Look at the front of the stream. scanned: bytes in which no end of the header section was found by earlier calls. */
 void sipframe_read(const char *p, size_t n, size_t scanned, struct sipframe *f);
 
-/* Look at a datagram, which begins with a start line. OK, REFUSE or BROKEN (no SIP at all); head and what lies behind the body
- * count as read. RFC 3261 s.18.3. */
+/* Look at a datagram, which begins with a start line. OK, REFUSE or BROKEN (no SIP at all); head and what lies behind
+ * the body count as read. RFC 3261 s.18.3. */
 void sipframe_datagram(const char *p, size_t n, struct sipframe *f);
 
-/* Look at a WebSocket message, which is to be one SIP message (RFC 7118 s.5). OK, REFUSE, CRLF (len: all of it, empty lines), or BROKEN:
- * it is none, or a part of one, or there are two in it. Empty lines in front are *skip bytes, which the others do not count. */
+/* Look at a WebSocket message, which is to be one SIP message (RFC 7118 s.5). OK, REFUSE, CRLF (len: all of it, empty
+ * lines), or BROKEN: it is none, or a part of one, or there are two in it. Empty lines in front are *skip bytes, which
+ * the others do not count. */
 void sipframe_message(const char *p, size_t n, size_t *skip, struct sipframe *f);
 
 /* For messages made by our own SIP process: its length; 0: more bytes are needed; -1: not a message, or over max. */

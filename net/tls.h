@@ -9,8 +9,9 @@
  * serves both sides: as a TLS client the same certificate is presented (relays authenticate mutually,
  * RFC 4976 s.9.2). It may be used by all threads; a session belongs to one.
  *
- * TLS 1.2 and later as the priorities say; no renegotiation, no compression; session tickets under a key that GnuTLS rotates. A dialled host
- * that had to prove who it is gets a session resumed, when there was one, and its certificate is verified again (net/resume.h). */
+ * TLS 1.2 and later as the priorities say; no renegotiation, no compression; session tickets under a key that GnuTLS
+ * rotates. A dialled host that had to prove who it is gets a session resumed, when there was one, and its certificate
+ * is verified again (net/resume.h). */
 #pragma once
 
 #include "common/conf.h"
@@ -35,7 +36,8 @@ static inline struct tlsio_settings tlsio_settings_of(const struct conf *conf)
 /* Load everything. On failure one line for the operator is appended to fault ("tls.certificate: FILE: why"), without
  * newline, and *out is NULL. */
 int tlsio_server_new(struct tlsio_server **out, const struct tlsio_settings *set, struct buf *fault);
-/* Load everything anew for sessions that start from now on; running ones keep what they have. On failure nothing changes. */
+/* Load everything anew for sessions that start from now on; running ones keep what they have. On failure nothing
+ * changes. */
 int tlsio_server_reload(struct tlsio_server *s, const struct tlsio_settings *set, struct buf *fault);
 /* Sessions that still run stay good. */
 void tlsio_server_free(struct tlsio_server **s);

@@ -75,8 +75,8 @@ static struct sv next_line(struct sv *head)
     return line;
 }
 
-/* Take a header off. False: there is none left, or it is no header (*name is empty then). RFC 9112 s.5: no blank before the colon, no
- * folding. */
+/* Take a header off. False: there is none left, or it is no header (*name is empty then). RFC 9112 s.5: no blank before
+ * the colon, no folding. */
 static bool next_header(struct sv *head, struct sv *name, struct sv *value)
 {
     struct sv line = next_line(head);

@@ -1,7 +1,7 @@
 /* The WebSocket opening handshake, server's side: is this HTTP request one, and what is answered? Pure functions.
  *
- * Which sub-protocol is spoken is the first of the client's that is served here: RFC 7118 s.4.1 (sip), RFC 7977 s.4.1 (msrp).
- * RFC 6455 s.4.2. */
+ * Which sub-protocol is spoken is the first of the client's that is served here: RFC 7118 s.4.1 (sip), RFC 7977 s.4.1
+ * (msrp). RFC 6455 s.4.2. */
 #pragma once
 
 #include "common/buf.h"

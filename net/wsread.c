@@ -64,7 +64,8 @@ void wsread_free(struct wsread **rp)
     free(r);
 }
 
-/* What wslay leaves to us: it checks the length of control frames, that they are not fragmented, and that lengths are minimal. */
+/* What wslay leaves to us: it checks the length of control frames, that they are not fragmented, and that lengths are
+ * minimal. */
 static enum wsread_event check_head(struct wsread *r, const struct wslay_frame_iocb *f, size_t max)
 {
     bool is_first = f->opcode == WSLAY_TEXT_FRAME || f->opcode == WSLAY_BINARY_FRAME;

@@ -1,8 +1,8 @@
 /* WebSocket frames coming in, as a pure filter over wslay: bytes go in, whole messages and control frames come out.
  *
- * For the server's side: frames must be masked, no extension is known, fragments are put together within a limit. A reader holds
- * the unfinished frame and message, so a connection between two messages needs none (wsread_is_idle). It touches no socket. One
- * thread. RFC 6455 s.5. */
+ * For the server's side: frames must be masked, no extension is known, fragments are put together within a limit. A
+ * reader holds the unfinished frame and message, so a connection between two messages needs none (wsread_is_idle). It
+ * touches no socket. One thread. RFC 6455 s.5. */
 #pragma once
 
 #include "common/sv.h"
@@ -24,7 +24,8 @@ enum wsread_event {
 int wsread_new(struct wsread **out);
 void wsread_free(struct wsread **r);
 
-/* The next event in what is held and *in, which is advanced by what was taken; call again until MORE, with *in empty, too.
+/* The next event in what is held and *in, which is advanced by what was taken; call again until MORE, with *in empty,
+ * too.
  * max    bytes of a message at most
  * what   out: payload of the message or control frame; good until the next call
  * cost   memory grows with the bytes that have come, never with a length that was announced */

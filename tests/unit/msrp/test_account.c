@@ -255,8 +255,8 @@ TEST(message_whose_sender_gives_up_or_dies_is_of_status_0)
     stop();
 }
 
-/* M-FWD-15: what our own policy refuses was refused to a session, and is accounted once; what is refused for other reasons
- * belongs to none. */
+/* M-FWD-15: what our own policy refuses was refused to a session, and is accounted once; what is refused for other
+ * reasons belongs to none. */
 TEST(refused_message_has_a_row_when_its_session_is_known)
 {
     struct heard h;
@@ -358,8 +358,8 @@ static void fill_queue(struct conn *to, size_t n)
     free(octets);
 }
 
-/* M-FR-01, last line: a token ends with data queued for its owner, or in the middle of a chunk, and be it the sender's own. What had been
- * written is for the next hop to answer. */
+/* M-FR-01, last line: a token ends with data queued for its owner, or in the middle of a chunk, and be it the sender's
+ * own. What had been written is for the next hop to answer. */
 TEST(message_that_a_token_ends_under_is_of_status_481)
 {
     start(NULL);
@@ -393,7 +393,8 @@ TEST(message_that_a_token_ends_under_is_of_status_481)
     stop();
 }
 
-/* M-TOK-12, M-FLOW-02: its next hop is away for now, or has not read for too long: 408, with all the octets that have come. */
+/* M-TOK-12, M-FLOW-02: its next hop is away for now, or has not read for too long: 408, with all the octets that have
+ * come. */
 TEST(message_that_cannot_be_passed_on_now_is_of_status_408)
 {
     struct conn *to;
@@ -442,7 +443,8 @@ TEST(message_that_is_open_when_the_server_stops_has_its_row)
     }
 }
 
-/* What a session shows of its traffic: a chunk that arrives in pieces is one frame, with all its octets, on both sides. */
+/* What a session shows of its traffic: a chunk that arrives in pieces is one frame, with all its octets, on both
+ * sides. */
 TEST(chunk_in_pieces_is_one_frame_of_its_sessions)
 {
     struct session *s[2];

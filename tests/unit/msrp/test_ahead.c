@@ -88,8 +88,8 @@ static int64_t held(void)
     return sum;
 }
 
-/* X-09a as it is printed, M-FAIR-01, M-FWD-20, M-CHK-11, M-CHK-12, M-REP-02: all of it has come and been answered when the REPORT does; D is
- * told of that behind a first piece, and refuses the second one. */
+/* X-09a as it is printed, M-FAIR-01, M-FWD-20, M-CHK-11, M-CHK-12, M-REP-02: all of it has come and been answered when
+ * the REPORT does; D is told of that behind a first piece, and refuses the second one. */
 TEST(report_of_the_same_sender_overtakes_bulk_that_waits)
 {
     char text[300];
@@ -119,7 +119,8 @@ TEST(report_of_the_same_sender_overtakes_bulk_that_waits)
     stop();
 }
 
-/* M-FAIR-06, M-CHK-08, M-CHK-17: a small message of the same session gets in front, chunks of the same message do not, long or short. */
+/* M-FAIR-06, M-CHK-08, M-CHK-17: a small message of the same session gets in front, chunks of the same message do not,
+ * long or short. */
 TEST(chunks_of_one_message_that_wait_keep_their_order)
 {
     enum { FIRST = 800000, SECOND = 1000, THIRD = 30000 };
@@ -146,7 +147,8 @@ TEST(chunks_of_one_message_that_wait_keep_their_order)
     stop();
 }
 
-/* M-CHK-14, X-09d: nobody waits for octets of a message that cannot be completed; the chunk before, which was answered, still comes. */
+/* M-CHK-14, X-09d: nobody waits for octets of a message that cannot be completed; the chunk before, which was answered,
+ * still comes. */
 TEST(sender_that_dies_takes_what_waits_of_his_chunk_with_him)
 {
     enum { FIRST = 700000 };
@@ -197,7 +199,8 @@ TEST(sender_that_gives_up_has_what_waits_delivered)
     stop();
 }
 
-/* M-FR-01, M-REP-02, M-CON-10, M-FR-04: a next hop ends while octets wait for it. One REPORT tells of all that came; nothing with Failure-Report: no. */
+/* M-FR-01, M-REP-02, M-CON-10, M-FR-04: a next hop ends while octets wait for it. One REPORT tells of all that came;
+ * nothing with Failure-Report: no. */
 TEST(next_hop_that_ends_fails_what_waits_for_it)
 {
     char text[300];
@@ -217,7 +220,8 @@ TEST(next_hop_that_ends_fails_what_waits_for_it)
     stop();
 }
 
-/* M-FWD-16, M-FR-02: 413 to a first piece ends all that waits of the message, which its sender hears once of each chunk. */
+/* M-FWD-16, M-FR-02: 413 to a first piece ends all that waits of the message, which its sender hears once of each
+ * chunk. */
 TEST(message_that_is_refused_while_it_waits_goes_no_further)
 {
     char text[300];
@@ -245,7 +249,8 @@ TEST(message_that_is_refused_while_it_waits_goes_no_further)
     stop();
 }
 
-/* M-FRM-18, M-FRM-16: octets that wait are looked through for the identifier under which they go, wherever they were cut. */
+/* M-FRM-18, M-FRM-16: octets that wait are looked through for the identifier under which they go, wherever they were
+ * cut. */
 TEST(identifier_in_use_that_waits_ends_the_piece)
 {
     enum { FROM = 300000, EVERY = 97 };

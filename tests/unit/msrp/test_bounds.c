@@ -273,7 +273,8 @@ TEST(answer_behind_bulk_that_must_wait_is_not_late)
     rig_stop(&r);
 }
 
-/* M-TMR-03, M-TMR-05: an answer that we do not read has as much time again, and no more; one that cannot be there, none. */
+/* M-TMR-03, M-TMR-05: an answer that we do not read has as much time again, and no more; one that cannot be there,
+ * none. */
 TEST(answer_that_is_not_read_is_late_in_the_end)
 {
     enum { NOTHING_SAID, SAID, SAID_AND_RESUMED, MEMORY, N_CASES };
@@ -322,8 +323,8 @@ TEST(answer_that_is_not_read_is_late_in_the_end)
     }
 }
 
-/* M-FR-01: nobody can have what was not written. A 200 that comes before the end of a chunk counts when the end is written, and not when the next
- * hop goes before. */
+/* M-FR-01: nobody can have what was not written. A 200 that comes before the end of a chunk counts when the end is
+ * written, and not when the next hop goes before. */
 TEST(success_in_the_middle_of_a_chunk_counts_at_its_end)
 {
     char bytes[20000];
@@ -527,8 +528,8 @@ TEST(a_million_malformed_frames_keep_no_memory)
     buf_fini(&b);
 }
 
-/* M-COD-01, M-AUTH-34, M-FWD-33: when we have no descriptor left, a next hop is one that cannot be reached: a SEND is accepted and
- * reported on, an AUTH answered 408, of a REPORT and of other methods nobody hears. */
+/* M-COD-01, M-AUTH-34, M-FWD-33: when we have no descriptor left, a next hop is one that cannot be reached: a SEND is
+ * accepted and reported on, an AUTH answered 408, of a REPORT and of other methods nobody hears. */
 TEST(next_hop_for_which_there_is_no_descriptor_is_a_408_report)
 {
     struct rlimit all, none;
@@ -579,7 +580,8 @@ static struct msrp_conn *make_routes(struct peer *c, struct peer *d, int from, i
     return msrp_of(conn_of(c, r.var['U']));
 }
 
-/* Section 23: the routes that are remembered for a connection, by number and by the octets of their text: at the limit, and one past it. */
+/* Section 23: the routes that are remembered for a connection, by number and by the octets of their text: at the limit,
+ * and one past it. */
 TEST(routes_of_a_connection_are_bounded)
 {
     const struct msrp_conn *m;
@@ -610,7 +612,8 @@ TEST(routes_of_a_connection_are_bounded)
     rig_stop(&r);
 }
 
-/* Section 23: what may wait for a connection before its senders are paused: one octet less than the limit, and the limit. */
+/* Section 23: what may wait for a connection before its senders are paused: one octet less than the limit, and the
+ * limit. */
 TEST(buffer_of_a_next_hop_is_full_at_its_limit)
 {
     enum { BUFFER = 256 * 1024 };

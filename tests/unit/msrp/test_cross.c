@@ -63,7 +63,8 @@ static void fill_ring(unsigned from, unsigned to)
         cross_deliver(r.relays[from], (struct conn_ref){ .worker = to, .id = UINT64_MAX }, sv_make(frame, sizeof frame));
 }
 
-/* M-CHK-14, M-FAIR-04: the chunk of a sender that has gone ends with `#`. Else what else is for that next hop would come as its body. */
+/* M-CHK-14, M-FAIR-04: the chunk of a sender that has gone ends with `#`. Else what else is for that next hop would
+ * come as its body. */
 TEST(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory)
 {
     char *body = calloc(1, 2 << 20);

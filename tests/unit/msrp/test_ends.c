@@ -147,8 +147,8 @@ static void server_stops(void)
         conn_close_all(&r.workers[i], CLOSE_STOP);
 }
 
-/* M-TOK-05, M-TOK-09, M-TOK-12, M-AUTH-23, M-CON-10, M-CON-17: opened, used (its counters), changed, ended. Each session lives 100 s and has had a
- * frame of 5 octets, of which the database knows only by what is told at the end. */
+/* M-TOK-05, M-TOK-09, M-TOK-12, M-AUTH-23, M-CON-10, M-CON-17: opened, used (its counters), changed, ended. Each
+ * session lives 100 s and has had a frame of 5 octets, of which the database knows only by what is told at the end. */
 TEST(row_of_a_session_is_right_however_it_ends)
 {
     static const struct {
@@ -287,8 +287,8 @@ static void asks_too_much(void)
     free(octets);
 }
 
-/* M-CON-03, M-CON-17, M-FWD-02, M-FRM-20, M-AUTH-17, M-TOK-12: one row each, with the reason of its end, the octets of both directions, and of those to the
- * peer no more than went out. */
+/* M-CON-03, M-CON-17, M-FWD-02, M-FRM-20, M-AUTH-17, M-TOK-12: one row each, with the reason of its end, the octets of
+ * both directions, and of those to the peer no more than went out. */
 TEST(row_of_a_connection_is_right_however_it_ends)
 {
     static const struct {

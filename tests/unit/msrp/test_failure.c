@@ -251,8 +251,8 @@ TEST(next_hop_lost_in_the_middle_of_a_chunk_is_408)
     }
 }
 
-/* M-FR-01: row "connection lost, chunk not fully written", also when all that came of it was written and answered, in a piece that ended for
- * an answer to go out. */
+/* M-FR-01: row "connection lost, chunk not fully written", also when all that came of it was written and answered, in a
+ * piece that ended for an answer to go out. */
 TEST(next_hop_lost_between_two_pieces_of_a_chunk_is_408)
 {
     for (size_t i = 0; i < TD_ARRAY_LEN(columns); i++) {
@@ -532,8 +532,8 @@ TEST(report_for_a_sender_who_is_gone_is_dropped)
     rig_stop(&r);
 }
 
-/* M-REP-09: nor is one made for a session that an operator has ended, and with it the sender's connection; but it is, while the
- * connection lives on for another session of his: it can arrive (M-FR-01). */
+/* M-REP-09: nor is one made for a session that an operator has ended, and with it the sender's connection; but it is,
+ * while the connection lives on for another session of his: it can arrive (M-FR-01). */
 TEST(report_on_a_message_of_a_session_that_has_ended)
 {
     for (int others = 0; others < 2; others++) {

@@ -41,7 +41,8 @@ static void hear_shares(struct peer *d, struct shares *s)
     }
 }
 
-/* M-FAIR-02, M-FAIR-03, M-FAIR-04: three long chunks from three connections go to one; all of them advance alike, in long pieces. */
+/* M-FAIR-02, M-FAIR-03, M-FAIR-04: three long chunks from three connections go to one; all of them advance alike, in
+ * long pieces. */
 TEST(bulk_of_several_senders_gets_equal_shares_of_a_connection)
 {
     static const char tokens[SOURCES] = "UVW", names[SOURCES] = "CDF";

@@ -69,7 +69,8 @@ static void say_all(struct buf *b, size_t *at, struct tally *to_c, struct tally 
     }
 }
 
-/* F's second message is behind D's: half a minute after D takes no more it comes (the system may go on taking a little for D). */
+/* F's second message is behind D's: half a minute after D takes no more it comes (the system may go on taking a little
+ * for D). */
 static void until_f_hears(struct buf *b, size_t *at, struct tally *to_c, struct tally *to_f)
 {
     int seconds = 0;
@@ -83,7 +84,8 @@ static void until_f_hears(struct buf *b, size_t *at, struct tally *to_c, struct 
     CHECK_INT(to_f->sends, 2);
 }
 
-/* M-FLOW-02: D holds the connection for half a minute, once; then what C has for D fails, and F hears all that is for F. */
+/* M-FLOW-02: D holds the connection for half a minute, once; then what C has for D fails, and F hears all that is for
+ * F. */
 static void check_shared(bool far)
 {
     struct tally to_c = { 0 }, to_d = { 0 }, to_f = { 0 };
@@ -221,8 +223,8 @@ static void hear_all(struct peer *p, struct peer *q, struct tally *to_p, struct 
     }
 }
 
-/* M-FLOW-02: one who does not read and one who trickles on the same connection hold it for half a minute each; what is held for them
- * stays within their buffers, and all of it is given back. */
+/* M-FLOW-02: one who does not read and one who trickles on the same connection hold it for half a minute each; what is
+ * held for them stays within their buffers, and all of it is given back. */
 TEST(two_slow_receivers_hold_no_more_than_their_buffers)
 {
     enum { N = 1200, BUFFER = 256 * 1024, CROSSING = 2 * REMOTE_MAX + WORKER_READ_SIZE, SETTLE_MS = 31000 };
@@ -359,7 +361,8 @@ static void fill_transactions(struct tally *to_c)
     buf_fini(&b);
 }
 
-/* M-FLOW-03: so many REPORTs at once are neither lost nor the end of a connection, and hardly anything of them waits in its queue. */
+/* M-FLOW-03: so many REPORTs at once are neither lost nor the end of a connection, and hardly anything of them waits in
+ * its queue. */
 static void check_burst(bool far, bool in_time)
 {
     struct tally to_c = { 0 };
@@ -392,7 +395,8 @@ TEST(all_transactions_of_a_next_hop_may_fail_at_once)
     check_burst(true, false);
 }
 
-/* M-FLOW-03, section 11: who is owed REPORTs and does not read is closed like anybody else, and what he was owed is forgotten. */
+/* M-FLOW-03, section 11: who is owed REPORTs and does not read is closed like anybody else, and what he was owed is
+ * forgotten. */
 TEST(reports_are_not_kept_for_a_sender_that_does_not_read)
 {
     struct tally to_c = { 0 };

@@ -178,7 +178,8 @@ TEST(knowing_a_token_does_not_open_the_relay)
     rig_stop(&r);
 }
 
-/* M-FWD-06, M-FWD-12, M-NAT-01: a client is the end of the way, whoever sends and through however many tokens; nobody is dialled. */
+/* M-FWD-06, M-FWD-12, M-NAT-01: a client is the end of the way, whoever sends and through however many tokens; nobody
+ * is dialled. */
 TEST(nothing_lies_beyond_a_client)
 {
     struct peer *c, *d = start_two(&c, NULL), *x = rig_peer(&r);
@@ -514,8 +515,8 @@ TEST(endpoints_are_told_apart_by_their_whole_uri)
     rig_stop(&r);
 }
 
-/* M-ACM-03: port 9 says that the endpoint will connect itself. It is not dialled, whoever it is and whatever for; until it has come it
- * is 408, and the one connection it then makes is no reason to take its sender for a shared one. */
+/* M-ACM-03: port 9 says that the endpoint will connect itself. It is not dialled, whoever it is and whatever for; until
+ * it has come it is 408, and the one connection it then makes is no reason to take its sender for a shared one. */
 TEST(port_9_is_never_dialled)
 {
     struct peer *c = start(NULL), *x;
@@ -569,8 +570,8 @@ TEST(second_connection_of_a_foreign_endpoint_is_506_while_the_first_lives)
     rig_stop(&r);
 }
 
-/* M-CON-07, M-CON-10, M-URI-02: the binding dies with its connection, the token does not, and a new one is found wherever it
- * is. */
+/* M-CON-07, M-CON-10, M-URI-02: the binding dies with its connection, the token does not, and a new one is found
+ * wherever it is. */
 TEST(foreign_endpoint_that_comes_back_by_another_connection_is_found_there)
 {
     struct peer *c = start(NULL), *x;

@@ -170,7 +170,8 @@ TEST(refusal_may_end_the_connection_that_it_came_on)
     rig_stop(&r);
 }
 
-/* M-FWD-05, M-FWD-06, M-FWD-08, M-FWD-20, M-REP-01, M-TOK-06: SEND, REPORT and others, both ways through three relays */
+/* M-FWD-05, M-FWD-06, M-FWD-08, M-FWD-20, M-REP-01, M-TOK-06: SEND, REPORT and others, both ways through three
+ * relays */
 TEST(token_of_a_relay_is_used_in_both_directions)
 {
     struct peer *f;
@@ -322,7 +323,8 @@ TEST(report_does_not_go_down_with_a_link_that_ends)
     rig_stop(&r);
 }
 
-/* M-ACM-03: nor is a relay dialled at port 9, for its client's frames or for our REPORTs; its own link is good whatever it says. */
+/* M-ACM-03: nor is a relay dialled at port 9, for its client's frames or for our REPORTs; its own link is good whatever
+ * it says. */
 TEST(relay_at_port_9_is_not_dialled)
 {
     struct peer *c, *x;
@@ -475,7 +477,8 @@ TEST(token_of_a_relay_is_refreshed_and_expires)
     rig_stop(&r);
 }
 
-/* M-TOK-06, M-TOK-12: the same user, and even the same From-Path, do not make a client of a relay or a relay of a client. */
+/* M-TOK-06, M-TOK-12: the same user, and even the same From-Path, do not make a client of a relay or a relay of a
+ * client. */
 TEST(token_stays_with_the_kind_of_owner_that_got_it)
 {
     struct peer *c, *x;

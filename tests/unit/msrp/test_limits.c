@@ -1,5 +1,6 @@
-/* The limits of the relay: the defaults, and each on the wire at its limit and one past it. Those of parsers are also in test_head.c, test_uri.c,
- * test_forward.c (bodies), those of tokens, buffers and nonces in test_session.c, test_resume.c, test_bounds.c and auth's test_nonce.c. */
+/* The limits of the relay: the defaults, and each on the wire at its limit and one past it. Those of parsers are also
+ * in test_head.c, test_uri.c, test_forward.c (bodies), those of tokens, buffers and nonces in test_session.c,
+ * test_resume.c, test_bounds.c and auth's test_nonce.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -70,8 +71,8 @@ static void say_head_of(size_t size)
     buf_fini(&b);
 }
 
-/* M-FRM-20, M-SEC-04: 16 KiB of a start line and headers pass; with one octet more the framing is lost, which the sender is told. msrp.max_header moves
- * that, as far as its own bounds, and a reload, too. */
+/* M-FRM-20, M-SEC-04: 16 KiB of a start line and headers pass; with one octet more the framing is lost, which the
+ * sender is told. msrp.max_header moves that, as far as its own bounds, and a reload, too. */
 TEST(start_line_and_headers_may_have_16_kilobytes_or_what_is_configured)
 {
     static const struct {
@@ -117,8 +118,8 @@ TEST(frame_may_have_64_headers)
     }
 }
 
-/* M-URI-01, M-FWD-13: a URI of 1 KiB is read, a longer one is 400; 16 URIs in a path are judged (403: only relays may name more than
- * one), 17 are 400. The connection lives. */
+/* M-URI-01, M-FWD-13: a URI of 1 KiB is read, a longer one is 400; 16 URIs in a path are judged (403: only relays may
+ * name more than one), 17 are 400. The connection lives. */
 TEST(uri_may_have_a_kilobyte_and_a_path_16_uris)
 {
     struct buf b = BUF_INIT;
@@ -163,8 +164,8 @@ static struct conn *conn_of(const struct peer *p, char token)
     return at;
 }
 
-/* M-FLOW-01, M-SEC-03: of a source that waits no more is kept than one read and what was there before it, however often it sends and is
- * looked at; the rest is in the system's buffers, hence its own concern. */
+/* M-FLOW-01, M-SEC-03: of a source that waits no more is kept than one read and what was there before it, however often
+ * it sends and is looked at; the rest is in the system's buffers, hence its own concern. */
 TEST(what_is_read_and_not_taken_is_no_more_than_one_read)
 {
     char *octets = calloc(1, 65536);
@@ -220,7 +221,8 @@ TEST(lifetime_is_the_longest_when_none_is_asked_for)
     rig_stop(&r);
 }
 
-/* M-CON-11, M-TOK-10, M-TOK-12: tokens of a connection, as configured; there is room again when one has ended. Another connection of the same user has its own. */
+/* M-CON-11, M-TOK-10, M-TOK-12: tokens of a connection, as configured; there is room again when one has ended. Another
+ * connection of the same user has its own. */
 TEST(tokens_of_a_connection_are_as_many_as_configured)
 {
     struct msrp_uri u;

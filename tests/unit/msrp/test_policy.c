@@ -66,8 +66,8 @@ static void d_answers(unsigned status)
     say(d, text);
 }
 
-/* M-FWD-15: 413 by the announced total, at the limit and one past it; M-FWD-22: at once, with the body still on its way;
- * M-FWD-01: nothing of it is forwarded. */
+/* M-FWD-15: 413 by the announced total, at the limit and one past it; M-FWD-22: at once, with the body still on its
+ * way; M-FWD-01: nothing of it is forwarded. */
 TEST(message_announced_too_large_is_413_before_its_body_has_come)
 {
     start("msrp.max_message=5000");
@@ -136,8 +136,8 @@ TEST(message_that_was_too_large_stays_refused)
     rig_stop(&r);
 }
 
-/* M-FWD-15, M-FWD-16: a chunk that streams is ended with #; M-FR-02: its sender hears of it once, whatever the next hop says to what
- * it got; M-FWD-22: the rest is read over. */
+/* M-FWD-15, M-FWD-16: a chunk that streams is ended with #; M-FR-02: its sender hears of it once, whatever the next hop
+ * says to what it got; M-FWD-22: the rest is read over. */
 TEST(chunk_that_grows_too_large_is_ended_downstream_and_its_sender_told_once)
 {
     static const struct {
@@ -267,7 +267,8 @@ TEST(chunk_that_grows_too_large_while_its_next_hop_ends_has_one_signal)
     }
 }
 
-/* M-FR-02: a piece of the chunk has failed and been reported, so what our own limit cuts off is reported, too, and the request has its 200. */
+/* M-FR-02: a piece of the chunk has failed and been reported, so what our own limit cuts off is reported, too, and the
+ * request has its 200. */
 TEST(chunk_of_which_a_piece_has_failed_is_reported_and_not_refused)
 {
     struct heard h;

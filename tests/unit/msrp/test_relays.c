@@ -176,7 +176,8 @@ TEST(plain_endpoint_that_was_called_may_answer_on_that_connection)
     rig_stop(&r);
 }
 
-/* M-TLS-10, M-TOK-12: on that connection it reaches the token for whose frames we have called it, wherever that moves, and no other one. */
+/* M-TLS-10, M-TOK-12: on that connection it reaches the token for whose frames we have called it, wherever that moves,
+ * and no other one. */
 TEST(plain_endpoint_that_was_called_for_one_token_does_not_reach_another)
 {
     struct peer *d, *f;

@@ -1,4 +1,5 @@
-/* Tokens that outlive their connection: detached, resumed, taken over, given up (M-TOK-05, M-TOK-12); and how many there may be. */
+/* Tokens that outlive their connection: detached, resumed, taken over, given up (M-TOK-05, M-TOK-12); and how many
+ * there may be. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,8 +23,8 @@ static void start(const char *option)
     x = rig_peer(&r);
 }
 
-/* One more connection, and another one before it when the next worker shall be skipped: a test that is run twice, with and
- * without, sees a token resumed on the worker it was on and on another one. */
+/* One more connection, and another one before it when the next worker shall be skipped: a test that is run twice, with
+ * and without, sees a token resumed on the worker it was on and on another one. */
 static struct peer *newcomer(int round)
 {
     if (round % 2)
@@ -251,7 +252,8 @@ TEST(token_nobody_resumes_is_481_after_the_shortest_lifetime)
     rig_stop(&r);
 }
 
-/* M-TOK-12, M-TOK-05, M-NAT-01: the address of a client has changed, and the relay has not seen the old connection die. */
+/* M-TOK-12, M-TOK-05, M-NAT-01: the address of a client has changed, and the relay has not seen the old connection
+ * die. */
 TEST(owner_takes_his_token_over_from_a_connection_that_seems_alive)
 {
     for (int round = 0; round < 2; round++) {

@@ -45,8 +45,8 @@ static void use(struct peer *p)
     CHECK_FATAL(hear(p, &h));
 }
 
-/* M-CON-04, M-CON-05: not one with a token, though it is the oldest; of the others the one used longest ago; when all are needed nobody enters.
- * With two workers the one to go may be the other's. */
+/* M-CON-04, M-CON-05: not one with a token, though it is the oldest; of the others the one used longest ago; when all
+ * are needed nobody enters. With two workers the one to go may be the other's. */
 TEST(connection_that_nobody_needs_makes_room_for_a_new_one)
 {
     struct peer *c, *d, *x, *y, *z;
@@ -120,8 +120,8 @@ TEST(connection_whose_token_has_ended_makes_room)
     stop();
 }
 
-/* M-CON-04, M-CON-05: a connection to a next hop counts like any other; it goes when it has no transaction open, and one that is
- * dialled makes another go. */
+/* M-CON-04, M-CON-05: a connection to a next hop counts like any other; it goes when it has no transaction open, and
+ * one that is dialled makes another go. */
 TEST(connections_dialled_count_and_make_room)
 {
     struct peer *c, *f, *x;
@@ -227,7 +227,8 @@ TEST(memory_ceiling_has_a_low_mark)
     worker_fini(&w);
 }
 
-/* M-FLOW-04: who has nothing to do may hold what could be let go of, so it is woken: its loop's descriptor can be read. */
+/* M-FLOW-04: who has nothing to do may hold what could be let go of, so it is woken: its loop's descriptor can be
+ * read. */
 TEST(idle_worker_is_woken_when_there_is_too_much_in_memory)
 {
     struct memory memory = { 0 };
@@ -256,8 +257,8 @@ TEST(idle_worker_is_woken_when_there_is_too_much_in_memory)
         worker_fini(&w[i]);
 }
 
-/* M-FLOW-04: bulk waits though its receiver reads, no token is given, nobody is let in; small messages pass and are answered. When a slow
- * receiver has read, all goes on, and nothing is lost. */
+/* M-FLOW-04: bulk waits though its receiver reads, no token is given, nobody is let in; small messages pass and are
+ * answered. When a slow receiver has read, all goes on, and nothing is lost. */
 TEST(bulk_tokens_and_connections_wait_while_there_is_too_much_in_memory)
 {
     enum { TOTAL = 16000000, SIZE = 2000, MANY = 8000 };
@@ -378,8 +379,8 @@ static void make_routes(struct peer *from, char me, char mine, struct peer *to, 
     buf_fini(&b);
 }
 
-/* M-FLOW-04: remembered routes go when there is too much in memory, those made longest ago first, be they of a connection that is silent
- * now, on a worker that has nothing to do. Nobody's frame is lost for it. */
+/* M-FLOW-04: remembered routes go when there is too much in memory, those made longest ago first, be they of a
+ * connection that is silent now, on a worker that has nothing to do. Nobody's frame is lost for it. */
 TEST(remembered_routes_go_when_there_is_too_much_in_memory)
 {
     enum { LIMIT = 6 * 1024 * 1024 };
@@ -414,8 +415,8 @@ TEST(remembered_routes_go_when_there_is_too_much_in_memory)
     rig_stop(&r);
 }
 
-/* M-FLOW-04, M-TMR-05: a route is counted as long as a transaction holds on to it, though nobody looks it up any more, and be it another
- * worker's transaction. */
+/* M-FLOW-04, M-TMR-05: a route is counted as long as a transaction holds on to it, though nobody looks it up any more,
+ * and be it another worker's transaction. */
 TEST(route_counts_as_memory_until_its_last_transaction_has_ended)
 {
     struct peer *c, *d;
@@ -442,7 +443,8 @@ TEST(route_counts_as_memory_until_its_last_transaction_has_ended)
     rig_stop(&r);
 }
 
-/* M-FLOW-04: path lines of the usual size are no bulk; one octet more than that is, when a route is to be made for them. */
+/* M-FLOW-04: path lines of the usual size are no bulk; one octet more than that is, when a route is to be made for
+ * them. */
 TEST(large_paths_wait_while_there_is_too_much_in_memory)
 {
     enum { MUCH = 16 * 1024 * 1024 };

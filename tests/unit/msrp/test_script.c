@@ -158,7 +158,8 @@ TEST(what_a_script_does_not_order_is_not_done)
 #define OK_SEND "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------s0001$\n"
 #define FORWARDED "MSRP %1 SEND\nTo-Path: %F\nFrom-Path: %U %C\n" HEADERS "\nhello\n-------%1$\n"
 
-/* K-EVT-01: a script that ends in an error: the built-in routing handles that frame, once, whatever had been ordered. */
+/* K-EVT-01: a script that ends in an error: the built-in routing handles that frame, once, whatever had been
+ * ordered. */
 TEST(a_script_that_fails_leaves_the_frame_to_the_built_in_routing)
 {
     static const char *const ways[] = {
@@ -297,7 +298,8 @@ TEST(what_the_sender_does_not_want_to_hear_is_not_sent)
 
 #define REPORTED(tid, from, range) "MSRP " tid " REPORT\nTo-Path: %C\nFrom-Path: " from "\nMessage-ID: m-0001\n" range "Status: 000 408 Downstream transaction timed out\n-------" tid "$\n"
 
-/* M-COD-01: what cannot be delivered is taken all the same, and reported. RFC 4975 s.7.1.2: unless nobody wants to hear it. */
+/* M-COD-01: what cannot be delivered is taken all the same, and reported. RFC 4975 s.7.1.2: unless nobody wants to hear
+ * it. */
 TEST(a_script_reports_what_has_failed)
 {
     struct peer *c = start(NULL);
@@ -507,7 +509,8 @@ TEST(the_session_decides_what_cmap_lookup_finds)
     stop();
 }
 
-/* KSR.msrp.set_dst: by the connection that there is, found by its addresses, without any session; the answer goes back by it. */
+/* KSR.msrp.set_dst: by the connection that there is, found by its addresses, without any session; the answer goes back
+ * by it. */
 TEST(a_script_sends_to_an_address_by_the_connection_that_is_there)
 {
     struct peer *c = start("script.htable=t=>size=4"), *d = rig_peer(&r);
@@ -542,7 +545,8 @@ TEST(a_script_sends_to_an_address_by_the_connection_that_is_there)
     stop();
 }
 
-/* KSR.msrp.set_dst: a connection that is opened leaves from the address of the socket; what waits for it is one connection's queue (M-CON-16). */
+/* KSR.msrp.set_dst: a connection that is opened leaves from the address of the socket; what waits for it is one
+ * connection's queue (M-CON-16). */
 TEST(a_script_opens_a_connection_from_the_socket_it_names)
 {
     struct peer *c = start("listen.main.address=0.0.0.0:5070"), *f;
@@ -562,7 +566,8 @@ TEST(a_script_opens_a_connection_from_the_socket_it_names)
     stop();
 }
 
-/* M-SEC-02: an address that must not be dialled is not dialled for a script either, be it given by number or found by its name. */
+/* M-SEC-02: an address that must not be dialled is not dialled for a script either, be it given by number or found by
+ * its name. */
 TEST(a_script_opens_no_door)
 {
     struct peer *c = start("msrp.forward_to=public");
@@ -646,7 +651,8 @@ static void answer_query(int64_t n)
 #define ASKS "if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end local id = KSR.pv.get('$msrp(transid)')\n" \
              "if id:find('s') then assert(KSR.sqlops.sql_query('ca', 'select n from t where id = $msrp(transid)', 'r') == 1) end\n"
 
-/* A frame that waits for the database holds up its connection alone, and goes on where it was; what follows keeps its order. */
+/* A frame that waits for the database holds up its connection alone, and goes on where it was; what follows keeps its
+ * order. */
 TEST(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other)
 {
     struct peer *c = start(NULL), *x = rig_peer(&r);

@@ -453,7 +453,8 @@ TEST(relay_that_drains_gives_no_tokens_and_finishes_its_sessions)
     rig_stop(&r);
 }
 
-/* M-URI-10: who listens on all addresses and has no name is the address that he was reached at; a name that was given is his only one. */
+/* M-URI-10: who listens on all addresses and has no name is the address that he was reached at; a name that was given
+ * is his only one. */
 TEST(address_that_was_reached_is_ours_as_long_as_there_is_no_name)
 {
     static const struct {
@@ -546,7 +547,8 @@ TEST(probation_begins_when_the_connection_is_there)
     }
 }
 
-/* M-CON-03: several unsuccessful requests end it sooner, the last one answered; not once it has had a successful one. */
+/* M-CON-03: several unsuccessful requests end it sooner, the last one answered; not once it has had a successful
+ * one. */
 TEST(fifth_refusal_ends_a_connection_that_has_had_nothing_accepted)
 {
     for (int proven = 0; proven < 2; proven++) {
