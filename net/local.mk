@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
 	net/addr.c net/addr.h net/tls.c \
+	net/certname.c net/certname.h \
 	net/close_tbl.h \
 	net/conn.c net/conn.h net/conn_private.h \
 	net/dial.c net/dial.h \

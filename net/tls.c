@@ -1,7 +1,6 @@
 /* TLS sessions and the credentials they share. */
 #include "net/tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
@@ -11,6 +10,7 @@
 
 #include "common/err.h"
 #include "net/addr.h"
+#include "net/certname.h"
 #include "net/resume.h"
 
 enum {
@@ -28,7 +28,7 @@ struct creds {
     struct resume *resume; /* owned: sessions that were dialled; gone with the certificate that was shown in them */
     gnutls_datum_t ticket_key; /* a secret from which GnuTLS derives the keys of each period */
     enum conf_client_cert client_certificate;
-    bool has_certificate;
+    bool has_certificate, wildcards;
     bool name_roots; /* tell clients which roots we trust */
 };
 
@@ -36,12 +36,6 @@ struct tlsio_server {
     pthread_mutex_t lock;
     struct creds *creds; /* under lock; a reference */
 };
-
-/* Kinds of names in a certificate, in the order in which tlsio_peer_name() likes them. */
-#define NAME_DNS 'D'
-#define NAME_SIP 'U' /* host of a URI sip:host */
-#define NAME_IP 'I'  /* as inet_ntop() writes it */
-#define NAME_CN 'C'  /* only when there is no subjectAltName */
 
 struct tlsio_session {
     gnutls_session_t gnutls;
@@ -52,7 +46,7 @@ struct tlsio_session {
     size_t in_n;
     size_t quiet;   /* bytes pulled since the last plaintext */
     char *host;  /* owned: whom we dialled; else NULL */
-    char *names; /* owned: of a peer certificate found good: kind, text, NUL; again; NUL. Else NULL */
+    char *names; /* owned: of a peer certificate found good (net/certname.h), else NULL */
     char *fault; /* owned */
     uint8_t state, verify;
     bool is_server;
@@ -184,6 +178,7 @@ static int creds_new(struct creds **out, const struct tlsio_settings *set, struc
     }
     c->refs = 1;
     c->client_certificate = set->client_certificate;
+    c->wildcards = set->wildcards;
     if (resume_new(&c->resume) != TD_OK) {
         buf_puts(fault, "tls: out of memory");
         goto out;
@@ -274,44 +269,6 @@ static struct creds *server_creds(struct tlsio_server *s)
 /* ---- the peer's certificate ---- */
 
 /* Printable and without blanks: fit for a log, a table and a comparison. */
-static bool is_plain(struct sv s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~')
-            return false;
-    return s.n > 0;
-}
-
-static void add_name(struct buf *names, char kind, struct sv name)
-{
-    if (!is_plain(name))
-        return;
-    buf_putc(names, kind);
-    buf_add_sv(names, name);
-    buf_putc(names, '\0');
-}
-
-/* The host of a URI sip:host that is nothing but a domain (RFC 5922 s.7.1: no user part). */
-static void add_sip_uri(struct buf *names, struct sv uri)
-{
-    struct sv scheme = SV("sip:"), host;
-
-    if (!sv_eq_nocase(sv_upto(uri, scheme.n), scheme) || sv_find(uri, '@') < uri.n)
-        return;
-    host = sv_from(uri, scheme.n);
-    host = sv_upto(host, sv_find(host, ';'));
-    host = sv_upto(host, sv_find(host, '?'));
-    add_name(names, NAME_SIP, sv_upto(host, sv_find(host, ':')));
-}
-
-static void add_ip(struct buf *names, const char *raw, size_t n)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    if ((n == 4 || n == 16) && inet_ntop(n == 4 ? AF_INET : AF_INET6, raw, text, sizeof text))
-        add_name(names, NAME_IP, sv_of(text));
-}
-
 static void add_certificate(struct buf *names, gnutls_x509_crt_t crt)
 {
     char text[PEER_NAME_SIZE];
@@ -328,40 +285,15 @@ static void add_certificate(struct buf *names, gnutls_x509_crt_t crt)
         if (type < 0)
             break;
         if (type == GNUTLS_SAN_DNSNAME)
-            add_name(names, NAME_DNS, sv_make(text, n));
+            certname_add(names, CERTNAME_DNS, sv_make(text, n));
         else if (type == GNUTLS_SAN_URI)
-            add_sip_uri(names, sv_make(text, n));
+            certname_add_uri(names, sv_make(text, n));
         else if (type == GNUTLS_SAN_IPADDRESS)
-            add_ip(names, text, n);
+            certname_add_ip(names, text, n);
     }
     n = sizeof text;
     if (seq == 0 && gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &n) == 0)
-        add_name(names, NAME_CN, sv_make(text, n));
-}
-
-static const char *name_next(const char *name)
-{
-    return name + strlen(name) + 1;
-}
-
-#define each_name(name, names) for (const char *name = (names); name && *name; name = name_next(name))
-
-static bool has_name(const char *names, char kind, struct sv host)
-{
-    each_name(name, names) {
-        if (*name == kind && sv_eq_nocase(sv_of(name + 1), host))
-            return true;
-    }
-    return false;
-}
-
-static bool has_kind(const char *names, char kind)
-{
-    each_name(name, names) {
-        if (*name == kind)
-            return true;
-    }
-    return false;
+        certname_add(names, CERTNAME_CN, sv_make(text, n));
 }
 
 bool tlsio_peer_is(const struct tlsio_session *t, struct sv host, enum tlsio_verify rule)
@@ -372,24 +304,24 @@ bool tlsio_peer_is(const struct tlsio_session *t, struct sv host, enum tlsio_ver
     if (!t->names || rule == TLSIO_VERIFY_NONE)
         return false;
     if (addr_from_host(&ip, host, 0))
-        return has_name(t->names, NAME_IP, sv_of(addr_host_text(&ip, text)));
+        return certname_has(t->names, CERTNAME_IP, sv_of(addr_host_text(&ip, text)));
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
     if (rule == TLSIO_VERIFY_SIP) {
-        if (has_kind(t->names, NAME_SIP))
-            return has_name(t->names, NAME_SIP, host);
-        if (has_name(t->names, NAME_CN, host))
+        if (certname_has_kind(t->names, CERTNAME_SIP))
+            return certname_has(t->names, CERTNAME_SIP, host);
+        if (certname_has(t->names, CERTNAME_CN, host) || (t->creds->wildcards && certname_has_wildcard(t->names, host)))
             return true;
     }
-    return has_name(t->names, NAME_DNS, host);
+    return certname_has(t->names, CERTNAME_DNS, host);
 }
 
 const char *tlsio_peer_name(const struct tlsio_session *t)
 {
-    static const char kinds[] = { NAME_DNS, NAME_SIP, NAME_IP, NAME_CN };
+    static const char kinds[] = { CERTNAME_DNS, CERTNAME_SIP, CERTNAME_IP, CERTNAME_CN };
 
     for (size_t i = 0; i < sizeof kinds; i++) {
-        each_name(name, t->names) {
+        certname_each(name, t->names) {
             if (*name == kinds[i])
                 return name + 1;
         }
@@ -417,7 +349,7 @@ static void tell_names(const struct tlsio_session *t, struct buf *why)
 
     buf_puts(why, "the certificate does not name ");
     buf_add_escaped(why, sv_of(t->host), PEER_NAME_SIZE);
-    each_name(name, t->names) {
+    certname_each(name, t->names) {
         if (told == FAULT_NAMES_MAX) {
             buf_puts(why, "...");
             break;

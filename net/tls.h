@@ -25,12 +25,13 @@ struct tlsio_settings {
     const char *ca_file;                   /* PEM file of trusted roots */
     const char *priorities;                /* GnuTLS priority string */
     enum conf_client_cert client_certificate;
+    bool wildcards;                        /* certificates of SIP domains may have them */
 };
 
 static inline struct tlsio_settings tlsio_settings_of(const struct conf *conf)
 {
     return (struct tlsio_settings){ conf->tls.certificate, conf->tls.private_key, conf->tls.ca_file, conf->tls.priorities,
-                                    conf->tls.client_certificate };
+                                    conf->tls.client_certificate, conf->tls.wildcards };
 }
 
 /* Load everything. On failure one line for the operator is appended to fault ("tls.certificate: FILE: why"), without
@@ -45,7 +46,8 @@ void tlsio_server_free(struct tlsio_server **s);
 /* Takes ciphertext for the peer, to be queued or copied before it returns. Must not free the session. */
 typedef void tlsio_send_fn(void *arg, const void *p, size_t n);
 
-/* Whom a dialled peer must prove to be. Names are compared whole, ignoring case; a wildcard matches nothing. */
+/* Whom a dialled peer must prove to be. Names are compared whole, ignoring case; a wildcard matches nothing, unless it may
+ * in the name of a SIP domain. */
 enum tlsio_verify {
     TLSIO_VERIFY_NONE, /* anybody: opportunistic TLS */
     TLSIO_VERIFY_HOST, /* chain, dates, and subjectAltName dNSName or iPAddress is the host (RFC 4975 s.14.2, RFC 4976 s.9.2) */

@@ -88,7 +88,7 @@ static void use_certificate(const char *name)
     snprintf(cert, sizeof cert, "%s.pem", name);
     snprintf(key, sizeof key, "%s.key", name);
     set = (struct tlsio_settings){ file(cert), file(key), file("ca.pem"), "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
-                                   CLIENT_CERT_OPTIONAL };
+                                   CLIENT_CERT_OPTIONAL, false };
     tlsio_server_free(&worker.tls);
     CHECK_INT(tlsio_server_new(&worker.tls, &set, &fault), TD_OK);
     buf_fini(&fault);

@@ -102,6 +102,10 @@ static const char *file(const char *name)
         certs_issue(certs, "relay.example", NULL, 0);
         certs_issue(certs, "wild", "dns:*.example", 0);
         certs_issue(certs, "sipdomain", "uri:sip:domain.example dns:host.domain.example uri:sip:bob@user.example uri:sips:s.example", 0);
+        certs_issue(certs, "sipparts", "uri:sip:domain.example:5061 uri:sip:other.example;transport=tls dns:host.domain.example", 0);
+        certs_issue(certs, "sipuser", "uri:sip:bob@user.example dns:domain.example", 0);
+        certs_issue(certs, "cn.example", "dns:domain.example", 0);
+        certs_issue(certs, "wilder", "dns:*.domain.example dns:*.test dns:*", 0);
         certs_issue(certs, "evil", "dns:relay\x01.example", 0);
         certs_write(certs, "garbage.pem", "this is no certificate\n");
         certs_write(certs, "empty.pem", "");
@@ -116,7 +120,7 @@ static struct tlsio_settings settings(const char *name, enum conf_client_cert cl
 
     snprintf(cert, sizeof cert, "%s.pem", name ? name : "");
     snprintf(key, sizeof key, "%s.key", name ? name : "");
-    return (struct tlsio_settings){ name ? file(cert) : "", name ? file(key) : "", file("ca.pem"), PRIORITIES, client };
+    return (struct tlsio_settings){ name ? file(cert) : "", name ? file(key) : "", file("ca.pem"), PRIORITIES, client, false };
 }
 
 static struct tlsio_server *server_of(struct tlsio_settings set)
@@ -291,6 +295,47 @@ TEST(a_sip_domain_is_a_sip_uri_of_the_certificate_else_a_dns_name_else_the_commo
     CHECK_INT(dial_state("relay", "relay.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP);
     CHECK_INT(dial_state("relay.example", "relay.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP);
     CHECK_INT(dial_state("wild", "relay.example", TLSIO_VERIFY_SIP, "does not name"), TLSIO_FAILED_CERTIFICATE);
+    /* The host of the URI alone counts; one with a user is no domain's, so the DNS name is asked; and the common name only where there is no other. */
+    CHECK_INT(dial_state("sipparts", "domain.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP);
+    CHECK_INT(dial_state("sipparts", "other.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP);
+    CHECK_INT(dial_state("sipparts", "host.domain.example", TLSIO_VERIFY_SIP, "does not name"), TLSIO_FAILED_CERTIFICATE);
+    CHECK_INT(dial_state("sipuser", "domain.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP);
+    CHECK_INT(dial_state("cn.example", "cn.example", TLSIO_VERIFY_SIP, "does not name"), TLSIO_FAILED_CERTIFICATE);
+    CHECK_INT(dial_state("clientonly", "relay.example", TLSIO_VERIFY_SIP, ""), TLSIO_UP); /* a proxy shows the same one on both sides */
+}
+
+/* S-TLS-06: one label below a domain, where that was switched on, and for SIP alone. */
+TEST(wildcards_are_taken_when_they_may_be)
+{
+    static const struct {
+        const char *host;
+        enum tlsio_verify rule;
+        bool is_good;
+    } dialled[] = {
+        { "sip.domain.example", TLSIO_VERIFY_SIP, true }, { "SIP.Domain.example.", TLSIO_VERIFY_SIP, true },
+        { "domain.example", TLSIO_VERIFY_SIP, false }, { "a.sip.domain.example", TLSIO_VERIFY_SIP, false },
+        { ".domain.example", TLSIO_VERIFY_SIP, false }, { "far.test", TLSIO_VERIFY_SIP, false },
+        { "sip.domain.example", TLSIO_VERIFY_HOST, false },
+    };
+    struct tlsio_settings set = settings(NULL, CLIENT_CERT_NONE);
+    struct tlsio_server *cs, *ss = server("wilder", CLIENT_CERT_NONE);
+
+    set.wildcards = true;
+    cs = server_of(set);
+    for (size_t i = 0; i < TD_ARRAY_LEN(dialled); i++) {
+        struct end c, s;
+
+        start(&c, cs, dialled[i].host, dialled[i].rule, &s, ss);
+        pump(&c, &s, 100000, 100);
+        if (both_up(&c, &s) != dialled[i].is_good)
+            printf("%s\n", dialled[i].host);
+        CHECK_INT(both_up(&c, &s), dialled[i].is_good);
+        end_fini(&c);
+        end_fini(&s);
+    }
+    tlsio_server_free(&ss);
+    tlsio_server_free(&cs);
+    CHECK_INT(dial_state("wilder", "sip.domain.example", TLSIO_VERIFY_SIP, "does not name"), TLSIO_FAILED_CERTIFICATE);
 }
 
 /* M-TLS-08 */
@@ -338,6 +383,7 @@ static enum tlsio_state client_certificate(const char *certificate, enum conf_cl
         CHECK_INT(s.plain.n, 1);
     } else {
         CHECK(*tlsio_fault(s.t));
+        CHECK_INT(strstr(tlsio_fault(s.t), "has no certificate") != NULL, certificate == NULL); /* it is shown to whoever asks: S-TLS-07 */
         CHECK(tlsio_state(c.t) != TLSIO_UP);
         CHECK_INT(s.plain.n, 0);
     }
@@ -1006,7 +1052,7 @@ SUITE(tls_suite, TEST_ROW(a_dialled_host_is_dialled_again_by_a_shorter_handshake
       TEST_ROW(plaintext_that_comes_with_the_end_of_the_handshake_is_handed_out_at_once),
       TEST_ROW(a_dialled_host_is_verified_by_chain_dates_and_subject_alternative_name),
       TEST_ROW(a_dialled_ip_address_must_be_in_the_certificate_as_such),
-      TEST_ROW(a_sip_domain_is_a_sip_uri_of_the_certificate_else_a_dns_name_else_the_common_name),
+      TEST_ROW(a_sip_domain_is_a_sip_uri_of_the_certificate_else_a_dns_name_else_the_common_name), TEST_ROW(wildcards_are_taken_when_they_may_be),
       TEST_ROW(opportunistic_tls_takes_any_certificate_and_believes_none),
       TEST_ROW(client_certificates_are_believed_ignored_or_required_as_configured),
       TEST_ROW(reload_serves_new_sessions_and_leaves_old_ones_alone),
