@@ -31,8 +31,8 @@ function ksr_request_route()
     end
     KSR.hdr.remove("Route")
     if method == "REGISTER" then
-        if KSR.auth_db.www_authenticate("bench", "subscriber") < 0 then
-            KSR.auth.www_challenge("bench", 1)
+        if KSR.auth_db.auth_check("bench", "subscriber", 1) < 0 then
+            KSR.auth.auth_challenge("bench", 1)
         else
             KSR.registrar.save("location", 0)
         end

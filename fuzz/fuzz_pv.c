@@ -12,9 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sv text = sv_make(data, size);
     struct buf faults = BUF_INIT, asked = BUF_INIT;
     const char *why = NULL, *again = NULL;
-    bool good = pv_check(&shared, text, &why);
+    bool good = pv_check(&shared, text, false, &why);
 
-    FUZZ_CHECK(good == pv_check(&shared, text, &again));
+    FUZZ_CHECK(good == pv_check(&shared, text, false, &again));
     FUZZ_CHECK(good || why);
     FUZZ_CHECK(!good || (size >= 2 && data[0] == '$' && size <= PV_LENGTH_MAX));
     script_scan(&shared, "x.lua", text, &asked, &faults);

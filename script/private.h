@@ -102,8 +102,8 @@ struct script {
 /* The compiled form of `$name`, `$name(inner)` or `$(name(inner)[index]{transformation}...)`; kept by the state. NULL: *why says what is
  * wrong. Good until the next call of it. */
 const struct pv *pv_of(struct script *s, struct sv text, const char **why);
-/* Does it compile? For the check of a source. */
-bool pv_check(const struct script_shared *shared, struct sv text, const char **why);
+/* Does it compile, or a text with variables in it? For the check of a source. */
+bool pv_check(const struct script_shared *shared, struct sv text, bool is_format, const char **why);
 void pv_get(const struct pv *p, struct script_call *c, struct script_value *out);
 /* False: c->fault is set, or there was no room. What cannot be set stays as it is. */
 bool pv_set(const struct pv *p, struct script_call *c, const struct script_value *v);

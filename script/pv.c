@@ -290,9 +290,9 @@ static struct pv *compile_all(const struct script_shared *shared, struct sv text
     return p;
 }
 
-bool pv_check(const struct script_shared *shared, struct sv text, const char **why)
+bool pv_check(const struct script_shared *shared, struct sv text, bool is_format, const char **why)
 {
-    struct pv *p = compile_all(shared, text, false, why);
+    struct pv *p = compile_all(shared, text, is_format, why);
 
     pv_free(p);
     return p != NULL;

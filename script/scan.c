@@ -1,6 +1,8 @@
 /* Reading a script's source for what is not offered, before it runs: every KSR.module.name that is written out, also through a name that was
- * given to the module (local m = KSR.msrp), and every variable that is given to KSR.pv as a literal. What a script puts together at run time is
+ * given to the module (local m = KSR.msrp), and every variable that is given to KSR.pv or KSR.xlog in a literal. What a script puts together at run time is
  * found when it is called. A module that the script asks for (if not KSR.rtpproxy then) may be missing. */
+#include <string.h>
+
 #include "script/private.h"
 
 enum { ALIASES_MAX = 32 };
@@ -136,13 +138,24 @@ static bool is_module(const struct script_shared *shared, struct sv name)
     return false;
 }
 
-/* ("$..." as the first argument */
-static void check_literal(struct scan *s)
+/* The escapes that texts for people have. */
+static bool unescape(char c, char *out)
+{
+    static const char from[] = "nrt\\\"'", to[] = "\n\r\t\\\"'";
+    const char *at = c ? strchr(from, c) : NULL;
+
+    if (at)
+        *out = to[at - from];
+    return at != NULL;
+}
+
+/* ("$..." as the first argument; is_format: with text around the variables. */
+static void check_literal(struct scan *s, bool is_format)
 {
     struct scan ahead = *s;
     const char *why = NULL;
-    struct sv text;
-    char quote;
+    char text[PV_LENGTH_MAX], quote;
+    size_t n = 0;
 
     skip_blanks(&ahead);
     if (peek(&ahead, 0) != '(')
@@ -153,18 +166,24 @@ static void check_literal(struct scan *s)
     if (quote != '"' && quote != '\'')
         return;
     step(&ahead, 1);
-    text.p = ahead.at;
-    while (ahead.at < ahead.end && peek(&ahead, 0) != quote && peek(&ahead, 0) != '\\' && peek(&ahead, 0) != '\n')
-        step(&ahead, 1);
-    text.n = (size_t)(ahead.at - text.p);
-    if (peek(&ahead, 0) != quote)
-        return; /* with escapes: seen when it runs */
+    for (; ahead.at < ahead.end && peek(&ahead, 0) != quote; step(&ahead, 1)) {
+        bool escape = peek(&ahead, 0) == '\\';
+
+        if (escape)
+            step(&ahead, 1);
+        if (n == sizeof text || (escape ? !unescape(peek(&ahead, 0), &text[n]) : (text[n] = peek(&ahead, 0)) == '\n'))
+            return; /* seen when it runs */
+        n++;
+    }
     step(&ahead, 1);
     skip_blanks(&ahead);
     if (peek(&ahead, 0) == '.')
         return; /* put together with something */
-    if (!pv_check(s->shared, text, &why))
-        buf_printf(s->faults, "%s:%u: " SV_FMT ": %s\n", s->file, s->line, SV_ARG(text), why);
+    if (!pv_check(s->shared, sv_make(text, n), is_format, &why)) {
+        buf_printf(s->faults, "%s:%u: ", s->file, s->line);
+        buf_add_escaped(s->faults, sv_make(text, n), sizeof text);
+        buf_printf(s->faults, ": %s\n", why);
+    }
 }
 
 static bool is_before(const struct scan *s, size_t i, const char *text)
@@ -230,7 +249,9 @@ static void check_member(struct scan *s, unsigned line, struct sv module, struct
     if (!api_func(s->shared, module, name)) {
         buf_printf(s->faults, "%s:%u: KSR." SV_FMT "." SV_FMT " is not offered\n", s->file, line, SV_ARG(module), SV_ARG(name));
     } else if (sv_eq(module, SV("pv"))) {
-        check_literal(s);
+        check_literal(s, false);
+    } else if (sv_eq(module, SV("xlog")) && !sv_eq(name, SV("xlog"))) { /* whose format is its second argument */
+        check_literal(s, true);
     }
 }
 

@@ -648,6 +648,14 @@ struct chunk {
     char name[LUA_IDSIZE];
 };
 
+/* As Lua reads a file: without a byte order mark, and without a first line that begins with #. */
+static struct sv without_first(struct sv source)
+{
+    if (sv_starts(source, SV("\xEF\xBB\xBF")))
+        source = sv_from(source, 3);
+    return sv_starts(source, SV("#")) ? sv_from(source, sv_find(source, '\n')) : source;
+}
+
 /* No bytecode: it is not checked by Lua. */
 static int load_chunk(lua_State *L)
 {
@@ -681,7 +689,7 @@ static int load(struct script *s, const char *path, uint64_t now_ms, struct buf 
     size_t before = faults->n;
     int err = read_source(path, &source, &c.source.n, faults);
 
-    c.source.p = source;
+    c.source = without_first(sv_make(source, c.source.n));
     if (strlen(name) + 2 <= sizeof c.name)
         snprintf(c.name, sizeof c.name, "@%s", name);
     if (!err)

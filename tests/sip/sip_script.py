@@ -75,6 +75,15 @@ def test_every_function_and_variable_of_scripts_does_what_its_row_says(make):
         assert "stack traceback" not in f.read(), s.tail()
 
 
+def test_a_script_sees_how_a_request_came(make):
+    s = make(script="""function ksr_request_route()
+        KSR.sl.send_reply(KSR.is_UDP() and 291 or KSR.is_TCP() and 292 or KSR.is_TLS() and 293 or 500, KSR.is_WSX() and "x" or KSR.kx.get_proto())
+        end""")
+    for kind, status in (("udp", 291), ("tcp", 292), ("tls", 293)):
+        m = s.ua(kind, "alice").ask("MESSAGE", "sip:bob@example.com", status)
+        assert m.raw.startswith(b"SIP/2.0 %d %s\r\n" % (status, kind.encode())), m.raw
+
+
 def test_what_a_script_changes_about_a_request_is_changed_in_what_is_sent(make):
     s = make(script="""
         function ksr_request_route()

@@ -19,14 +19,14 @@ TEST(variables_are_read_or_refused)
 
     scripts_start(&t, NULL);
     for (size_t i = 0; i < TD_ARRAY_LEN(good); i++) {
-        bool taken = pv_check(t.shared, sv_of(good[i]), &why);
+        bool taken = pv_check(t.shared, sv_of(good[i]), false, &why);
 
         if (!taken)
             fprintf(stderr, "refused: %s\n", good[i]);
         CHECK(taken);
     }
     for (size_t i = 0; i < TD_ARRAY_LEN(bad); i++) {
-        bool taken = pv_check(t.shared, sv_make(bad[i], strlen(bad[i])), &why);
+        bool taken = pv_check(t.shared, sv_make(bad[i], strlen(bad[i])), false, &why);
 
         if (taken)
             fprintf(stderr, "taken: %zu\n", i);
@@ -46,11 +46,11 @@ TEST(an_expression_has_a_length_and_a_number_of_transformations)
     while (b.n < PV_LENGTH_MAX - 1)
         buf_putc(&b, 'x');
     buf_putc(&b, ')');
-    CHECK(pv_check(t.shared, buf_sv(&b), &why));
+    CHECK(pv_check(t.shared, buf_sv(&b), false, &why));
     buf_puts(&b, ")");
-    CHECK(!pv_check(t.shared, buf_sv(&b), &why));
-    CHECK(pv_check(t.shared, SV("$(si{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len})"), &why));
-    CHECK(!pv_check(t.shared, SV("$(si{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len})"), &why));
+    CHECK(!pv_check(t.shared, buf_sv(&b), false, &why));
+    CHECK(pv_check(t.shared, SV("$(si{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len})"), false, &why));
+    CHECK(!pv_check(t.shared, SV("$(si{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len}{s.len})"), false, &why));
     buf_fini(&b);
     scripts_stop(&t);
 }

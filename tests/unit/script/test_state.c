@@ -36,6 +36,9 @@ TEST(what_is_wrong_with_a_script_is_said_by_file_and_line)
         { "if x then local y = not KSR.other end KSR.nonesuch.f()", ":1: KSR.nonesuch.f is not offered" },
         { "function run() KSR.pv.get(\"$nonesuch(x)\") end", ":1: $nonesuch(x): unknown variable" },
         { "function run() KSR.pv.sets('$fake(x)', 'v') end", ":1: $fake(x): unknown key of a variable" },
+        { "function run()\n KSR.xlog.xinfo(\"from $si, $nonesuch\\n\") end", ":2: from $si, $nonesuch\\x0a: unknown variable" },
+        { "local x = KSR.xlog\nfunction run() x.xdbg('$(si{s.nonesuch})') end", ":2: $(si{s.nonesuch}): unknown transformation" },
+        { "\xEF\xBB\xBF#!/usr/bin/lua\nx = = 1", ":2: unexpected symbol near '='" },
         { "KSR.test.note('x')", ":1: KSR.test.note: there is no frame here" },
         { "while true do end", ":1: stopped after " },
         { "local t = {}\nwhile true do t[#t + 1] = ('x'):rep(1000) .. #t end", "out of memory: script.memory allows 16777216 bytes" },
@@ -69,6 +72,9 @@ TEST(what_only_looks_like_a_name_is_no_fault)
                            "local t = { KSR = { tm = {} } } local x = t.KSR.tm.y; local myKSR = { z = 1 }; x = myKSR.z; x = KSR_x\n"
                            "local p = '$sht(t=>' x = KSR.pv.get(p .. 'k)') x = KSR.pv.get(\"$sht(t=>\" .. 'k)')\nlocal pv = KSR.pv\n"));
     CHECK_INT(t.faults.n, 0);
+    /* as Lua itself reads a file, and what is only known when it runs */
+    CHECK(scripts_load(&t, "#!/usr/bin/lua $nonesuch KSR.a.b\nfunction run() KSR.xlog.xinfo('$si costs 5$$ \\x24nonesuch') KSR.xlog.xlog('L_INFO', '$nonesuch') end"));
+    CHECK(scripts_load(&t, "#"));
     scripts_stop(&t);
 }
 
