@@ -742,7 +742,7 @@ static void sweep_branch(struct branch *b, uint64_t now)
     if (b->cancelled_ms && now - b->cancelled_ms >= T1X64_MS) { /* S-RSP-22 */
         branch_over(b, 487);
     } else if (!b->cancelled_ms && now >= b->timer_c_ms && b->timer_c_ms) { /* S-RSP-21 */
-        if (b->status > 100)
+        if (b->status >= 100)
             branch_cancel(b, NULL);
         else
             branch_over(b, 408);

@@ -342,7 +342,7 @@ int stack_new(struct stack **out, const struct conf *conf, struct sipd *d, nta_m
     /* EXTRACT_COPY: the text of headers is kept, and goes out again as it came (S-MSG-07). */
     s->nta = nta_agent_create(
         s->root, (url_string_t *)-1, on_message, d, NTATAG_MCLASS(method_mclass()), NTATAG_SIPFLAGS(MSG_DO_EXTRACT_COPY), NTATAG_UA(0),
-        NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(0), NTATAG_EXTRA_100(0),
+        NTATAG_SERVER_RPORT(1), NTATAG_CLIENT_RPORT(1), NTATAG_MERGE_482(0), NTATAG_PASS_100(1), NTATAG_EXTRA_100(0),
         NTATAG_CANCEL_487(0), NTATAG_CANCEL_2543(0), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0), NTATAG_PRELOAD(PRELOAD),
         NTATAG_UDP_MTU(65535), NTATAG_MAXSIZE(BUFFER_MAX), NTATAG_MAX_PROCEEDING(PROCEEDING_MAX),
         NTATAG_TIMER_C(NEVER_MS), NTATAG_BAD_REQ_MASK(0), NTATAG_BAD_RESP_MASK(sip_mask_response), TAG_END());

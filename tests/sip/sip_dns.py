@@ -244,6 +244,19 @@ def test_silent_server_is_followed_by_the_next_one(make):
         assert a.expect(200).tag("to") == "peer"
 
 
+def test_server_that_tries_is_not_silent(make):
+    # S-DNS-05: a 100 is a response, and ends the search
+    with names() as d, Peer() as first, Peer() as second:
+        dial_plan(d, "far.test", first.port, second.port)
+        a = make(dns=d, failover_time=1).ua("udp", "alice")
+        a.invite("sip:x@far.test", auth=True)
+        one = first.expect("INVITE")
+        first.reply(one, 100)
+        assert second.is_quiet(1.6) and first.is_quiet(0.05)
+        first.reply(one, 200, headers=["Contact: <sip:x@127.0.0.1:%d>" % first.port])
+        a.expect(200)
+
+
 def test_all_servers_fail(make):
     # S-DNS-08 S-RSP-07: as a 503, which goes up as 500
     with names() as d, Peer() as only:
@@ -602,6 +615,20 @@ def test_mutual_tls_of_a_client(make):
 
 
 # ---- alias (RFC 5923)
+
+def test_connection_from_the_very_address_is_not_the_domain(make):
+    # S-ALI-02 S-ALI-04 S-TRN-05: who connects from where a domain's server is has proven nothing: that server is dialled, and its certificate asked for
+    with tls_world(make) as (d, _pki, s):
+        x = s.ua("tls", "eve", domain="far.test")
+        d.add("_sips._tcp.far.test", "SRV", 0, 0, x.s.port, "host.of.servers.test")
+        d.add("host.of.servers.test", "A", "127.0.0.1")
+        x.ask("OPTIONS", "sip:example.com", 200)
+        a, mark = s.ua("tls", "alice"), s.mark()
+        send(a, "sips:x@far.test")
+        a.expect(500)
+        s.wait_for("connect failed: host=far.test address=127.0.0.1:%d" % x.s.port, mark)
+        x.silent(0.05)
+
 
 def test_alias_opens_no_way_back(make):
     # S-ALI-02 S-ALI-03 S-ALI-04: neither over plain TCP, nor over TLS without a certificate

@@ -18,6 +18,18 @@ def test_crlf_ping_gets_one_crlf(make):
         assert a.s.read(2) == b"\r\n"
         a.send(b"\r\n\r\n" + a.request("OPTIONS", "sip:example.com"))
         a.expect(200)
+        for pings, pongs in ((3, 1), (4, 2)): # each pair once; and a message between two is no part of a pair
+            a.send(b"\r\n" * pings + a.request("OPTIONS", "sip:example.com") + b"\r\n" + a.request("OPTIONS", "sip:example.com"))
+            raw = b""
+            while raw.count(b"SIP/2.0 200") < 2 or not raw.endswith(b"\r\n\r\n"):
+                raw += a.s.read(4)
+            assert raw.startswith(b"\r\n" * pongs + b"SIP/2.0 200") and b"\r\n\r\nSIP/2.0 200" in raw, raw
+    a = s.ua("tcp", "alice") # before anything else is said
+    a.send(b"\r\n" * 3 + a.request("OPTIONS", "sip:example.com"))
+    raw = b""
+    while b"SIP/2.0 200" not in raw:
+        raw += a.s.read(4)
+    assert raw.startswith(b"\r\nSIP/2.0 200"), raw
 
 
 def test_message_in_single_octets_and_two_in_one_segment(make):
