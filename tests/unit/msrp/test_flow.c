@@ -57,13 +57,13 @@ static void listen_to(struct peer *p, struct tally *t)
 /* All of these bytes are said and heard of by C, while no time passes; how many messages reached F. */
 static void say_all(struct buf *b, size_t *at, struct tally *to_c, struct tally *to_f)
 {
-    for (int idle = 0, reports = 0; idle < 20; idle++) {
+    for (int idle = 0, heard = 0; idle < 20; idle++) {
         size_t said = push(c, b->p + *at, b->n - *at);
 
         *at += said;
-        idle = said || to_c->reports != reports ? 0 : idle;
-        reports = to_c->reports;
-        rig_turn(&r);
+        idle = said || to_c->reports + to_f->sends != heard ? 0 : idle;
+        heard = to_c->reports + to_f->sends;
+        rig_wait(&r, idle > 15);
         listen_to(c, to_c);
         listen_to(f, to_f);
     }
