@@ -562,6 +562,43 @@ TEST(an_address_whose_handshake_fails_is_followed_by_the_next)
     }
 }
 
+static bool note_address(void *arg, const struct addr *a)
+{
+    char *said = arg, text[ADDR_TEXT_MAX];
+
+    strcat(said, addr_host_text(a, text));
+    strcat(said, " ");
+    return false; /* the next one */
+}
+
+/* M-CON-15: the addresses of a name are walked in the order of the answer. */
+TEST(addresses_are_walked_in_order)
+{
+    struct sockaddr_in ns = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char server[ADDR_TEXT_MAX], said[4 * ADDR_TEXT_MAX] = "";
+    char *servers[] = { server };
+    struct conf_list list = { servers, 1 };
+    socklen_t n = sizeof ns;
+    struct dial_target to;
+
+    set_up();
+    CHECK_FATAL(bind(dns, (struct sockaddr *)&ns, sizeof ns) == 0 && getsockname(dns, (struct sockaddr *)&ns, &n) == 0);
+    snprintf(server, sizeof server, "127.0.0.1:%u", ntohs(ns.sin_port));
+    CHECK_INT(resolver_new(&worker.resolver, worker.loop, &list), TD_OK);
+    to = target("three.test", false);
+    to.allow = note_address;
+    to.allow_arg = said;
+    call(to);
+    for (int turn = 0; turn < 10000 && dialled_end.downs == 0; turn++) {
+        loop_turn(worker.loop, 1);
+        answer_dns(dns, 3);
+    }
+    CHECK_STR(said, "127.0.0.9 127.0.0.1 127.0.0.8 ");
+    close(dns);
+    tear_down();
+}
+
 /* M-CON-15: each address has its time, and all of them twice that: the third is not asked any more. */
 TEST(a_name_of_many_silent_addresses_is_given_up_after_twice_the_time)
 {
@@ -841,7 +878,7 @@ SUITE(dial_suite, TEST_ROW(three_megabytes_go_both_ways_over_tcp), TEST_ROW(thre
       TEST_ROW(opportunistic_dialling_takes_the_wrong_certificate), TEST_ROW(a_closed_port_fails_the_dial),
       TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
       TEST_ROW(a_name_that_cannot_be_resolved_fails_the_dial), TEST_ROW(a_peer_that_never_answers_a_client_hello_is_given_up),
-      TEST_ROW(an_address_whose_handshake_fails_is_followed_by_the_next),
+      TEST_ROW(addresses_are_walked_in_order), TEST_ROW(an_address_whose_handshake_fails_is_followed_by_the_next),
       TEST_ROW(a_name_of_many_silent_addresses_is_given_up_after_twice_the_time),
       TEST_ROW(the_kernel_keeps_accepted_and_dialled_connections_alive),
       TEST_ROW(a_dial_may_be_closed_or_finished_at_any_moment), TEST_ROW(a_client_hello_may_come_octet_by_octet),

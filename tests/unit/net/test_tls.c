@@ -913,6 +913,7 @@ static bool resumes(struct tlsio_server *ss, const char *priorities, gnutls_datu
     return resumed;
 }
 
+/* M-SEC-10 */
 TEST(tickets_resume_a_session_with_its_certificate_until_a_reload)
 {
     static const char *const versions[] = { PRIORITIES, ONLY_12 };
