@@ -621,33 +621,28 @@ static void launch_group(struct fork *f)
 
 /* ---- the server side ---- */
 
+/* The ACK of our answer: there is nothing to do. */
 static int on_incoming(struct fork *f, nta_incoming_t *irq, sip_t const *sip)
 {
-    msg_t *m;
-    sip_t *cancel;
-    char *reason = NULL, text[ADDR_TEXT_MAX];
-    struct addr from;
+    return 0;
+}
 
-    if (!sip || !sip->sip_request || sip->sip_request->rq_method != sip_method_cancel || f->done || f->dying)
-        return 0;
-    m = nta_incoming_getrequest_ackcancel(irq);
-    if (m && !request_is_by_sender_of(&f->origin, f->in.device, m)) { /* somebody else has seen the branch: S-CAN-03 */
-        memcpy(&from, msg_addr(m), sizeof from);
-        log_debug("sip", 0, "a CANCEL has no effect: source=%s reason=its INVITE came from elsewhere", addr_text(&from, text));
-        msg_destroy(m);
-        return 0;
-    }
+bool fork_is_cancelled_by(const struct fork *f, const struct request *cancel)
+{
+    return request_is_by_sender_of(cancel, &f->origin, f->in.device);
+}
+
+void fork_cancel(struct fork *f, const struct request *cancel)
+{
+    const sip_header_t *reason = (const sip_header_t *)cancel->sip->sip_reason;
+
+    if (f->done || f->dying || f->cancelled)
+        return;
     f->cancelled = true;
-    cancel = m ? sip_object(m) : NULL;
-    if (cancel && cancel->sip_reason)
-        reason = sip_header_as_string(msg_home(m), (sip_header_t *)cancel->sip_reason);
     if (f->started) {
-        cancel_all(f, reason);
+        cancel_all(f, reason ? sip_header_as_string(msg_home(cancel->msg), reason) : NULL);
         check_end(f);
     }
-    if (m)
-        msg_destroy(m);
-    return 0;
 }
 
 struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport)

@@ -24,6 +24,9 @@ const char *fork_tag(const struct fork *f);
 /* Send the request of r to its targets. */
 void fork_start(struct fork *f, const struct request *r);
 
+/* Does this CANCEL come from who has sent the INVITE (S-CAN-03)? / End it as he wishes; its branches answer. */
+bool fork_is_cancelled_by(const struct fork *f, const struct request *cancel);
+void fork_cancel(struct fork *f, const struct request *cancel);
 bool fork_is_cancelled(const struct fork *f);
 
 /* Timer C, cancelled branches that stay silent, 100 for slow non-INVITEs, the next group. Twice a second. */

@@ -25,5 +25,5 @@ libsip_a_SOURCES = \
 	sip/stack.c sip/stack.h \
 	sip/undelivered.c sip/undelivered.h \
 	sip/uri.c sip/uri.h \
-	sip/step_auth.c sip/step_forward.c sip/step_locate.c sip/step_path.c sip/step_route.c sip/step_sanity.c
+	sip/step_auth.c sip/step_cancel.c sip/step_forward.c sip/step_locate.c sip/step_path.c sip/step_route.c sip/step_sanity.c
 SIP_LIBS = libsip.a $(SCRIPT_LIBS) $(AUTH_LIBS) $(DB_LIBS) $(NET_LIBS) $(SOFIA_LIBS)

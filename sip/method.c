@@ -9,20 +9,20 @@
 
 #include "common/defs.h"
 
-/* Methods that Sofia has a code for; it reads these itself. */
-static bool is_known(const char *name)
+/* Methods that Sofia has a code for; it reads these itself. CANCEL is one in responses alone: see method_reveal(). */
+static bool is_known(const char *name, bool is_request)
 {
-    static const char *const known[] = { "INVITE", "ACK",    "CANCEL",  "BYE",       "OPTIONS", "REGISTER", "INFO",
-                                         "PRACK",  "UPDATE", "MESSAGE", "SUBSCRIBE", "NOTIFY",  "REFER",    "PUBLISH" };
+    static const char *const known[] = { "INVITE", "ACK",     "BYE",       "OPTIONS", "REGISTER", "INFO",   "PRACK",
+                                         "UPDATE", "MESSAGE", "SUBSCRIBE", "NOTIFY",  "REFER",    "PUBLISH" };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(known); i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return false;
+    return !is_request && strcmp(name, "CANCEL") == 0;
 }
 
 /* Cut a method that Sofia does not know off the front; NULL: it knows it, or there is none. *s is then behind it. */
-static char *take_unknown(char **s, char behind)
+static char *take_unknown(char **s, char behind, bool is_request)
 {
     char *name = *s;
     size_t n = (size_t)span_token(name);
@@ -30,7 +30,7 @@ static char *take_unknown(char **s, char behind)
     if (n == 0 || name[n] != behind)
         return NULL;
     name[n] = '\0';
-    if (is_known(name)) {
+    if (is_known(name, is_request)) {
         name[n] = behind;
         return NULL;
     }
@@ -41,7 +41,7 @@ static char *take_unknown(char **s, char behind)
 static issize_t request_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
 {
     sip_request_t *rq = (sip_request_t *)h;
-    char *name = take_unknown(&s, ' ');
+    char *name = take_unknown(&s, ' ', true);
     size_t url_n;
 
     if (!name)
@@ -63,8 +63,9 @@ static issize_t cseq_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
     sip_cseq_t *cs = (sip_cseq_t *)h;
     size_t digits = strspn(s, "0123456789"), blanks = strspn(s + digits, " \t");
     char *method = s + digits + blanks, *name;
+    const sip_t *sip = sip_object((msg_t *)home); /* the start line has been read */
 
-    name = digits && digits <= 10 && blanks ? take_unknown(&method, '\0') : NULL;
+    name = digits && digits <= 10 && blanks ? take_unknown(&method, '\0', sip && sip->sip_request) : NULL;
     if (!name || strtoull(s, NULL, 10) > UINT32_MAX)
         return sip_cseq_class->hc_parse(home, h, s, n);
     cs->cs_seq = (uint32_t)strtoull(s, NULL, 10);
@@ -110,6 +111,15 @@ msg_mclass_t const *method_mclass(void)
     cseq_class->hc_parse = cseq_d;
     put_in_front(mc, sip_cseq_class, cseq_class);
     return mc;
+}
+
+void method_reveal(sip_t *sip)
+{
+    if (sip->sip_request->rq_method == sip_method_unknown && strcmp(sip->sip_request->rq_method_name, "CANCEL") == 0) {
+        sip->sip_request->rq_method = sip_method_cancel;
+        if (sip->sip_cseq)
+            sip->sip_cseq->cs_method = sip_method_cancel;
+    }
 }
 
 sip_request_t *method_request_line(su_home_t *home, const sip_request_t *rq, const url_string_t *uri)

@@ -13,5 +13,9 @@ struct msg_mclass_s;
  * process; NULL: out of memory. */
 struct msg_mclass_s const *method_mclass(void);
 
+/* A CANCEL is read as an unknown method, too, and is one no more after this. nta looks at the first CANCEL of an INVITE alone, whoever sent it, and
+ * answers the others without a word to us; so it must not know them (sip/step_cancel.c). */
+void method_reveal(sip_t *sip);
+
 /* A request line for the same method with another Request-URI. NULL: out of memory, or no such URI. */
 sip_request_t *method_request_line(su_home_t *home, const sip_request_t *rq, const url_string_t *uri);

@@ -12,6 +12,7 @@
 #include "db/cred.h"
 #include "sip/account.h"
 #include "sip/fork.h"
+#include "sip/method.h"
 #include "sip/script.h"
 
 static enum verdict (*const steps[])(struct request *r) = {
@@ -89,6 +90,7 @@ void request_start(struct sipd *d, msg_t *msg, sip_t *sip)
         nta_msg_discard(d->nta, msg);
         return;
     }
+    method_reveal(sip);
     d->n_requests++;
     r->d = d;
     r->msg = msg;
@@ -245,8 +247,10 @@ static bool says_its_port(const struct request *r, const struct addr *source)
     return addr_from_host(&said, sv_of(v->v_host), addr_port_of_text(v->v_port, 5060)) && addr_eq(&said, source);
 }
 
-static bool is_by_sender(const struct request *r, uint64_t device, const tport_t *tport, const struct addr *from)
+bool request_is_by_sender_of(const struct request *cancel, const struct request *r, uint64_t device)
 {
+    const tport_t *tport = cancel->tport;
+    const struct addr *from = &cancel->source;
     struct addr source;
     struct flow *f;
 
@@ -259,20 +263,6 @@ static bool is_by_sender(const struct request *r, uint64_t device, const tport_t
     if (!f || strcmp(tport_ident(tport), tport_ident(r->tport)) != 0)
         return false;
     return (device && locate_device(r, f->id) == device) || (addr_host_eq(from, &source) && !flow_of_tport(r->d->flows, r->tport));
-}
-
-bool request_is_by_sender_of(const struct request *r, uint64_t device, msg_t *cancel)
-{
-    tport_t *tport = nta_incoming_transport(r->d->nta, NULL, cancel);
-    struct addr from;
-    bool is_by;
-
-    if (!tport)
-        return false;
-    memcpy(&from, msg_addr(cancel), sizeof from);
-    is_by = is_by_sender(r, device, tport, &from);
-    tport_unref(tport);
-    return is_by;
 }
 
 static int hex(char c)

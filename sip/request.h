@@ -77,10 +77,10 @@ struct request {
 void request_start(struct sipd *d, msg_t *msg, sip_t *sip);
 void request_run(struct request *r);
 
-/* Inside nta's callback: does this CANCEL come from who has sent the request? By the same connection; or by another one like it, when the same host
+/* Does this CANCEL come from who has sent the request r? By the same connection; or by another one like it, when the same host
  * has come back after the first one ended, or the same registered device has moved there, perhaps before the end of the first one was seen
  * (device: mark_device() of it; 0: none). By UDP: from the same host, and from the same port unless a NAT may have changed it. S-CAN-03. */
-bool request_is_by_sender_of(const struct request *r, uint64_t device, msg_t *cancel);
+bool request_is_by_sender_of(const struct request *cancel, const struct request *r, uint64_t device);
 
 /* Make the transaction, so that retransmissions and CANCEL find it. False: it could not be made; the request is
  * finished then. */
@@ -115,6 +115,7 @@ enum verdict step_require(struct request *r);
 enum verdict step_route(struct request *r);
 void route_find(struct request *r); /* its reading alone, once for each request */
 enum verdict step_loop(struct request *r);
+enum verdict step_cancel(struct request *r); /* answers a CANCEL */
 enum verdict step_own(struct request *r);
 enum verdict step_auth_ask(struct request *r);
 enum verdict step_auth_judge(struct request *r);

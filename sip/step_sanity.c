@@ -141,13 +141,13 @@ enum verdict step_admit(struct request *r)
         return request_reply(r, 400, phrase ? phrase : "Bad Request", NULL);
     }
     if (sip->sip_request->rq_method == sip_method_cancel)
-        return request_reply(r, SIP_481_NO_TRANSACTION, NULL); /* nta knows no such INVITE: S-CAN-02 */
+        return step_cancel(r);
     if (sip->sip_request->rq_method == sip_method_ack && request_is_ack_of_ours(r))
         return STEP_DONE;
     return STEP_NEXT;
 }
 
-/* What is inside a call, and the ACK, goes on. A CANCEL has found its transaction before. */
+/* What is inside a call, and the ACK, goes on. A CANCEL has been answered before. */
 enum verdict step_overload(struct request *r)
 {
     sip_method_t method = r->sip->sip_request->rq_method;
