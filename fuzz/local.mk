@@ -56,6 +56,11 @@ fuzz_mark_SOURCES = fuzz/fuzz_mark.c $(TD_FUZZ_MAIN)
 fuzz_mark_LDFLAGS = $(TD_FUZZ_LINK)
 fuzz_mark_LDADD = $(SIP_LIBS)
 
+fuzz_targets += fuzz-pattern
+fuzz_pattern_SOURCES = fuzz/fuzz_pattern.c $(TD_FUZZ_MAIN)
+fuzz_pattern_LDFLAGS = $(TD_FUZZ_LINK)
+fuzz_pattern_LDADD = $(SCRIPT_LIBS)
+
 fuzz_targets += fuzz-pv
 fuzz_pv_SOURCES = fuzz/fuzz_pv.c $(TD_FUZZ_MAIN)
 fuzz_pv_LDFLAGS = $(TD_FUZZ_LINK)

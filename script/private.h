@@ -22,6 +22,8 @@ enum {
     PV_LENGTH_MAX = 1024,   /* of one expression */
     PV_NESTING_MAX = 4,     /* variables within variables */
     APIS_MAX = 4,
+    STEPS_FACTOR = 10,      /* steps of patterns for each instruction of the budget */
+    ASKED_FACTOR = 10,      /* times script.memory, what a run may ask for */
     PIKE_SOURCES_LOG2 = 10, /* the table of KSR.pike has 2^N slots */
 };
 
@@ -68,6 +70,8 @@ struct script {
     struct lua_State *lua;    /* owned */
     size_t memory, memory_max; /* bytes held by Lua and by variables */
     int64_t instructions;     /* of one call */
+    uint64_t steps;           /* of patterns, that the run may still take */
+    size_t asked_for;         /* bytes of Lua, by the run */
 
     struct hash vars;
     struct hash pvs;          /* struct pv: compiled expressions */

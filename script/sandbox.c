@@ -1,15 +1,21 @@
-/* What a script may use of Lua: the names in sandbox_tbl.h, with a pcall() and a setmetatable() of ours. */
+/* What a script may use of Lua: the names in sandbox_tbl.h, with a pcall() and a setmetatable() of ours, and what matches patterns. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
 #include <string.h>
 
+#include "script/pattern.h"
 #include "script/private.h"
+
+static struct script *script_of(lua_State *L)
+{
+    return *(struct script **)lua_getextraspace(L);
+}
 
 /* As Lua's, but neither the end of a run nor a spent budget can be caught. */
 static int pcall_ended(lua_State *L, int status, lua_KContext context)
 {
-    const struct script *s = *(struct script **)lua_getextraspace(L);
+    const struct script *s = script_of(L);
 
     if (s->exiting || s->spent)
         return lua_error(L);
@@ -38,6 +44,262 @@ static int safe_setmetatable(lua_State *L)
     lua_insert(L, 1);
     lua_call(L, 2, 1);
     return 1;
+}
+
+/* ---- string.find, match, gmatch and gsub: as Lua's, within the steps that a run may take ---- */
+
+/* The subject and the pattern, whose anchor is taken off if anchored is not NULL. */
+static void take_pattern(lua_State *L, int subject, int text, struct pattern *m, bool *anchored)
+{
+    m->subject.p = luaL_checklstring(L, subject, &m->subject.n);
+    m->text.p = luaL_checklstring(L, text, &m->text.n);
+    m->steps = script_of(L)->steps;
+    m->fault = NULL;
+    if (anchored && (*anchored = sv_starts(m->text, SV("^"))))
+        m->text = sv_from(m->text, 1);
+}
+
+/* What was taken is gone, for all of the run. */
+static const char *match_at(lua_State *L, struct pattern *m, const char *at)
+{
+    struct script *s = script_of(L);
+    const char *end = pattern_match(m, at);
+
+    s->steps = m->steps;
+    if (!m->fault)
+        return end;
+    s->spent = m->steps == 0;
+    luaL_error(L, s->spent ? "stopped: a pattern takes too long" : "%s", m->fault);
+    return NULL;
+}
+
+static void push_capture(lua_State *L, const struct pattern *m, unsigned i, const char *begin, const char *end)
+{
+    const struct pattern_capture *c = &m->captures[i];
+
+    if (i >= m->n) {
+        if (i)
+            luaL_error(L, "invalid capture index %%%d", (int)i + 1);
+        lua_pushlstring(L, begin, (size_t)(end - begin)); /* without captures it is all */
+    } else if (c->n == PATTERN_OPEN) {
+        luaL_error(L, "unfinished capture");
+    } else if (c->n == PATTERN_POSITION) {
+        lua_pushinteger(L, c->p - m->subject.p + 1);
+    } else {
+        lua_pushlstring(L, c->p, (size_t)c->n);
+    }
+}
+
+static int push_captures(lua_State *L, const struct pattern *m, const char *begin, const char *end)
+{
+    unsigned n = m->n ? m->n : 1;
+
+    luaL_checkstack(L, (int)n, "too many captures");
+    for (unsigned i = 0; i < n; i++)
+        push_capture(L, m, i, begin, end);
+    return (int)n;
+}
+
+/* Where to begin, from the argument that says it; false: behind the end. */
+static bool take_init(lua_State *L, int arg, size_t length, size_t *init)
+{
+    lua_Integer n = luaL_optinteger(L, arg, 1);
+
+    if (n < 0)
+        n = (lua_Unsigned)0 - (lua_Unsigned)n > length ? 1 : (lua_Integer)length + n + 1;
+    *init = n > 0 ? (size_t)n - 1 : 0;
+    return *init <= length;
+}
+
+static int find_plain(lua_State *L, const struct pattern *m, size_t init)
+{
+    struct script *s = script_of(L);
+    struct sv rest = sv_from(m->subject, init);
+    const char *at = m->text.n ? memmem(rest.p, rest.n, m->text.p, m->text.n) : rest.p;
+
+    s->steps -= TD_MIN(s->steps, (uint64_t)rest.n / 16);
+    if (!at)
+        return 0;
+    lua_pushinteger(L, at - m->subject.p + 1);
+    lua_pushinteger(L, at - m->subject.p + (lua_Integer)m->text.n);
+    return 2;
+}
+
+/* string.find and string.match */
+static int search(lua_State *L, bool is_find)
+{
+    struct pattern m;
+    bool anchored;
+    size_t init;
+
+    take_pattern(L, 1, 2, &m, NULL);
+    lua_settop(L, 4);
+    if (!take_init(L, 3, m.subject.n, &init)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (is_find && (lua_toboolean(L, 4) || pattern_is_plain(m.text))) {
+        if (find_plain(L, &m, init))
+            return 2;
+        lua_pushnil(L);
+        return 1;
+    }
+    take_pattern(L, 1, 2, &m, &anchored);
+    for (const char *at = m.subject.p + init; at <= m.subject.p + m.subject.n; at++) {
+        const char *end = match_at(L, &m, at);
+
+        if (end && is_find) {
+            lua_pushinteger(L, at - m.subject.p + 1);
+            lua_pushinteger(L, end - m.subject.p);
+            return 2 + (m.n ? push_captures(L, &m, at, end) : 0);
+        }
+        if (end)
+            return push_captures(L, &m, at, end);
+        if (anchored)
+            break;
+    }
+    lua_pushnil(L);
+    return 1;
+}
+
+static int safe_find(lua_State *L)
+{
+    return search(L, true);
+}
+
+static int safe_match(lua_State *L)
+{
+    return search(L, false);
+}
+
+enum { GMATCH_SUBJECT = 1, GMATCH_PATTERN, GMATCH_AT, GMATCH_LAST /* end of the last match, -1: there was none */ };
+
+static int gmatch_next(lua_State *L)
+{
+    struct pattern m;
+    const char *last;
+    lua_Integer n = lua_tointeger(L, lua_upvalueindex(GMATCH_LAST));
+
+    take_pattern(L, lua_upvalueindex(GMATCH_SUBJECT), lua_upvalueindex(GMATCH_PATTERN), &m, NULL);
+    last = n < 0 ? NULL : m.subject.p + n;
+    for (const char *at = m.subject.p + lua_tointeger(L, lua_upvalueindex(GMATCH_AT)); at <= m.subject.p + m.subject.n; at++) {
+        const char *end = match_at(L, &m, at);
+
+        if (!end || end == last)
+            continue;
+        lua_pushinteger(L, end - m.subject.p);
+        lua_copy(L, -1, lua_upvalueindex(GMATCH_AT));
+        lua_replace(L, lua_upvalueindex(GMATCH_LAST));
+        return push_captures(L, &m, at, end);
+    }
+    return 0;
+}
+
+static int safe_gmatch(lua_State *L)
+{
+    struct pattern m;
+    size_t init;
+
+    take_pattern(L, 1, 2, &m, NULL);
+    if (!take_init(L, 3, m.subject.n, &init))
+        init = m.subject.n + 1;
+    lua_settop(L, 2);
+    lua_pushinteger(L, (lua_Integer)init);
+    lua_pushinteger(L, -1);
+    lua_pushcclosure(L, gmatch_next, 4);
+    return 1;
+}
+
+/* %1 in a text that replaces */
+static void add_template(lua_State *L, luaL_Buffer *b, const struct pattern *m, const char *begin, const char *end)
+{
+    struct sv rest;
+
+    rest.p = lua_tolstring(L, 3, &rest.n);
+    while (rest.n) {
+        struct sv plain = sv_upto(rest, sv_find(rest, '%'));
+        char c = plain.n + 1 < rest.n ? rest.p[plain.n + 1] : '\0';
+
+        luaL_addlstring(b, plain.p, plain.n);
+        if (plain.n == rest.n)
+            return;
+        rest = sv_from(rest, plain.n + 2);
+        if (c == '%') {
+            luaL_addchar(b, '%');
+        } else if (c == '0') {
+            luaL_addlstring(b, begin, (size_t)(end - begin));
+        } else if (c >= '1' && c <= '9') {
+            push_capture(L, m, (unsigned)(c - '1'), begin, end);
+            luaL_tolstring(L, -1, NULL);
+            lua_remove(L, -2);
+            luaL_addvalue(b);
+        } else {
+            luaL_error(L, "invalid use of '%%' in replacement string");
+        }
+    }
+}
+
+/* What takes the place of a match. */
+static void add_replacement(lua_State *L, luaL_Buffer *b, const struct pattern *m, const char *begin, const char *end)
+{
+    switch (lua_type(L, 3)) {
+    case LUA_TFUNCTION:
+        lua_pushvalue(L, 3);
+        lua_call(L, push_captures(L, m, begin, end), 1);
+        break;
+    case LUA_TTABLE:
+        push_capture(L, m, 0, begin, end);
+        lua_gettable(L, 3);
+        break;
+    default:
+        add_template(L, b, m, begin, end);
+        return;
+    }
+    if (!lua_toboolean(L, -1)) {
+        lua_pop(L, 1);
+        luaL_addlstring(b, begin, (size_t)(end - begin));
+    } else if (!lua_isstring(L, -1)) {
+        luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
+    } else {
+        luaL_addvalue(b);
+    }
+}
+
+static int safe_gsub(lua_State *L)
+{
+    struct pattern m;
+    const char *at, *last = NULL;
+    bool anchored;
+    lua_Integer most, n = 0;
+    luaL_Buffer b;
+
+    take_pattern(L, 1, 2, &m, &anchored);
+    at = m.subject.p;
+    if (lua_type(L, 3) != LUA_TTABLE && lua_type(L, 3) != LUA_TFUNCTION && !lua_isstring(L, 3))
+        return luaL_typeerror(L, 3, "string/function/table");
+    most = luaL_optinteger(L, 4, (lua_Integer)m.subject.n + 1);
+    luaL_buffinit(L, &b);
+    while (n < most) {
+        const char *end;
+
+        m.steps = script_of(L)->steps; /* a function may have taken some */
+        end = match_at(L, &m, at);
+        if (end && end != last) {
+            n++;
+            add_replacement(L, &b, &m, at, end);
+            at = last = end;
+        } else if (at < m.subject.p + m.subject.n) {
+            luaL_addchar(&b, *at++);
+        } else {
+            break;
+        }
+        if (anchored)
+            break;
+    }
+    luaL_addlstring(&b, at, (size_t)(m.subject.p + m.subject.n - at));
+    luaL_pushresult(&b);
+    lua_pushinteger(L, n);
+    return 2;
 }
 
 static bool is_allowed(const char *names, const char *name)
@@ -77,6 +339,7 @@ void sandbox_open(struct lua_State *L)
 #include "script/sandbox_tbl.h"
 #undef SANDBOX
     };
+    static const luaL_Reg patterns[] = { { "find", safe_find }, { "match", safe_match }, { "gmatch", safe_gmatch }, { "gsub", safe_gsub }, { NULL, NULL } };
     static const luaL_Reg libraries[] = {
         { "", luaopen_base },          { "string", luaopen_string }, { "table", luaopen_table },
         { "math", luaopen_math },      { "utf8", luaopen_utf8 },     { "os", luaopen_os },
@@ -102,5 +365,7 @@ void sandbox_open(struct lua_State *L)
     lua_setfield(L, -2, "setmetatable");
     lua_pushcfunction(L, safe_pcall);
     lua_setfield(L, -2, "pcall");
-    lua_pop(L, 1);
+    lua_getfield(L, -1, "string");
+    luaL_setfuncs(L, patterns, 0);
+    lua_pop(L, 2);
 }

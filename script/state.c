@@ -50,9 +50,18 @@ void *script_realloc(struct script *s, void *p, size_t old, size_t n)
     return grown;
 }
 
+/* A run that asks for much, again and again, takes its time with instructions that are few. */
+static bool is_too_much(struct script *s, size_t n)
+{
+    s->asked_for += n;
+    s->spent |= s->asked_for / ASKED_FACTOR > s->memory_max;
+    return s->asked_for / ASKED_FACTOR > s->memory_max;
+}
+
 static void *lua_memory(void *ud, void *p, size_t old, size_t n)
 {
-    return script_realloc(ud, p, p ? old : 0, n);
+    old = p ? old : 0;
+    return n > old && is_too_much(ud, n) ? NULL : script_realloc(ud, p, old, n);
 }
 
 size_t script_memory(const struct script *s)
@@ -265,6 +274,17 @@ static void on_count(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
+
+/* Memory was refused: the run holds too much, or has asked too often. */
+static void memory_error(struct script *s)
+{
+    buf_clear(&s->error);
+    if (s->asked_for / ASKED_FACTOR > s->memory_max)
+        buf_printf(&s->error, "stopped: it has asked for more than %d times the %zu bytes of script.memory", ASKED_FACTOR, s->memory_max);
+    else
+        buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
+}
+
 /* What failed, and where: kept outside of Lua, which may be out of memory. */
 static int on_error(lua_State *L)
 {
@@ -291,6 +311,8 @@ static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int in
     int status;
 
     s->exiting = s->spent = false;
+    s->steps = (uint64_t)instructions * STEPS_FACTOR;
+    s->asked_for = 0;
     buf_clear(&s->error);
     lua_sethook(L, on_count, LUA_MASKCOUNT, instructions);
     lua_pushcfunction(L, on_error);
@@ -298,8 +320,7 @@ static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int in
     lua_pushlightuserdata(L, arg);
     status = lua_pcall(L, 1, 0, -3);
     if (status == LUA_ERRMEM) {
-        buf_clear(&s->error);
-        buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
+        memory_error(s);
     } else if (status != LUA_OK && !s->exiting && !s->error.n) {
         buf_puts(&s->error, "an error while an error was handled");
     }
@@ -387,6 +408,8 @@ struct script_wait {
     const char *function, *arg; /* of its last event; the texts are on its stack. "": none */
     enum script_kind kind;
     void *subject;            /* borrowed */
+    uint64_t steps;           /* as in the script, while it waits */
+    size_t asked_for;
     struct sql_run sql;
 };
 
@@ -531,21 +554,26 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->sql = &w->sql;
     s->now_ms = now_ms;
     s->exiting = s->spent = false;
+    s->steps = w->steps;
+    s->asked_for = w->asked_for;
     status = lua_resume(w->co, s->lua, n_args, &n);
     if (TD_LIKELY(status == LUA_OK))
         lua_settop(w->co, KEPT);
     s->subject = NULL;
     s->sql = NULL;
     s->kind = SCRIPT_ANY;
-    if (status == LUA_YIELD)
+    if (status == LUA_YIELD) {
+        w->steps = s->steps;
+        w->asked_for = s->asked_for;
         return SCRIPT_WAITS;
+    }
     if (status != LUA_OK && s->exiting) {
         status = lua_resetthread(w->co);
         forget_event(w);
     } else if (status != LUA_OK) {
         buf_clear(&s->error);
         if (status == LUA_ERRMEM)
-            buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
+            memory_error(s);
         else
             call_protected(s, coroutine_error, w, LOAD_INSTRUCTIONS);
         end = run_failed(s);
@@ -577,6 +605,8 @@ enum script_end script_start(struct script_wait **wp, struct script *s, const ch
         wait_end(w, true);
         return SCRIPT_FAILED;
     }
+    w->steps = (uint64_t)s->instructions * STEPS_FACTOR;
+    w->asked_for = 0;
     *wp = w;
     return go_on(wp, 1, now_ms);
 }

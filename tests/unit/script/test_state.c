@@ -150,6 +150,14 @@ TEST(a_script_that_fails_is_stopped_and_the_next_event_runs)
         "collectgarbage('stop')",
         "string.dump(function() end)",
         "table.move({}, 1, 1 << 60, 2)",
+        "('a'):rep(20000):find('.-.-.-.-.-b')",
+        "('a'):rep(20000):match('^.*.*.*.*b')",
+        "('a'):rep(20000):gsub('[^b]*[^c]*b', '')",
+        "for _ in ('a'):rep(20000):gmatch('a*%s*b') do end",
+        "('('):rep(20000):find('%b()')",
+        "local s = ('a'):rep(1000000) for i = 1, 20000 do s:find('b', 1, true) end",
+        "pcall(string.find, ('a'):rep(20000), '(.-)%1(.-)b') KSR.test.note('caught')",
+        "for i = 1, 20000 do pcall(string.rep, 'x', 8000000) end KSR.test.note('caught')",
     };
     struct buf text = BUF_INIT;
     struct scripts t;
