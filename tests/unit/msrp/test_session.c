@@ -699,6 +699,34 @@ TEST(half_closed_peer_gets_what_was_on_its_way)
     rig_stop(&r);
 }
 
+/* M-CON-13: also what the system did not take at once. */
+TEST(half_closed_peer_gets_what_is_queued_for_it)
+{
+    enum { SIZE = 4 << 20 };
+    char *octets = calloc(1, SIZE);
+    struct conn *to;
+
+    start(NULL);
+    to = list_item(c->worker->conns.next, struct conn, all_node);
+    say_auth(c, 'C', 'U');
+    CHECK_FATAL(octets != NULL);
+    conn_write(to, octets, SIZE);
+    rig_turn(&r);
+    CHECK(conn_queued(to) > 0);
+    shutdown(c->fd, SHUT_WR);
+    rig_turn(&r);
+    CHECK(to->ended); /* for its protocol */
+    buf_clear(&c->got);
+    for (int i = 0; i < 2000 && !c->ended; i++) {
+        peer_read(c, SIZE);
+        rig_wait(&r, c->got.n == SIZE);
+    }
+    CHECK(c->ended);
+    CHECK_INT(c->got.n, SIZE);
+    free(octets);
+    rig_stop(&r);
+}
+
 /* M-CON-16 */
 TEST(frames_for_a_connection_being_opened_keep_their_order)
 {
@@ -780,5 +808,6 @@ SUITE(session_suite, TEST_ROW(connection_whose_request_was_forwarded_is_not_clos
       TEST_ROW(idle_connection_lives_as_long_as_it_has_a_token),
       TEST_ROW(head_that_is_not_complete_in_time_ends_the_connection),
       TEST_ROW(half_closed_peer_gets_what_was_on_its_way),
+      TEST_ROW(half_closed_peer_gets_what_is_queued_for_it),
       TEST_ROW(frames_for_a_connection_being_opened_keep_their_order),
       TEST_ROW(a_million_identifiers_are_all_different));
