@@ -126,6 +126,7 @@ int authn_configure(struct authn *a, const struct conf *conf)
     set_algorithms(env, &conf->auth.algorithms);
     env->lifetime_s = (uint64_t)conf->auth.nonce_lifetime;
     env->first_use_s = (uint64_t)conf->auth.nonce_first_use;
+    env->require_qop = conf->auth.require_qop;
     return env->n_algs ? TD_OK : TD_EINVAL;
 }
 

@@ -228,7 +228,7 @@ static bool is_complete(struct auth_splugin_t *s)
         return sv_eq_nocase(c->qop, SV("auth")) && c->cnonce.n && digest_nc_parse(c->nc, &s->nc);
     /* The form of RFC 2069 has no count: its nonce serves for one request. */
     s->nc = 1;
-    return !s->is_msrp;
+    return !s->is_msrp && !scheme_env(s->am)->require_qop;
 }
 
 static void check(auth_mod_t *am, auth_status_t *as, msg_auth_t *au, const auth_challenger_t *ach)

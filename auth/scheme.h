@@ -25,6 +25,7 @@ struct auth_plugin_t {
     enum digest_alg algs[DIGEST_ALG_N]; /* offered, in this order */
     size_t n_algs;
     uint64_t first_use_s, lifetime_s;
+    bool require_qop;
     char decoy[DIGEST_ALG_N][CRYPTO_HEX_MAX]; /* stands for the HA1 of users who have none */
 };
 

@@ -45,6 +45,7 @@ CONF(auth, realm, STR, "", 0, 0, "", LIVE, "Digest realm; empty means the first 
 CONF(auth, algorithms, LIST, "SHA-256 MD5", 0, 0, "", LIVE, "Digest algorithms offered, in this order; MD5 goes last.")
 CONF(auth, nonce_lifetime, INT, "900", 10, 86400, "s", LIVE, "How long a challenge may be used.")
 CONF(auth, nonce_first_use, INT, "60", 1, 86400, "s", LIVE, "How long a challenge may wait for its first use.")
+CONF(auth, require_qop, BOOL, "no", 0, 0, "", LIVE, "SIP credentials without qop, which RFC 2069 had and very old clients send, are answered with a new challenge; no: each nonce is good for one request of them. MSRP takes none.")
 CONF(auth, max_failures, INT, "5", 1, 1000, "", LIVE, "Failed attempts on one connection before it is closed; for SIP in a row.")
 CONF_END(auth)
 

@@ -50,6 +50,25 @@ def request(a, kind, n, port):
     return a.request("MESSAGE", "sip:bob@example.com;x=y", headers=headers + ["User-Agent: test/1", "Contact: " + a.contact, "Content-Type: text/plain"], body=b"hello")
 
 
+def test_telephone_numbers_are_what_the_script_makes_of_them(make):
+    # S-VAL-02: 416 unless so configured
+    s = make(auth="", script="""function ksr_request_route()
+ local number = KSR.pv.get('$ru'):match('^tel:(%+?%d+)$')
+ if number ~= '+15550100' then return KSR.sip.default() end
+ KSR.seturi('sip:bob@example.com')
+ KSR.registrar.lookup('location')
+ KSR.tm.t_relay()
+end
+""")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    a.ask("MESSAGE", "tel:+15550199", 416)
+    a.send(a.request("MESSAGE", "tel:+15550100", body=b"to a number"))
+    got = b.expect("MESSAGE")
+    assert got.body == b"to a number" and got.uri == b.contact.strip("<>")
+    b.reply(got, 200)
+    a.expect(200)
+
+
 def test_every_function_and_variable_of_scripts_does_what_its_row_says(make):
     missing = set(rows()) - {c[0] for c in CASES}
     assert not missing, "no case for %s" % missing

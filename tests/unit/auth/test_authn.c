@@ -755,10 +755,36 @@ TEST(an_old_sip_client_without_qop_gets_in_once_for_each_nonce)
     end();
 }
 
+/* S-AUT-05: it is switchable. */
+TEST(an_old_sip_client_without_qop_stays_outside_if_qop_is_required)
+{
+    struct conf *conf;
+    struct client c = alice;
+    char value[512];
+    struct seen s;
+
+    begin("MD5");
+    conf = conf_with("MD5");
+    conf->auth.require_qop = true;
+    CHECK_INT(authn_configure(rig.a, conf), 0);
+    conf_free(&conf);
+    s = ask_sip("REGISTER", NULL, NULL, false);
+    take_challenge(&c, &s);
+    snprintf(value, sizeof value,
+             "Digest username=\"alice\", realm=\"%s\", nonce=\"%s\", uri=\"sip:edge.tandem.example\", response=\"%s\"",
+             realm, c.nonce,
+             hex(DIGEST_MD5, "%s:%s:%s", hex(DIGEST_MD5, "alice:%s:Wonder-1and", realm), c.nonce,
+                 hex(DIGEST_MD5, "REGISTER:sip:edge.tandem.example")));
+    s = ask_sip("REGISTER", "Authorization", value, false);
+    CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale);
+    CHECK(strstr(s.headers, "qop=\"auth\"") != NULL);
+    end();
+}
+
 SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(each_algorithm_has_its_header_and_md5_is_the_last),
       TEST_ROW(right_credentials_without_uri_are_accepted_with_either_algorithm),
-      TEST_ROW(a_uri_parameter_must_name_the_same_relay), TEST_ROW(incomplete_credentials_bring_a_fresh_challenge),
+      TEST_ROW(an_old_sip_client_without_qop_stays_outside_if_qop_is_required), TEST_ROW(a_uri_parameter_must_name_the_same_relay), TEST_ROW(incomplete_credentials_bring_a_fresh_challenge),
       TEST_ROW(a_form_that_is_not_ours_is_refused_even_with_its_own_right_response),
       TEST_ROW(wrong_password_and_unknown_user_get_the_same_challenge_without_stale),
       TEST_ROW(an_old_nonce_is_stale_only_with_the_right_password), TEST_ROW(the_same_nonce_and_count_again_are_stale),
