@@ -239,7 +239,7 @@ static bool is_admitted(struct msrp_conn *m, const struct msrp_head *h)
     struct msrp_uri to, from[MSRP_PATH_MAX];
     size_t n_from;
 
-    if (h->is_response || sv_find(h->to_path, ' ') < h->to_path.n)
+    if (h->is_response || h->paths_known || sv_find(h->to_path, ' ') < h->to_path.n) /* who has a route names more than us */
         return true;
     n_from = msrp_path_parse(h->from_path, from, MSRP_PATH_MAX);
     if (n_from == 0 || !msrp_path_has_ports(from, n_from))
