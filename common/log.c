@@ -84,3 +84,13 @@ void log_write(enum log_level level, const char *area, uint64_t id, const char *
         to_stderr(level, text, n);
     }
 }
+
+void log_faults(const char *area, const char *what, const char *lines)
+{
+    do {
+        size_t n = strcspn(lines, "\n");
+
+        log_error(area, 0, "%s: %.*s", what, (int)n, lines);
+        lines += n + (lines[n] == '\n');
+    } while (*lines);
+}

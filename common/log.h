@@ -27,6 +27,8 @@ static inline bool log_enabled(enum log_level level)
 
 /* id 0: the event belongs to no connection. */
 void log_write(enum log_level level, const char *area, uint64_t id, const char *fmt, ...) TD_PRINTF(4, 5);
+/* An error for each line of this text, with what in front; at least one. */
+void log_faults(const char *area, const char *what, const char *lines);
 
 #define LOG_AT_(level, area, id, ...)                    \
     do {                                                 \

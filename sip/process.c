@@ -90,7 +90,7 @@ static void on_conf(void *arg, int fd)
 
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
     if (conf_load(&conf, path, NULL, 0, &faults) != TD_OK) {
-        log_error("sip", 0, "the new configuration was not taken: %s", faults.n ? faults.p : "out of memory");
+        log_faults("sip", "the new configuration was not taken", faults.n ? faults.p : "out of memory");
         buf_fini(&faults);
         close(fd);
         return;
@@ -106,7 +106,7 @@ static void on_conf(void *arg, int fd)
     use_limits(d);
     use_trusted(d);
     if (sipscript_configure(d, conf, &faults) != TD_OK)
-        log_error("sip", 0, "script not reloaded, the old one stays: %s", faults.n ? faults.p : "out of memory");
+        log_faults("sip", "script not reloaded, the old one stays", faults.n ? faults.p : "out of memory");
     buf_fini(&faults);
     log_info("sip", 0, "the SIP process has the new configuration");
 }

@@ -66,15 +66,17 @@ static void reconfigure_sip(struct edge *e, const struct conf *conf)
 static void apply(struct edge *e, struct conf *conf, struct buf *faults)
 {
     const struct tlsio_settings set = tlsio_settings_of(conf);
+    size_t before;
 
     log_set_level(conf->server.log_level);
     limits_set(e->limits, (uint64_t)conf->limits.connections, (uint64_t)conf->limits.connections_per_address);
     memory_set(&e->memory, edge_memory_limit(conf));
     limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
     if (tlsio_server_reload(e->tls, &set, faults) != 0)
-        log_error("edge", 0, "certificates not reloaded: %s", faults->p ? faults->p : "");
+        log_faults("edge", "certificates not reloaded", faults->n ? faults->p : "out of memory");
+    before = faults->n;
     if (scripts_reload(e, conf, faults) != 0)
-        log_error("edge", 0, "script not reloaded, the old one stays: %s", faults->p ? faults->p : "");
+        log_faults("edge", "script not reloaded, the old one stays", faults->n > before ? faults->p + before : "out of memory");
     db_cred_flush(e->db);
     db_keep(e->db, edge_keep_s(conf));
     relay_configure(e->relay_shared, conf);
@@ -99,7 +101,7 @@ int edge_reload(struct edge *e, struct buf *live, struct buf *restart, struct bu
     pthread_mutex_lock(&e->reload_lock);
     err = conf_load(&conf, e->start->file, e->start->overrides, e->start->n_overrides, faults);
     if (err) {
-        log_error("edge", 0, "reload refused, the running configuration stays: %s", faults->p ? faults->p : "");
+        log_faults("edge", "reload refused, the running configuration stays", faults->n ? faults->p : "out of memory");
     } else if (keep_old(e, e->conf) < 0) {
         conf_free(&conf);
         err = -1;

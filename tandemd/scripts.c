@@ -93,7 +93,7 @@ int scripts_start(struct edge *e)
     for (unsigned i = 0; !err && i < e->n_workers; i++)
         relay_set_script(e->workers[i].relay, all[i], e->conf->msrp.event_callback);
     if (err)
-        log_error("edge", 0, "%s", faults.p ? faults.p : td_err_text(err));
+        log_faults("edge", "script not loaded", faults.n ? faults.p : td_err_text(err));
     buf_fini(&faults);
     free(all);
     return err;

@@ -106,7 +106,7 @@ def test_broken_script_is_not_taken(w):
     _exchange(a, b, b"good")
     for broken, says in (("function ksr_msrp_event(", ":1: "), ("x = nil + 1", ":1: attempt to perform arithmetic"), ("while true do end", ":1: stopped after "),
                          ("\n\nlocal m = KSR.nosuch.thing", ":3: KSR.nosuch.thing is not offered"), ("function other() end", ": has no function ksr_msrp_event (msrp.event_callback)"),
-                         ("\nKSR.pv.get('$nonesuch')", ":2: $nonesuch: unknown variable")):
+                         ("\nKSR.pv.get('$nonesuch')\nKSR.nosuch.f()", ":2: $nonesuch: unknown variable")):
         _write(w, "route.lua", broken)
         check = subprocess.run([d.tandemd, "-c", d.conf, "-t"], capture_output=True, text=True, check=False, timeout=20 * SLOW)
         assert check.returncode == 1 and path + says in check.stderr, check.stderr
@@ -114,6 +114,7 @@ def test_broken_script_is_not_taken(w):
         d.hup()
         until(lambda: _log(d).count("script not reloaded, the old one stays") > before, 5, "the reload is refused")
         _exchange(a, b, b"still good")
+    assert re.search(r"the old one stays: \S+:2: .*\n.*the old one stays: \S+:3: ", _log(d)) and all(re.match(r"\d{4}-", line) for line in _log(d).splitlines()), _log(d)
     start = subprocess.run([d.tandemd, "-c", d.conf], capture_output=True, text=True, check=False, timeout=20 * SLOW)
     assert start.returncode == 1 and path in start.stderr, start
     _write(w, "route.lua", "function ksr_msrp_event() if KSR.msrp.is_request() > 0 then KSR.msrp.reply(415, 'New') end end\n")
