@@ -238,6 +238,8 @@ struct msrp_conn {
     uint64_t hold_left_ms;        /* how long shared ones still may, as of hold_at_ms and hold_read octets */
     uint64_t hold_at_ms, hold_read;
     bool hold_spent;              /* none was left since little was waiting last */
+    uint64_t fast_from;           /* where in our output to it it was slow last */
+    bool slow;                    /* since nothing was beside its queue a source has waited for SLOW_MS */
 };
 
 static inline struct msrp_conn *msrp_of(struct conn *c)

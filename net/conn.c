@@ -25,7 +25,9 @@ enum timer_use { TIMER_NONE, TIMER_DEADLINE, TIMER_STALL, TIMER_FINISH };
 enum {
     IOV_MAX_PIECES = 64,
     LINGER_MS = 2000,
-    UNSENT_MAX = 128 * 1024, /* bytes that the system keeps beside what is on its way: nothing gets in front of them (M-FAIR-07) */
+    /* Bytes that the system keeps beside what is on its way: nothing gets in front of them (M-FAIR-07). */
+    UNSENT_MAX = 128 * 1024,
+    UNSENT_MAX_FAST = 1024 * 1024,
 };
 
 static const struct {
@@ -637,6 +639,16 @@ void conn_tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+}
+
+void conn_keeps_up(struct conn *c, bool keeps_up)
+{
+    int unsent = keeps_up ? UNSENT_MAX_FAST : UNSENT_MAX;
+
+    if (c->keeps_up == keeps_up)
+        return;
+    c->keeps_up = keeps_up;
+    setsockopt(c->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 int conn_attach(struct conn *c, int fd)

@@ -93,6 +93,7 @@ struct conn {
     unsigned counted : 1;    /* against the limits of its source and of all */
     unsigned counted_out : 1; /* dialled: against that of all */
     unsigned doomed : 1;     /* will be closed at the end of the turn, with close_reason */
+    unsigned keeps_up : 1;   /* conn_keeps_up() */
     unsigned one_read : 1;   /* the protocol's wish: no more than one read a turn */
     unsigned timer_use : 3;  /* enum in conn.c */
     uint8_t pauses;          /* reasons not to read, a bit each */
@@ -170,6 +171,10 @@ static inline size_t conn_queued(const struct conn *c)
 
 /* Socket bytes that have reached the peer's system; once its buffers are full: that it has read. A system call. */
 uint64_t conn_acked(const struct conn *c);
+
+/* Its peer takes what is written to it as fast as it comes, or does not: then the system keeps little of it unsent, so that what is more
+ * urgent is not behind much (M-FAIR-07). That is so at first, and costs one who keeps up more wake-ups. */
+void conn_keeps_up(struct conn *c, bool keeps_up);
 
 /* Has it sent what nobody has taken yet? A system call. */
 bool conn_has_unread(const struct conn *c);

@@ -674,6 +674,8 @@ TEST(hop_timer_of_a_queued_frame_begins_when_it_has_been_written)
                 setsockopt(list_item(node, struct conn, all_node)->io.fd, SOL_SOCKET, SO_SNDBUF, &(int){ 16384 }, sizeof(int));
         }
         CHECK_INT(count_reports(last, &has), 0);
+        if (rig_longest_queue(&r) > 60000) /* F does not keep up: now what is for it may wait */
+            rig_pass(&r, 1);
     }
     while (rig_longest_queue(&r) >= 120000) { /* he reads a little */
         peer_read(f, 10000);

@@ -414,7 +414,58 @@ TEST(reports_are_not_kept_for_a_sender_that_does_not_read)
     rig_stop(&r);
 }
 
-SUITE(flow_suite, TEST_ROW(all_transactions_of_a_next_hop_may_fail_at_once),
+/* As much of it as the relay takes, while nobody reads and no time passes. */
+static void say_long(struct buf *b, size_t *at)
+{
+    for (size_t said = 1; said; *at += said)
+        said = push(c, b->p + *at, b->n - *at);
+}
+
+/* M-FLOW-01, M-FAIR-07: for a receiver that keeps up nothing is kept beside its queue, and the system may hold more for it; it is slow once its
+ * source has waited for it, and then again when it has caught up and stops once more. */
+TEST(octets_are_kept_for_a_slow_receiver_only)
+{
+    struct session *v;
+    struct msrp_conn *to;
+    struct tally to_d = { 0 };
+    struct buf b = BUF_INIT;
+    size_t at = 0;
+
+    start(false);
+    v = session_find(r.shared->sessions, sv_make(strrchr(r.var['V'], '/') + 1, SESSION_ID_LEN));
+    CHECK_FATAL(v != NULL);
+    to = msrp_of(conn_deref(d->worker, v->owner));
+    session_unref(&v);
+    frame(&b, 'D', 'V', 1, 64 << 20);
+    for (int stop = 0; stop < 2; stop++) {
+        for (size_t until = at + (16 << 20); at < until;) { /* D reads as fast as it comes */
+            at += push(c, b.p + at, TD_MIN(b.n - at, 65536U));
+            listen_to(d, &to_d);
+            CHECK_INT(to->ahead, 0);
+        }
+        say_long(&b, &at);
+        for (int i = 0; i < 200 && !to->conn->keeps_up; i++) {
+            rig_turn(&r);
+            listen_to(d, &to_d);
+        }
+        CHECK(to->conn->keeps_up);
+        say_long(&b, &at); /* and no more */
+        CHECK_INT(to->ahead, 0);
+        rig_pass(&r, 40);
+        CHECK(!to->conn->keeps_up);
+        say_long(&b, &at);
+        CHECK(to->ahead >= 256 * 1024 - 65536 && to->ahead <= 256 * 1024 + 65536);
+        for (int i = 0; to->ahead && i < 10000; i++) {
+            rig_turn(&r);
+            listen_to(d, &to_d);
+        }
+        CHECK_INT(to->ahead, 0);
+    }
+    buf_fini(&b);
+    rig_stop(&r);
+}
+
+SUITE(flow_suite, TEST_ROW(octets_are_kept_for_a_slow_receiver_only), TEST_ROW(all_transactions_of_a_next_hop_may_fail_at_once),
       TEST_ROW(reports_are_not_kept_for_a_sender_that_does_not_read), TEST_ROW(receiver_that_does_not_read_stops_a_shared_connection_once),
       TEST_ROW(chunk_for_a_receiver_that_does_not_read_is_given_up_on_a_shared_connection),
       TEST_ROW(receiver_that_trickles_does_not_hold_a_shared_connection_for_ever),
