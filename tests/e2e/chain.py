@@ -264,8 +264,8 @@ class Ledger:
             elif f.method is None and f.code != 200:
                 self.failed.add(self.tids[f.tid])
 
-    def open(self):
-        return [m for m in self.sent if m not in self.delivered and m not in self.failed]
+    def open(self, but):
+        return [m for m in self.sent[:len(self.sent) - but] if m not in self.delivered and m not in self.failed]
 
 
 def _turn(ledgers):
@@ -276,10 +276,11 @@ def _turn(ledgers):
         l.look()
 
 
-def _settle(ledgers, seconds):
+def _settle(ledgers, seconds, but=0):
+    """Until it is known what became of all messages of each ledger, but of those which were sent last."""
     end = time.monotonic() + seconds * SLOW
-    while any(l.open() for l in ledgers):
-        assert time.monotonic() < end, "nobody knows what became of %s" % [l.open()[:5] for l in ledgers]
+    while any(l.open(but) for l in ledgers):
+        assert time.monotonic() < end, "nobody knows what became of %s" % [l.open(but)[:5] for l in ledgers]
         _turn(ledgers)
         time.sleep(0.01)
 
@@ -294,6 +295,8 @@ def test_link_lost_in_the_middle(w):
         for l in ledgers:
             l.send(n)
         if n % 30 == 29:
+            # A REPORT has no response: one that is on a link when it breaks is lost. So those of the last break come first.
+            _settle(ledgers, 40, but=15)
             (m, b, a)[n // 30 % 3].wire.cut()
         if n % 3 == 0:
             _turn(ledgers)
