@@ -133,32 +133,45 @@ static int probe(const struct addr *at)
     return err;
 }
 
-int listener_new(struct listener **out, struct worker *w, struct addr *at, uint8_t transports, uint8_t protocols)
+int listener_adopt(struct listener **out, struct worker *w, int fd, uint8_t transports, uint8_t protocols)
 {
     struct listener *l = calloc(1, sizeof *l);
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof ss;
-    int err = TD_ENOMEM, fd = -1, one = 1;
+    int err = TD_ENOMEM;
 
     *out = NULL;
-    if (!l)
-        goto out;
-    l->worker = w;
-    l->io.fd = -1;
-    l->io.ready = on_acceptable;
-    l->transports = transports;
-    l->protocols = protocols;
-    wheel_timer_init(&l->retry, on_retry);
+    if (l) {
+        l->worker = w;
+        l->io.fd = -1;
+        l->io.ready = on_acceptable;
+        l->transports = transports;
+        l->protocols = protocols;
+        wheel_timer_init(&l->retry, on_retry);
+        err = loop_add(w->loop, &l->io, fd, LOOP_READ);
+    }
+    if (err) {
+        close(fd);
+        free(l);
+        return err;
+    }
+    *out = l;
+    return TD_OK;
+}
+
+int listener_new(struct listener **out, struct worker *w, struct addr *at, uint8_t transports, uint8_t protocols)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    int err, fd, one = 1;
+
+    *out = NULL;
     if (w->index == 0 && addr_port(at) != 0) {
         err = probe(at);
         if (err)
-            goto out;
+            return err;
     }
     fd = socket(at->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        err = td_err_from_errno(errno);
-        goto out;
-    }
+    if (fd < 0)
+        return td_err_from_errno(errno);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (at->sa.sa_family == AF_INET6)
@@ -166,21 +179,18 @@ int listener_new(struct listener **out, struct worker *w, struct addr *at, uint8
     if (bind(fd, &at->sa, addr_len(at)) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
         err = td_err_from_errno(errno);
-        goto out;
+        close(fd);
+        return err;
     }
     if (addr_port(at) == 0)
         addr_set_port(at, ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
                                                          : ((struct sockaddr_in *)&ss)->sin_port));
-    err = loop_add(w->loop, &l->io, fd, LOOP_READ);
-    if (err)
-        goto out;
-    *out = l;
-    return TD_OK;
-out:
-    if (fd >= 0)
-        close(fd);
-    free(l);
-    return err;
+    return listener_adopt(out, w, fd, transports, protocols);
+}
+
+int listener_fd(const struct listener *l)
+{
+    return l->io.fd;
 }
 
 void listener_free(struct listener **lp)

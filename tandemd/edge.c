@@ -97,13 +97,17 @@ static int open_ports(struct edge *e, struct edge_worker *w)
         for (size_t k = 0; k < l->address.n; k++) {
             struct listener **grown = realloc(w->listeners, (w->n_listeners + 1) * sizeof *grown);
             struct addr at;
-            int err;
+            int err, fd;
 
             if (!grown)
                 return TD_ENOMEM;
             w->listeners = grown;
             addr_from_text(&at, sv_of(l->address.v[k]));
-            err = listener_new(&w->listeners[w->n_listeners], &w->worker, &at, t, p);
+            fd = handover_take(&e->handover, &at);
+            if (fd >= 0)
+                err = listener_adopt(&w->listeners[w->n_listeners], &w->worker, fd, t, p);
+            else
+                err = listener_new(&w->listeners[w->n_listeners], &w->worker, &at, t, p);
             if (err) {
                 log_error("edge", 0, "cannot listen on %s (listen.%s): %s", l->address.v[k], l->name, td_err_text(err));
                 return err;
@@ -118,6 +122,14 @@ static void close_ports(struct edge_worker *w)
 {
     while (w->n_listeners)
         listener_free(&w->listeners[--w->n_listeners]);
+}
+
+/* Who connects from now on waits for the next process, if there is to be one. */
+static void leave_ports(struct edge *e)
+{
+    for (unsigned i = 0; i < e->n_workers; i++)
+        for (size_t k = 0; k < e->workers[i].n_listeners; k++)
+            handover_leave(listener_fd(e->workers[i].listeners[k]));
 }
 
 /* ---- workers ---- */
@@ -251,6 +263,7 @@ static void begin_stop(struct edge *e)
 #ifdef HAVE_SYSTEMD
     sd_notify(0, "STOPPING=1");
 #endif
+    leave_ports(e);
     for (unsigned i = 0; i < e->n_workers; i++) {
         e->workers[i].drain_post.fn = on_worker_drain;
         mailbox_post(loop_mailbox(e->workers[i].worker.loop), &e->workers[i].drain_post);
@@ -468,8 +481,10 @@ static int build(struct edge *e)
     e->pumps = calloc(n, sizeof(struct pump *));
     if (!err && (!e->workers || !e->pumps))
         err = TD_ENOMEM;
+    handover_begin(&e->handover);
     for (unsigned i = 0; !err && i < n; i++)
         err = worker_start(e, i);
+    handover_end(&e->handover);
     for (unsigned i = 0; !err && i < n; i++)
         e->workers[i].worker.next = &e->workers[(i + 1) % n].worker;
     if (!err)

@@ -21,6 +21,7 @@
 #include "net/worker.h"
 #include "script/script.h"
 #include "tandemd/edge.h"
+#include "tandemd/handover.h"
 #include "tandemd/scripts.h"
 #include "tandemd/sipproc.h"
 
@@ -51,6 +52,7 @@ struct edge {
     struct stats stats;             /* the control thread's */
     struct loop_io signal_io;
     int signal_fd;
+    struct handover handover;       /* while it starts: the last process's listening sockets */
     struct limits *limits;          /* owned, as are all of these */
     struct memory memory;           /* the workers' ceiling */
     struct tlsio_server *tls;

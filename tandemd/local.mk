@@ -2,6 +2,7 @@ noinst_LIBRARIES += libtandemd.a
 libtandemd_a_SOURCES = \
 	tandemd/backend.c \
 	tandemd/edge.c tandemd/edge.h tandemd/edge_private.h \
+	tandemd/handover.c tandemd/handover.h \
 	tandemd/observer.c tandemd/observer.h \
 	tandemd/privileges.c tandemd/privileges.h \
 	tandemd/reload.c \

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 from ports import free_port
@@ -40,6 +41,21 @@ DEFAULTS = {
 
 _BAD = re.compile(rb"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error:|"
                   rb"Assertion .* failed|\*\*\* stack smashing|double free|malloc\(\):|free\(\):")
+
+# sd_listen_fds(3): descriptors from 3 on, for the process of this number.
+_WITH_SOCKETS = """
+import fcntl, os, sys
+given = [int(fd) for fd in sys.argv[1].split(",")]
+fds = [fcntl.fcntl(fd, fcntl.F_DUPFD, 500) for fd in given]
+for fd in given:
+    os.close(fd)
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 
 def top():
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -122,6 +138,8 @@ class Daemon:
         self._log = None
         self._first = True
         self.sip_deaths = 0  # how many the test itself has caused
+        self.environ = {}
+        self.sockets = []  # descriptors that it is started with, as by a service manager; closed then
 
     def settings(self):
         cert, key = self.pki.leaf("edge.tandem.example")
@@ -162,8 +180,14 @@ class Daemon:
             env = dict(os.environ)
             env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:quarantine_size_mb=32")
             env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-            self.proc = subprocess.Popen([self.tandemd, "-c", self.conf], stdin=subprocess.DEVNULL,
-                                         stdout=self._log, stderr=self._log, env=env, cwd=self.folder)
+            env.update(self.environ)
+            args = [self.tandemd, "-c", self.conf]
+            if self.sockets:
+                args = [sys.executable, "-c", _WITH_SOCKETS, ",".join(map(str, self.sockets))] + args
+            self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=env,
+                                         cwd=self.folder, pass_fds=self.sockets)
+            while self.sockets:
+                os.close(self.sockets.pop())
             end = time.monotonic() + 15 * SLOW
             while time.monotonic() < end:
                 if self.proc.poll() is not None:
