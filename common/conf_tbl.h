@@ -37,7 +37,7 @@ CONF(tls, private_key, STR, "", 0, 0, "", LIVE, "Private key in PEM.")
 CONF(tls, ca_file, STR, "", 0, 0, "", LIVE, "Trusted roots in PEM; empty means the system's.")
 CONF(tls, client_certificate, ENUM_CLIENT_CERT, "optional", 0, 0, "", LIVE, "Whether a TLS client is asked for a certificate: none, optional or required.")
 CONF(tls, priorities, STR, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-MAC-ALL:+AEAD", 0, 0, "", LIVE, "GnuTLS priority string; the default has only authenticated ciphers (AEAD) with forward secrecy, and :+RSA:+SHA1 appended to it lets in clients that know nothing newer than TLS_RSA_WITH_AES_128_CBC_SHA.")
-CONF(tls, wildcards, BOOL, "no", 0, 0, "", LIVE, "Whether a certificate of *.DOMAIN is good for the names right below DOMAIN when SIP goes to them over TLS; RFC 5922 forbids it, some public authorities issue no others. MSRP takes none.")
+CONF(tls, wildcards, BOOL, "no", 0, 0, "", LIVE, "Whether a certificate of *.DOMAIN is good for the names right below DOMAIN when SIP goes to them over TLS; RFC 5922 forbids it, some public authorities issue no others; MSRP takes none.")
 CONF_END(tls)
 
 CONF_BEGIN(auth, "Digest authentication, for both protocols.")
@@ -45,7 +45,7 @@ CONF(auth, realm, STR, "", 0, 0, "", LIVE, "Digest realm; empty means the first 
 CONF(auth, algorithms, LIST, "SHA-256 MD5", 0, 0, "", LIVE, "Digest algorithms offered, in this order; MD5 goes last.")
 CONF(auth, nonce_lifetime, INT, "900", 10, 86400, "s", LIVE, "How long a challenge may be used.")
 CONF(auth, nonce_first_use, INT, "60", 1, 86400, "s", LIVE, "How long a challenge may wait for its first use.")
-CONF(auth, require_qop, BOOL, "no", 0, 0, "", LIVE, "SIP credentials without qop, which RFC 2069 had and very old clients send, are answered with a new challenge; no: each nonce is good for one request of them. MSRP takes none.")
+CONF(auth, require_qop, BOOL, "no", 0, 0, "", LIVE, "SIP credentials without qop, which RFC 2069 had and very old clients send, are answered with a new challenge; no: each nonce is good for one request of them; MSRP takes none at all.")
 CONF(auth, max_failures, INT, "5", 1, 1000, "", LIVE, "Failed attempts on one connection before it is closed; for SIP in a row.")
 CONF_END(auth)
 
