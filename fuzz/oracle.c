@@ -6,7 +6,7 @@
 #include "client/wire.h"
 #include "fuzz/fuzz.h"
 
-enum { REQUESTS = 512, TIDS = 512, GOODS = 64 };
+enum { REQUESTS = 512, TIDS = 512, GOODS = 64, PIECE_MIN = 2048 /* octets of a piece that is not the last (M-CHK-07) */ };
 
 /* A frame as a peer said it. Views into the socket's bytes, which do not move. */
 struct frame {
@@ -368,12 +368,14 @@ static struct frame *subject_of(size_t sock, const struct mc_head *h)
         !range_start(*range, &start))
         return NULL;
     FUZZ_CHECK(!sv_starts(*status, SV("000 200"))); /* M-REP-06 */
-    /* Rather one that did not get through, then one of whom less was said than written; a piece may fail before it is written. Its
+    /* Rather one that did not get through, then one of whom less was said than written; pieces may fail before they are written. Its
      * From-Path is all of ours, or of a token that is detached that one alone (M-TOK-12). */
     for (int round = 0; round < 6; round++)
         for (size_t i = 0; i < n_frames; i++) {
             struct frame *f = &frames[i];
-            bool not_done = round < 2, spare = round >= 4;
+            bool not_done = round < 2;
+            uint64_t unwritten = f->body_n - TD_MIN(f->sent, f->body_n);
+            unsigned spare = round >= 4 ? 1 + (unsigned)(unwritten / PIECE_MIN) : 0;
 
             if (f->sock == sock && sv_eq(f->method, SV("SEND")) && f->report != WANTS_NOTHING && f->code < 300 &&
                 f->told < TD_MAX(f->pieces, 1U) + spare && !(not_done && f->done) && sv_eq(f->message_id, *id) &&
