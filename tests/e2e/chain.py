@@ -43,12 +43,12 @@ class Names:
 
 
 class Wire:
-    """Connections to a port of its own go on to that of a relay, until they are cut."""
+    """Connections to a port of its own go on to that of a relay, until they are cut. Its thread alone has the sockets."""
 
     def __init__(self, to):
         self.to = to
-        self.lock = threading.Lock()
         self.pairs, self.cuts, self.over = [], 0, False
+        self.asked, self.done = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -56,47 +56,50 @@ class Wire:
 
     def _run(self):
         while not self.over:
-            with self.lock:
-                ends = {a: b for pair in self.pairs for a, b in (pair, pair[::-1])}
-            for s in select.select([self.listener] + list(ends), [], [], 0.02)[0]:
+            ends = {a: b for pair in self.pairs for a, b in (pair, pair[::-1])}
+            for s in select.select([self.listener] + list(ends), [], [], 0.01)[0]:
+                if s.fileno() < 0:
+                    continue  # the other end of it has just been closed
                 try:
                     if s is self.listener:
                         a = s.accept()[0]
-                        pair = (a, socket.create_connection(self.to))
-                        with self.lock:
-                            self.pairs.append(pair)
+                        self.pairs.append((a, socket.create_connection(self.to)))
                     else:
                         data = s.recv(65536)
                         if not data:
                             raise OSError
                         ends[s].sendall(data)
-                except (OSError, ValueError):
+                except OSError:
                     if s is not self.listener:
-                        self._drop(s, ends[s])
+                        self._drop(next(p for p in self.pairs if s in p))
+            if self.asked.is_set():
+                self.asked.clear()
+                if self.pairs:
+                    self._cut(self.pairs[0])
+                self.done.set()
+        for pair in self.pairs[:]:
+            self._cut(pair)
 
-    def _drop(self, *pair):
-        with self.lock:
-            self.pairs = [p for p in self.pairs if p[0] not in pair]
+    def _drop(self, pair):
+        self.pairs.remove(pair)
         for s in pair:
             s.close()
 
+    def _cut(self, pair):
+        for s in pair:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._drop(pair)
+        self.cuts += 1
+
     def cut(self):
-        """Reset all that there is now."""
-        with self.lock:
-            pairs, self.pairs = self.pairs, []
-        for pair in pairs:
-            for s in pair:
-                try:
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                except OSError:
-                    pass  # its thread has just closed it
-                s.close()
-        self.cuts += len(pairs)
+        """Reset the oldest connection. One at a time: a REPORT that tells of one break would be lost in another."""
+        self.done.clear()
+        self.asked.set()
+        assert self.done.wait(20 * SLOW)
 
     def close(self):
         self.over = True
         self.thread.join(5)
-        self.cut()
         self.listener.close()
 
 
@@ -302,6 +305,13 @@ def test_link_lost_in_the_middle(w):
             _turn(ledgers)
             time.sleep(0.002)
     _settle(ledgers, 40)
+    # When nothing was on the last link that broke, a relay may not know it yet and fails one message more.
+    for n in range(n + 1, n + 60):
+        for l in ledgers:
+            l.send(n)
+        _settle(ledgers, 40)
+        if all(l.sent[-1] in l.delivered for l in ledgers):
+            break
     _exchange(alice, bob, b"after")  # the tokens have outlived the links
     _exchange(bob, alice, b"back")
     cuts = sum(r.wire.cuts for r in (a, m, b))
