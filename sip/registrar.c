@@ -91,6 +91,7 @@ static bool is_direct(const struct request *r)
 static void accept_it(struct registration *g, const struct aor *a)
 {
     struct request *r = g->r;
+    struct flow *own = is_direct(r) ? flow_by_id(r->d->flows, r->flow_id) : NULL; /* it may have ended since */
     struct buf headers = BUF_INIT;
 
     if (a)
@@ -102,9 +103,9 @@ static void accept_it(struct registration *g, const struct aor *a)
     }
     if (g->is_outbound)
         buf_puts(&headers, "Require: outbound\r\n");
-    if (g->is_outbound && is_direct(r) && r->d->conf->sip.flow_timer) {
+    if (g->is_outbound && own && r->d->conf->sip.flow_timer) {
         buf_printf(&headers, "Flow-Timer: %lld\r\n", (long long)r->d->conf->sip.flow_timer);
-        flow_keep(flow_by_id(r->d->flows, r->flow_id), (uint32_t)r->d->conf->sip.flow_timer);
+        flow_keep(own, (uint32_t)r->d->conf->sip.flow_timer);
     }
     print_date(&headers);
     if (r->auth_status == 200 && r->auth_headers)

@@ -1,8 +1,11 @@
 """Client-initiated connections and Path: which flow a request takes, and what becomes of bindings. RFC 5626, RFC 3327."""
+import contextlib
+import sqlite3
 import time
 
 from sipua import uri_of
 from sip_calls import call_up, hang_up
+from sip_limits import until
 
 OUTBOUND = ["Supported: path, outbound"]
 
@@ -120,6 +123,25 @@ def test_flow_of_a_client_that_keeps_its_promise_stays_and_that_of_another_ends(
         time.sleep(0.3)
     assert b.s.is_closed(10)
     c.ask("OPTIONS", "sip:example.com", 200)
+
+
+def test_flow_that_ends_while_its_registration_is_written(make):
+    # S-OUT-05 S-OUT-09: there is no connection any more whose keep-alives could be waited for
+    s = make(auth="")
+    b, pid = s.ua("tcp", "bob"), s.sip_pid()
+    with contextlib.closing(sqlite3.connect(s.database, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        b.send(b.request("REGISTER", "sip:example.com", to=b.aor, headers=OUTBOUND + ["Contact: " + b.contact + device(1, 1)]))
+        s.ua("tcp", "alice").ask("OPTIONS", "sip:example.com", 200)
+        mark = s.mark()
+        b.close()
+        s.wait_for("closed", mark)
+        db.execute("ROLLBACK")
+    a = s.ua("udp", "alice")
+    a.register(contact="", expires=None)
+    until(lambda: s.rows("SELECT 1 FROM location"))
+    a.ask("MESSAGE", "sip:bob@example.com", 480)
+    assert s.sip_pid() == pid, "the SIP process was started again"
 
 
 def test_path_is_kept_and_followed(make):
