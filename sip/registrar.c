@@ -119,19 +119,18 @@ static void accept_it(struct registration *g, const struct aor *a)
 
 /* ---- one contact ---- */
 
-/* Seconds asked for; S-REG-05. */
+/* Seconds asked for; S-REG-05. A date, as RFC 2543 had it in Expires, is no number of them. */
 static int64_t asked_expires(const struct request *r, const sip_contact_t *m)
 {
     const struct conf *conf = r->d->conf;
-    uint64_t given;
+    const sip_expires_t *header = r->sip->sip_expires;
+    uint64_t given = (uint64_t)conf->sip.default_expires;
 
     if (m->m_expires) {
         if (!sv_to_u64(sv_trim(sv_of(m->m_expires)), &given, NULL))
-            return TD_MIN((int64_t)EXPIRES_MALFORMED, conf->sip.max_expires);
-    } else if (r->sip->sip_expires) {
-        given = r->sip->sip_expires->ex_delta;
-    } else {
-        given = (uint64_t)conf->sip.default_expires;
+            given = EXPIRES_MALFORMED;
+    } else if (header) {
+        given = header->ex_date ? EXPIRES_MALFORMED : header->ex_delta;
     }
     return (int64_t)TD_MIN(given, (uint64_t)conf->sip.max_expires);
 }
@@ -418,13 +417,14 @@ static enum verdict change(struct registration *g)
 {
     struct request *r = g->r;
     const sip_contact_t *m = r->sip->sip_contact;
+    const sip_expires_t *header = r->sip->sip_expires;
 
     if (!m) { /* a query: S-REG-04 */
         accept_it(g, location_find(r->d->location, g->user, g->domain));
         return STEP_DONE;
     }
     for (const sip_contact_t *c = m; c; c = c->m_next)
-        if (c->m_url->url_type == url_any && (m->m_next || !r->sip->sip_expires || r->sip->sip_expires->ex_delta != 0))
+        if (c->m_url->url_type == url_any && (m->m_next || !header || header->ex_date || header->ex_delta))
             return request_deny(r, 400, "Contact * Needs Expires 0 And No Other", NULL);
     if (!request_hold(r))
         return STEP_DONE;

@@ -122,6 +122,15 @@ def test_no_registration_is_longer_than_was_asked_for(make):
     assert expires_of(a.register(expires=7000).get("contact")) <= 7000
 
 
+def test_date_in_expires_is_no_end_of_a_binding(make):
+    # S-REG-04 S-REG-05: RFC 2543 had dates there; one says nothing, and least of all 0
+    s = make(auth="")
+    a, date = s.ua("udp", "alice"), ["Expires: Thu, 01 Dec 2044 16:00:00 GMT"]
+    assert expires_of(a.register(expires=None, headers=date).get("contact")) > 3590
+    a.register(expires=None, contact="*", headers=date, expect=400)
+    assert len(a.register(expires=None, contact="").all("contact")) == 1
+
+
 def test_a_binding_for_ever_stays(make):
     # S-REG-08: one that the operator has put into the table (expires of 1970, as Kamailio has it), beside those that come and go
     s = make(auth="")
