@@ -3,6 +3,7 @@
 
 #include "db/feed.h"
 #include "sip/rank.h"
+#include "sip/request.h"
 
 static bool is_counted(const sip_t *request)
 {
@@ -38,12 +39,8 @@ void account(struct sipd *d, const sip_t *request, int status, const char *phras
 /* A table of hashes, each in its place: one that is driven out of it costs a look into the database, or, in a dialog, a row too many at worst. */
 static bool is_repeated(struct sipd *d, const sip_t *request)
 {
-    const char *branch = request->sip_via->v_branch, *callid = request->sip_call_id->i_id;
-    uint64_t hash = hash_bytes(callid, strlen(callid)) ^ request->sip_cseq->cs_seq, *place;
+    uint64_t hash = request_hash(request), *place = &d->accounted[hash % TD_ARRAY_LEN(d->accounted)];
 
-    if (branch)
-        hash ^= hash_bytes(branch, strlen(branch)) << 1;
-    place = &d->accounted[hash % TD_ARRAY_LEN(d->accounted)];
     if (*place == hash)
         return true;
     *place = hash;

@@ -109,10 +109,20 @@ void request_start(struct sipd *d, msg_t *msg, sip_t *sip)
     d->shared->box[0] = '\0';
 }
 
+uint64_t request_hash(const sip_t *sip)
+{
+    const char *branch = sip->sip_via->v_branch, *callid = sip->sip_call_id->i_id;
+    uint64_t hash = hash_bytes(callid, strlen(callid)) ^ sip->sip_cseq->cs_seq;
+
+    return branch ? hash ^ hash_bytes(branch, strlen(branch)) << 1 : hash;
+}
+
 bool request_hold(struct request *r)
 {
-    if (!r->fork)
+    if (!r->fork) {
         r->fork = fork_new(r->d, r->msg, r->sip, r->tport);
+        cancel_expect(r);
+    }
     return r->fork != NULL;
 }
 

@@ -82,6 +82,9 @@ void request_run(struct request *r);
  * (device: mark_device() of it; 0: none). By UDP: from the same host, and from the same port unless a NAT may have changed it. S-CAN-03. */
 bool request_is_by_sender_of(const struct request *cancel, const struct request *r, uint64_t device);
 
+/* What a request, its repetitions and its CANCEL have in common, as a hash: for tables that forget. */
+uint64_t request_hash(const sip_t *sip);
+
 /* Make the transaction, so that retransmissions and CANCEL find it. False: it could not be made; the request is
  * finished then. */
 bool request_hold(struct request *r);
@@ -116,6 +119,7 @@ enum verdict step_route(struct request *r);
 void route_find(struct request *r); /* its reading alone, once for each request */
 enum verdict step_loop(struct request *r);
 enum verdict step_cancel(struct request *r); /* answers a CANCEL */
+void cancel_expect(const struct request *r); /* one may come for this request, which has a transaction now */
 enum verdict step_own(struct request *r);
 enum verdict step_auth_ask(struct request *r);
 enum verdict step_auth_judge(struct request *r);

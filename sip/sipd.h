@@ -59,6 +59,7 @@ struct sipd {
     struct crypto_mac *mac;    /* by a key of the database: for the marks, which outlive the server */
     char run[PUMP_RUN_LEN + 1]; /* of this run of the server: connection ids mean something in it */
     uint64_t accounted[1024];  /* requests counted without a transaction: account.c's */
+    uint64_t unnamed[256];     /* transactions of methods that Sofia does not know: step_cancel.c's */
     struct deaf {
         uint64_t hash, until_ms;
     } deaf[256];               /* places that took no connection and get datagrams of any size: hop.c's */

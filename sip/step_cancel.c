@@ -15,6 +15,23 @@ static nta_incoming_t *find(const struct request *r, sip_method_t method, const 
     return nta_incoming_find(r->d->nta, &probe, probe.sip_via);
 }
 
+/* A CANCEL does not name the method of its request, and nta finds none without: those it has no code for are remembered here. A table of hashes,
+ * each in its place; one that is driven out of it costs a 481. */
+static uint64_t *unnamed_place(struct sipd *d, uint64_t hash)
+{
+    return &d->unnamed[hash % TD_ARRAY_LEN(d->unnamed)];
+}
+
+void cancel_expect(const struct request *r)
+{
+    uint64_t hash;
+
+    if (r->sip->sip_request->rq_method != sip_method_unknown)
+        return;
+    hash = request_hash(r->sip);
+    *unnamed_place(r->d, hash) = hash;
+}
+
 /* Of another request than INVITE: the CANCEL is right, and has no effect (S-CAN-04). */
 static bool is_of_another(const struct request *r)
 {
@@ -23,11 +40,12 @@ static bool is_of_another(const struct request *r)
         const char *name;
     } others[] = { { SIP_METHOD_MESSAGE }, { SIP_METHOD_OPTIONS }, { SIP_METHOD_BYE },   { SIP_METHOD_INFO },  { SIP_METHOD_SUBSCRIBE }, { SIP_METHOD_NOTIFY },
                    { SIP_METHOD_REGISTER }, { SIP_METHOD_UPDATE }, { SIP_METHOD_REFER }, { SIP_METHOD_PRACK }, { SIP_METHOD_PUBLISH } };
+    uint64_t hash = request_hash(r->sip);
 
     for (size_t i = 0; i < TD_ARRAY_LEN(others); i++)
         if (find(r, others[i].method, others[i].name))
             return true;
-    return false;
+    return *unnamed_place(r->d, hash) == hash;
 }
 
 enum verdict step_cancel(struct request *r)

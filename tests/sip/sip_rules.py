@@ -227,14 +227,16 @@ def test_cancel_too_late_and_of_no_invite(make):
     m = a.receive()
     assert m.get("cseq") == "1 CANCEL" and m.status == 200
     b.silent()
-    message = a.request("MESSAGE", "sip:bob@example.com", callid="late@test", tag="l", branch="z9hG4bKlate")
-    a.send(message)
-    got = b.expect("MESSAGE")
-    a.send(a.request("CANCEL", "sip:bob@example.com", callid="late@test", tag="l", branch="z9hG4bKlate"))
-    m = a.receive()
-    assert m.get("cseq") == "1 CANCEL" and m.status == 200
-    b.reply(got, 200)
-    assert a.expect(200).get("cseq") == "1 MESSAGE"
+    for method in ("MESSAGE", "FOO"):
+        late = {"callid": method + "@test", "tag": "l", "branch": "z9hG4bKlate"}
+        a.send(a.request(method, "sip:bob@example.com", **late))
+        got = b.expect(method)
+        for cseq, status in ((2, 481), (1, 200)):
+            a.send(a.request("CANCEL", "sip:bob@example.com", cseq=cseq, **late))
+            m = a.receive()
+            assert m.get("cseq") == "%d CANCEL" % cseq and m.status == status, m.raw
+        b.reply(got, 200)
+        assert a.expect(200).get("cseq") == "1 " + method
     b.silent()
 
 
