@@ -39,7 +39,7 @@ struct branch {
     uint64_t cancelled_ms;   /* 0: not cancelled */
     char *cancel_reason;     /* owned: for the CANCEL that waits for the first 1xx; NULL: none */
     bool is_strict;          /* its next hop is a strict router */
-    bool is_gone;            /* the flow it was for has ended */
+    bool is_gone;            /* the flow it was for has ended, and nobody has answered there */
     bool is_searching;       /* hops will call */
     bool superseded;         /* another one has taken its place: how it ends says nothing (any more) */
     uint64_t sent_ms;        /* 0: not sent */
@@ -432,6 +432,7 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             msg_destroy(m);
         if (status >= 600)
             cancel_all(f, NULL);
+        b->is_gone = may_retry && is_internal && status == 503 && b->target->hop.kind == MARK_FLOW;
         try_next_flow(f, b);
     }
     check_end(f);

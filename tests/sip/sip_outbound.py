@@ -94,6 +94,28 @@ def test_when_a_flow_ends_the_next_one_is_used_at_once(make):
     hang_up(a, b1, call)
 
 
+def test_flow_that_ends_with_a_request_on_it_makes_room_for_the_next_one(make):
+    # S-OUT-06: nobody has answered there but with 100; a phone that rings has the call already
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    for method, said in (("INVITE", 0), ("INVITE", 100), ("MESSAGE", 0), ("INVITE", 180)):
+        b1, b2 = two_flows(s)
+        a.send(a.request(method, "sip:bob@example.com", headers=["Contact: " + a.contact]))
+        got = b2.expect(method)
+        if said:
+            b2.reply(got, said, tag="x" if said > 100 else None)
+        if said > 100:
+            a.expect(said)
+        b2.close()
+        if said > 100:
+            a.expect(500)
+            b1.silent(0.1)
+        else:
+            b1.reply(b1.expect(method), 200, tag="y")
+            a.expect(200)
+        b1.close()
+
+
 def test_client_that_connects_again_and_again_does_not_fill_its_address(make):
     # S-OUT-05 S-REG-10: bindings go with their flows
     s = make(auth="", max_contacts=2)
