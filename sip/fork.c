@@ -252,6 +252,7 @@ static bool script_goes_on(struct fork *f)
         break;
     case FAILURE_ANSWERED:
         fork_reply(f, answer.status, answer.phrase, answer.headers);
+        account(f->d, f->origin.sip, answer.status, answer.phrase, fork_tag(f));
         return true;
     case FAILURE_RELAYED:
         f->round++;

@@ -194,6 +194,7 @@ void ksip_lookup(struct script_call *c)
 
     if (!is_table(c))
         return;
+    e->r->is_admitted = true; /* who looks for the callee has let the call in: that it failed is accounted */
     found = e->route == ROUTE_REQUEST || e->route == ROUTE_FAILURE ? locate_user(e->r, url) : -1;
     script_return(c, found > 0 ? 1 : found == 0 ? OUT_OF_REACH : NONE);
     if (found <= 0) { /* the bindings there are may not fit with sips or sip: S-TLS-02 */

@@ -9,6 +9,7 @@ import sip_calls
 import sip_policy
 import sip_register
 from sip_calls import hang_up
+from sip_limits import until
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -206,6 +207,21 @@ def test_routes_of_a_scripts_transaction_run_and_change_what_they_see(make):
     c.reply(c.expect("INVITE"), 486, "Busy", tag="t")
     end = a.expect(433)
     assert end.start.endswith("Nobody") and end.get("x-failed") == "twice", end.raw
+    until(lambda: s.rows("SELECT method, sip_code, sip_reason FROM acc ORDER BY id") ==
+          [("INVITE", "200", "OK"), ("BYE", "200", "Whatever"), ("INVITE", "433", "Nobody")])
+
+
+def test_a_call_that_a_script_looks_up_in_vain_is_accounted(make):
+    text = """function ksr_request_route()
+        if KSR.kx.get_ruser() == "nobody" then return KSR.sl.send_reply(404, "Never") end
+        if KSR.registrar.lookup("location") < 0 then return KSR.sl.send_reply(404, "Missed") end
+    end"""
+    s = make(auth="", script=text)
+    a = s.ua("udp", "alice")
+    for user in ("nobody", "carol"):
+        call = a.invite("sip:%s@example.com" % user)
+        a.ack(call, a.expect(404))
+    until(lambda: s.rows("SELECT sip_code, sip_reason FROM acc") == [("404", "Missed")])
 
 
 # Every way to fail: the built-in routing has the request, which is authenticated, and carries the dialog.
