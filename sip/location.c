@@ -166,17 +166,22 @@ bool location_turn(struct location *l, struct sv user, struct sv domain, struct 
     return true;
 }
 
+/* A loop, as one turn may pass to the next at once, and there is no bound to those that wait. */
 void location_pass(struct aor *a)
 {
-    if (!list_is_empty(&a->waiting)) {
+    a->busy = false;
+    if (a->passing)
+        return;
+    a->passing = true;
+    while (!a->busy && !list_is_empty(&a->waiting)) {
         struct location_turn *t = list_item(a->waiting.next, struct location_turn, node);
 
         list_remove(&t->node);
+        a->busy = true;
         t->run(t, a);
-        return;
     }
-    a->busy = false;
-    if (a->n == 0)
+    a->passing = false;
+    if (!a->busy && a->n == 0)
         aor_free(a);
 }
 

@@ -39,7 +39,8 @@ struct aor {
     struct list bindings;      /* in the order they were made */
     size_t n;
     struct list waiting;       /* struct location_turn */
-    bool busy;                 /* a change is being written */
+    bool busy;                 /* somebody has his turn: a change is being made or written */
+    bool passing;              /* location_pass() is at work */
 };
 
 int location_new(struct location **out, struct db *db, struct mailbox *mb);
@@ -53,7 +54,7 @@ int location_load(struct location *l, int64_t now);
 struct aor *location_find(struct location *l, struct sv user, struct sv domain);
 
 /* Wait for one's turn to change the address: run() is called when no other change is under way, perhaps at once.
- * It must end in location_commit() or location_pass(). NULL: out of memory. */
+ * It must end in location_commit() or location_pass(). False: out of memory. */
 struct location_turn {
     struct list node;
     void (*run)(struct location_turn *t, struct aor *a);

@@ -130,6 +130,40 @@ static void wait_for(struct rig *r, const struct writer *w)
     CHECK_INT(w->err, TD_OK);
 }
 
+static unsigned depth, deepest;
+
+static void on_turn_in_vain(struct location_turn *t, struct aor *a)
+{
+    deepest = TD_MAX(deepest, ++depth);
+    location_pass(a);
+    depth--;
+    TD_CONTAINER_OF(t, struct writer, turn)->done = true;
+}
+
+/* However many: one is not inside the other. */
+TEST(turns_that_change_nothing_follow_each_other)
+{
+    enum { MANY = 1000 };
+    struct rig r;
+    struct writer first, *others = calloc(MANY, sizeof *others);
+
+    CHECK_FATAL(others != NULL);
+    make_dir();
+    r = open_rig();
+    write_one(&r, &first, "sip:bob@a", 5000);
+    for (size_t i = 0; i < MANY; i++) {
+        others[i] = (struct writer){ .turn.run = on_turn_in_vain };
+        CHECK_FATAL(location_turn(r.l, SV("bob"), SV("example.com"), &others[i].turn) && !others[i].done);
+    }
+    wait_for(&r, &first);
+    CHECK(others[MANY - 1].done);
+    CHECK_INT(deepest, 1);
+    CHECK(location_find(r.l, SV("bob"), SV("example.com")) != NULL);
+    free(others);
+    close_rig(&r);
+    remove_dir();
+}
+
 /* S-REG-07: in order of arrival for an address, each seeing what the one before it has made. */
 TEST(changes_of_one_address_wait_for_each_other)
 {
@@ -283,7 +317,7 @@ TEST(failed_write_changes_nothing)
     remove_dir();
 }
 
-SUITE(location_suite, TEST_ROW(changes_of_one_address_wait_for_each_other),
+SUITE(location_suite, TEST_ROW(changes_of_one_address_wait_for_each_other), TEST_ROW(turns_that_change_nothing_follow_each_other),
       TEST_ROW(bindings_come_back_from_the_disk_and_expired_ones_do_not),
       TEST_ROW(a_binding_that_stays_as_it_is_is_not_written_again), TEST_ROW(sweep_forgets_what_has_expired),
       TEST_ROW(sweep_forgets_what_came_on_a_flow_that_has_ended),
