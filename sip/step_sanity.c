@@ -105,14 +105,24 @@ static void leave_out_received(sip_via_t *v)
     v->v_received = v->v_rport = NULL;
 }
 
+/* A response by UDP goes there before all else (S-VIA-04), if we send to that address on anybody's word. A name would be resolved in
+ * nta_incoming_create(), blocking everybody. */
+static bool may_follow_maddr(const struct request *r)
+{
+    const sip_via_t *v = r->sip->sip_via;
+    struct addr at;
+
+    return !tport_is_secondary(r->tport) && addr_from_host(&at, sv_of(v->v_maddr), addr_port_of_text(v->v_port, 5060)) &&
+           at.sa.sa_family == r->source.sa.sa_family && reach_allows(&r->d->reach, &at) && !stack_owns(r->d->stack, &at);
+}
+
 enum verdict step_admit(struct request *r)
 {
     sip_t *sip = r->sip;
     const char *bad = drop_errors(r->msg, sip);
     unsigned vias = 0;
 
-    /* A name in maddr would be resolved in nta_incoming_create(), blocking everybody. */
-    if (sip->sip_via && sip->sip_via->v_maddr) {
+    if (sip->sip_via && sip->sip_via->v_maddr && !may_follow_maddr(r)) {
         msg_header_remove_param(sip->sip_via->v_common, "maddr");
         sip->sip_via->v_maddr = NULL;
     }

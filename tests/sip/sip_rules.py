@@ -40,6 +40,22 @@ def test_response_without_rport_goes_to_the_port_of_via(make):
     a.silent(0.2)
 
 
+def test_response_goes_to_maddr_where_policy_lets_it(make):
+    # S-VIA-04 S-SEC-05: with a transaction, and without; neither to a name, which would have to be looked up, nor to other addresses than forward_to
+    s = make(auth="", forward_to="127.0.0.2")
+    a = s.ua("udp", "alice")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.2", a.s.port))
+        there.settimeout(4)
+        for user in ("carol", "nobody"):
+            a.send(a.request("MESSAGE", "sip:%s@example.com" % user, via="SIP/2.0/UDP 127.0.0.1:%d;maddr=127.0.0.2;branch=z9hG4bK%s" % (a.s.port, user)))
+            got = there.recv(65536)
+            assert got.startswith(b"SIP/2.0 4") and b";maddr=127.0.0.2" in got, got
+        for maddr in ("127.0.0.3", "there.example.com", "255.255.255.255", "224.0.0.1", "::1"):
+            a.send(a.request("MESSAGE", "sip:nobody@example.com", via=a.via() + ";maddr=" + maddr))
+            a.expect(404)
+
+
 def test_vias_of_the_way_back(make):
     # S-VIA-06 S-VIA-08 S-RSP-01 S-RSP-09 S-RSP-11
     s = make(auth="")
