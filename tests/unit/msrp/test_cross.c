@@ -9,11 +9,18 @@
 /* The linker gives us every malloc() of the relay (tests/unit/msrp/local.mk). */
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
-static bool no_memory;
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+static bool no_memory, no_text; /* for anything; for texts that grow */
 
 void *__wrap_malloc(size_t n)
 {
     return no_memory ? NULL : __real_malloc(n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return no_memory || no_text ? NULL : __real_realloc(p, n);
 }
 
 static struct rig r;
@@ -163,6 +170,33 @@ TEST(chunk_to_another_worker_without_memory_for_its_end_is_a_408_report)
     rig_stop(&r);
 }
 
-SUITE(cross_suite, TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
+/* M-FR-01: a failure of which the sender cannot be told for want of memory ends his connection, so that he knows, and is counted. */
+TEST(sender_for_whom_there_is_no_memory_for_a_report_is_closed)
+{
+    char text[2 * RIG_VAR_MAX];
+    struct peer *c, *x;
+
+    rig_start(&r, NULL);
+    c = rig_client(&r, 'C', 'U');
+    peer_close(c); /* its token may be resumed: what comes for it is 200 and a REPORT */
+    rig_turn(&r);
+    x = rig_peer(&r);
+    say(x, "MSRP k001send SEND\nTo-Path: %U\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n");
+    EXPECT(x, "MSRP k001send 200 OK\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U\n-------k001send$\n");
+    EXPECT(x, "MSRP %1 REPORT\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %U\nMessage-ID: m-0001\nByte-Range: 1-0/0\n"
+              "Status: 000 408 Downstream transaction timed out\n-------%1$\n");
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 0);
+    snprintf(text, sizeof text,
+             "MSRP k002send SEND\r\nTo-Path: %s\r\nFrom-Path: msrp://x.invalid:9/x;tcp\r\nMessage-ID: m-0002\r\n"
+             "Failure-Report: partial\r\n-------k002send$\r\n", r.var['U']);
+    no_text = true;
+    send_alone(x, text, strlen(text));
+    no_text = false;
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 1);
+    EXPECT_END(x);
+    rig_stop(&r);
+}
+
+SUITE(cross_suite, TEST_ROW(sender_for_whom_there_is_no_memory_for_a_report_is_closed), TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
       TEST_ROW(word_that_a_source_may_go_on_reaches_it_with_a_full_ring_and_no_memory),
       TEST_ROW(chunk_to_another_worker_without_memory_for_its_end_is_a_408_report));
