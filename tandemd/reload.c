@@ -4,7 +4,7 @@
 #include "db/cred.h"
 #include "tandemd/edge_private.h"
 
-/* On a worker: its authentication and its WebSockets follow the new configuration. */
+/* On a worker: its authentication, its WebSockets and how long it waits for a first line follow the new configuration. */
 struct reconfigure {
     struct post post;
     struct edge_worker *w;    /* back */
@@ -18,6 +18,7 @@ static void on_reconfigure(struct post *p)
     bool tls_in_front = r->w->worker.ws.tls_in_front; /* the SIP process has no listeners for it but from the start */
 
     authn_configure(r->w->authn, r->conf);
+    r->w->worker.first_line_ms = r->conf->msrp.probation * 1000;
     r->w->worker.ws = edge_ws(r->conf);
     r->w->worker.ws.tls_in_front = tls_in_front;
     free(r);
