@@ -934,6 +934,65 @@ TEST(tickets_resume_a_session_with_its_certificate_until_a_reload)
     }
 }
 
+/* The time as GnuTLS sees it. */
+static time_t tls_now;
+
+static time_t tls_time(time_t *out)
+{
+    if (out)
+        *out = tls_now;
+    return tls_now;
+}
+
+static struct buf key_names; /* of tickets: 16 octets in front of each name its key (RFC 5077 s.4) */
+
+static int on_ticket(gnutls_session_t g, unsigned type, unsigned when, unsigned incoming, const gnutls_datum_t *msg)
+{
+    enum { LIFETIME_AND_LENGTH = 6, KEY_NAME = 16 };
+
+    CHECK_FATAL(msg->size > LIFETIME_AND_LENGTH + KEY_NAME);
+    buf_add(&key_names, msg->data + LIFETIME_AND_LENGTH, KEY_NAME);
+    return 0;
+}
+
+/* M-SEC-10: without a reload, too, a ticket key is used for a time only: the next day's tickets have another one, and a ticket of the day
+ * before resumes nothing. */
+TEST(ticket_keys_change_from_day_to_day)
+{
+    enum { DAY = 24 * 3600, KEY_NAME = 16 };
+    static const int days[] = { 0, 0, 1, 2 };
+    struct tlsio_server *ss = server_of(settings("relay", CLIENT_CERT_REQUIRED));
+    gnutls_datum_t ticket = { 0 };
+    time_t began = time(NULL);
+
+    gnutls_global_set_time_function(tls_time);
+    for (size_t i = 0; i < TD_ARRAY_LEN(days); i++) {
+        struct end s = { 0 };
+        struct raw r;
+
+        tls_now = began + days[i] * DAY;
+        CHECK_INT(tlsio_accept(&s.t, ss, on_send, &s), TD_OK);
+        raw_start(&r, &s, ONLY_12, "second");
+        gnutls_handshake_set_hook_function(r.g, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET, GNUTLS_HOOK_POST, on_ticket);
+        CHECK_INT(raw_handshake(&r), 0);
+        CHECK_INT(key_names.n, (i + 1) * KEY_NAME);
+        raw_fini(&r);
+        end_fini(&s);
+    }
+    CHECK(memcmp(key_names.p, key_names.p + KEY_NAME, KEY_NAME) == 0);
+    CHECK(memcmp(key_names.p, key_names.p + 2 * KEY_NAME, KEY_NAME) != 0);
+    CHECK(memcmp(key_names.p, key_names.p + 3 * KEY_NAME, KEY_NAME) != 0);
+    CHECK(memcmp(key_names.p + 2 * KEY_NAME, key_names.p + 3 * KEY_NAME, KEY_NAME) != 0);
+    CHECK(!resumes(ss, ONLY_12, &ticket));
+    CHECK(resumes(ss, ONLY_12, &ticket));
+    tls_now += DAY;
+    CHECK(!resumes(ss, ONLY_12, &ticket));
+    gnutls_global_set_time_function(time);
+    gnutls_free(ticket.data);
+    buf_fini(&key_names);
+    tlsio_server_free(&ss);
+}
+
 /* Dial the host and hang up: was an earlier session resumed, and is it up? */
 static bool dial_resumes(struct tlsio_server *cs, const char *host, enum tlsio_verify verify, struct tlsio_server *ss, bool *is_up)
 {
@@ -1065,4 +1124,4 @@ SUITE(tls_suite, TEST_ROW(a_dialled_host_is_dialled_again_by_a_shorter_handshake
       TEST_ROW(any_alpn_list_and_any_server_name_are_accepted), TEST_ROW(a_dialled_name_is_sent_as_server_name),
       TEST_ROW(versions_below_1_2_are_refused),
       TEST_ROW(by_default_only_suites_with_aead_and_forward_secrecy_come_in), TEST_ROW(renegotiation_ends_the_session),
-      TEST_ROW(tickets_resume_a_session_with_its_certificate_until_a_reload), TEST_ROW(an_idle_session_takes_less_than_16_kilobytes));
+      TEST_ROW(tickets_resume_a_session_with_its_certificate_until_a_reload), TEST_ROW(ticket_keys_change_from_day_to_day), TEST_ROW(an_idle_session_takes_less_than_16_kilobytes));
