@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "msrp/private.h"
 #include "tests/unit/msrp/rig.h"
 
 static struct rig r;
@@ -12,6 +13,7 @@ enum { SOURCES = 3, TOTAL = 24 << 20, WINDOW = 3 << 20 };
 /* The octets of each message in what D has heard; frames are counted, too. */
 struct shares {
     size_t octets[SOURCES], all, before[SOURCES];
+    size_t longest; /* piece, while all of them had more to say */
     int windows, unfair;
     bool done[SOURCES];
 };
@@ -28,6 +30,8 @@ static void hear_shares(struct peer *d, struct shares *s)
         CHECK_FATAL(who < SOURCES);
         s->octets[who] += h.body.n;
         s->all += h.body.n;
+        if (s->octets[0] > WINDOW && s->octets[1] > WINDOW && s->octets[2] > WINDOW && !s->done[0] && !s->done[1] && !s->done[2])
+            s->longest = TD_MAX(s->longest, h.body.n);
         s->done[who] = h.flag == '$';
         if (s->all < (size_t)(s->windows + 1) * WINDOW)
             continue;
@@ -82,6 +86,7 @@ TEST(bulk_of_several_senders_gets_equal_shares_of_a_connection)
     }
     CHECK(s.windows > 10);
     CHECK_INT(s.unfair, 0);
+    CHECK(s.longest >= CHUNK_MIN && s.longest <= 3 * WORKER_READ_SIZE); /* four reads a turn, were they alone */
     for (size_t i = 0; i < SOURCES; i++)
         CHECK_INT(s.octets[i], TOTAL);
     frames = rig_stat(&r, STAT_msrp_forwarded);

@@ -157,6 +157,9 @@ TEST(unknown_token_is_481_unless_nobody_wants_to_know)
     EXPECT_NOTHING(x);
     say(x, "MSRP k007nick NICKNAME\nTo-Path: %N %C\nFrom-Path: %F\n-------k007nick$\n");
     EXPECT(x, "MSRP k007nick 481 No such session\nTo-Path: %F\nFrom-Path: %N\n-------k007nick$\n");
+    /* M-FWD-24: that nobody wants to know is said of a SEND alone */
+    say(x, "MSRP k008nick NICKNAME\nTo-Path: %N %C\nFrom-Path: %F\nFailure-Report: no\n-------k008nick$\n");
+    EXPECT(x, "MSRP k008nick 481 No such session\nTo-Path: %F\nFrom-Path: %N\n-------k008nick$\n");
     EXPECT_NOTHING(c);
     rig_stop(&r);
 }

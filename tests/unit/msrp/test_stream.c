@@ -263,6 +263,25 @@ TEST(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted)
     stop();
 }
 
+/* M-CHK-07: behind an interruption the next piece waits for 2048 octets, and for no more. */
+TEST(next_piece_begins_with_its_2048th_octet)
+{
+    struct heard h;
+
+    start();
+    memset(body + 5000, 'x', CHUNK_MIN);
+    head(HEAD);
+    say_bytes(c, body, 5000);
+    report_for_d("x-0001");
+    CHECK(hear(d, &h) && h.body.n == 5000 && h.flag == '+');
+    CHECK(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("x-0001")));
+    say_bytes(c, body + 5000, CHUNK_MIN - 1);
+    EXPECT_NOTHING(d);
+    say_bytes(c, body + 5000 + CHUNK_MIN - 1, 1);
+    CHECK(hear_rest(d).n > CHUNK_MIN);
+    stop();
+}
+
 /* M-CHK-04, M-CHK-05: the same when all of it is there at once. */
 TEST(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range)
 {
@@ -494,7 +513,7 @@ SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits
       TEST_ROW(chunk_is_forwarded_before_its_end_has_come), TEST_ROW(other_frames_interrupt_a_chunk_at_any_moment), TEST_ROW(positions_go_on_past_32_bits), TEST_ROW(end_line_alone_is_a_piece_when_it_says_something),
       TEST_ROW(chunks_of_other_messages_may_come_between_the_chunks_of_one),
       TEST_ROW(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted),
-      TEST_ROW(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range),
+      TEST_ROW(next_piece_begins_with_its_2048th_octet), TEST_ROW(whole_chunk_of_more_than_2048_octets_leaves_with_an_open_range),
       TEST_ROW(chunk_without_byte_range_gets_one_only_when_it_is_cut),
       TEST_ROW(questions_of_a_peer_that_does_not_read_are_left_waiting),
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
