@@ -11,7 +11,7 @@ void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
 void *__real_realloc(void *p, size_t n);
 void *__wrap_realloc(void *p, size_t n);
-static bool no_memory, no_text; /* for anything; for texts that grow */
+static bool no_memory, no_text; /* for what is new; for texts that grow */
 
 void *__wrap_malloc(size_t n)
 {
@@ -20,7 +20,7 @@ void *__wrap_malloc(size_t n)
 
 void *__wrap_realloc(void *p, size_t n)
 {
-    return no_memory || no_text ? NULL : __real_realloc(p, n);
+    return no_text ? NULL : __real_realloc(p, n);
 }
 
 static struct rig r;
