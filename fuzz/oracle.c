@@ -6,7 +6,7 @@
 #include "client/wire.h"
 #include "fuzz/fuzz.h"
 
-enum { REQUESTS = 512, TIDS = 512, GOODS = 64, PIECE_MIN = 2048 /* octets of a piece that is not the last (M-CHK-07) */ };
+enum { REQUESTS = 512, TIDS = 512, GOODS = 64, RANGES = 8, PIECE_MIN = 2048 /* octets of a piece that is not the last (M-CHK-07) */ };
 
 /* A frame as a peer said it. Views into the socket's bytes, which do not move. */
 struct frame {
@@ -24,6 +24,8 @@ struct frame {
     size_t taken_by;
     uint64_t sent; /* octets written */
     unsigned pieces, answers, code, told;
+    struct { uint64_t first, last; } failed[RANGES]; /* of the first REPORTs about it */
+    unsigned n_failed;
 };
 
 struct peer {
@@ -403,6 +405,26 @@ static struct frame *subject_of(size_t sock, const struct mc_head *h)
     return NULL;
 }
 
+/* No octet of a chunk fails twice (M-FR-02, M-FR-04). Of a message whose frames cannot be told apart nothing can be said. */
+static void check_range(struct frame *f, const struct mc_head *h)
+{
+    struct sv range = *mc_head_get(h, SV("Byte-Range")), end = sv_from(range, sv_find(range, '-') + 1);
+    uint64_t first, last;
+
+    if (!f->has_body || !range_start(range, &first))
+        return;
+    FUZZ_CHECK(sv_to_u64(sv_upto(end, sv_find(end, '/')), &last, NULL) && last + 1 >= first);
+    for (size_t i = 0; i < n_frames; i++)
+        if (&frames[i] != f && is_twin(f, &frames[i]))
+            return;
+    for (unsigned i = 0; i < f->n_failed; i++)
+        FUZZ_CHECK(last < f->failed[i].first || first > f->failed[i].last);
+    if (last >= first && f->n_failed < RANGES) {
+        f->failed[f->n_failed].first = first;
+        f->failed[f->n_failed++].last = last;
+    }
+}
+
 static uint64_t hash_of(struct sv s)
 {
     uint64_t x = 14695981039346656037u;
@@ -443,6 +465,7 @@ static void got_request(size_t sock, const struct mc_head *h)
 
         FUZZ_CHECK(f != NULL);
         f->told++;
+        check_range(f, h);
     }
 }
 
