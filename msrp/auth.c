@@ -165,7 +165,7 @@ static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
     struct buf headers = BUF_INIT;
     struct session *s = NULL;
     struct session_spec spec = {
-        .secure = conn_is_tls(m->conn),
+        .secure = conn_is_secure(m->conn),
         .client = a->client,
         .by_relay = a->by_relay,
         .username = r->username,
@@ -312,7 +312,7 @@ static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const str
         conn_finish(m->conn, CLOSE_LIMIT);
         return 0;
     }
-    if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls) { /* M-AUTH-01 */
+    if (!conn_is_secure(m->conn) && relay_conf(m->relay->shared)->msrp.require_tls) { /* M-AUTH-01 */
         refuse(a, 403, "in the clear");
         conn_finish(m->conn, CLOSE_FORBIDDEN);
         return 403;

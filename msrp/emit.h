@@ -5,28 +5,41 @@
 #include <stdio.h>
 
 #include "msrp/private.h"
+#include "net/ws.h"
 
-/* Writes into a room that was made, or, when the frame is large, through the queue. */
+/* Writes into a room that was made, or, when the frame is large, through the queue. On a WebSocket a frame is one message (M-WS-04), whose
+ * length stands in front of it: it is put together in the relay's own memory, to which every writer adds until message_end(). */
 struct writer {
     struct conn *c;
-    char *room, *at; /* NULL: through the queue */
+    char *room, *at;   /* NULL: through the queue */
+    struct buf *whole; /* borrowed; NULL: no WebSocket */
 };
 
 static inline void put(struct writer *w, struct sv s)
 {
-    if (!w->at) {
+    if (TD_LIKELY(w->at != NULL)) {
+        if (s.n) {
+            memcpy(w->at, s.p, s.n);
+            w->at += s.n;
+        }
+    } else if (w->whole) {
+        buf_add_sv(w->whole, s);
+    } else {
         conn_write(w->c, s.p, s.n);
-    } else if (s.n) {
-        memcpy(w->at, s.p, s.n);
-        w->at += s.n;
     }
+}
+
+static inline struct buf *whole_of(struct conn *c)
+{
+    return TD_UNLIKELY(c->ws != NULL) ? &msrp_of(c)->relay->whole : NULL;
 }
 
 static inline bool writer_begin(struct writer *w, struct conn *c, size_t n)
 {
     w->c = c;
     w->room = w->at = NULL;
-    if (n <= TX_ROOM_MAX) {
+    w->whole = whole_of(c);
+    if (n <= TX_ROOM_MAX && !w->whole) {
         w->room = w->at = conn_write_room(c, n);
         return w->room != NULL;
     }
@@ -37,6 +50,20 @@ static inline void writer_end(struct writer *w)
 {
     if (w->room)
         conn_wrote(w->c, (size_t)(w->at - w->room));
+}
+
+/* The frame is there, up to its end-line. */
+static inline void message_end(struct conn *c)
+{
+    struct buf *whole = whole_of(c);
+
+    if (TD_LIKELY(!whole))
+        return;
+    if (buf_failed(whole))
+        conn_doom(c, CLOSE_NO_MEMORY);
+    else
+        wsio_write(c, whole->p, whole->n);
+    buf_clear(whole);
 }
 
 /* The CRLF in front belongs to the framing of a body; without one the last header's has been written. */

@@ -21,6 +21,8 @@ void hop_count_out(struct relay *relay, const struct route *route, const struct 
 
 enum hop_result hop_frame(struct relay *relay, struct conn *dest, const struct outgoing *f)
 {
+    if (TD_UNLIKELY(dest->ws && f->body.n > WS_CHUNK_MAX))
+        return stream_split(relay, dest, f) ? HOP_TAKEN : HOP_GONE;
     if (TD_LIKELY(!stream_is_behind(msrp_of(dest), f)))
         return hop_write(relay, dest, f, true);
     return stream_wait(relay, msrp_of(dest), f) ? HOP_TAKEN : HOP_GONE;
@@ -53,7 +55,7 @@ enum hop_result hop_write(struct relay *relay, struct conn *dest, const struct o
         range = range_text(range_buf, sizeof range_buf, f->range.start, &f->range);
 
     head = 5 + TID_LEN + 1 + f->method_text.n + 2 + f->route->out.n + f->headers.n + sizeof range_buf + 2 + 9 + TID_LEN + 3;
-    if (head + f->body.n <= TX_ROOM_MAX && f->body.n <= 4096)
+    if (dest->ws || (head + f->body.n <= TX_ROOM_MAX && f->body.n <= 4096))
         inline_body = f->body.n;
     if (!writer_begin(&w, dest, head + inline_body)) {
         txn_free(&txn);
@@ -74,6 +76,7 @@ enum hop_result hop_write(struct relay *relay, struct conn *dest, const struct o
     }
     put_end_line(&w, tid, f->flag, f->has_body);
     writer_end(&w);
+    message_end(dest);
     if (txn)
         txn_queued(txn);
     hop_count_out(relay, f->route, dest, f->body.n, true);

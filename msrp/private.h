@@ -19,6 +19,7 @@ struct txn;
 enum {
     TID_LEN = 16,             /* 5 characters of index, 11 of randomness (66 bits) */
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
+    WS_CHUNK_MAX = 64 * 1024, /* octets of a chunk on a WebSocket: it is one message, in the middle of which nobody else has his turn (M-WS-05) */
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
     ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
@@ -173,6 +174,7 @@ struct relay {
     struct script *script;        /* owned: run for every frame; NULL: none */
     const char *callback;         /* borrowed: its function */
     struct buf spare;             /* room for an answer of a script */
+    struct buf whole;             /* a frame for a WebSocket, while it is put together (emit.h) */
 };
 
 enum rx_state { RX_HEAD, RX_STREAM, RX_SKIP };

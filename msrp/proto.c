@@ -8,6 +8,7 @@
 #include "msrp/private.h"
 #include "msrp/stream.h"
 #include "net/idle.h"
+#include "net/ws.h"
 
 /* The framing is lost: say so if the sender can be told, and end the connection (M-FRM-20). */
 static void broken(struct msrp_conn *m, const struct msrp_head *h)
@@ -20,6 +21,35 @@ static void broken(struct msrp_conn *m, const struct msrp_head *h)
     if (h->tid.n && h->to_path.n && h->from_path.n && !h->is_response)
         relay_refuse(c, h, 400);
     conn_finish(c, CLOSE_FRAMING);
+}
+
+/* A message of a WebSocket is one frame, no more and no less, or nothing of it is forwarded (M-WS-04). */
+static bool is_one_frame(const struct msrp_conn *m, const char *p, size_t n)
+{
+    struct msrp_body b;
+    struct msrp_head h;
+
+    switch (msrp_head_read(&h, p, n, (size_t)relay_conf(m->relay->shared)->msrp.max_header, NULL)) {
+    case MSRP_MORE:
+        return false;
+    case MSRP_BROKEN:
+        return true; /* its sender is told by broken() */
+    case MSRP_DONE:
+        break;
+    }
+    if (!h.has_body)
+        return h.n == n;
+    b = msrp_body_scan(p + h.n, n - h.n, h.tid, true);
+    return b.ended && h.n + b.used == n;
+}
+
+static void not_one_frame(struct conn *c)
+{
+    char peer[ADDR_TEXT_MAX];
+
+    stats_inc(&c->worker->stats, STAT_msrp_malformed);
+    log_info("msrp", c->id, "malformed frame: peer=%s reason=a WebSocket message is not exactly one frame", addr_text(&c->peer, peer));
+    conn_finish(c, CLOSE_WS_MESSAGE);
 }
 
 /* A frame whose head is there. Returns the bytes taken; 0: wait for more, or paused. */
@@ -98,6 +128,10 @@ static size_t msrp_data(struct conn *c, const char *p, size_t n)
     size_t max_header = (size_t)relay_conf(m->relay->shared)->msrp.max_header, at = 0;
 
     m->last_used_ms = loop_now_ms(c->worker->loop);
+    if (TD_UNLIKELY(wsio_begins(c)) && !is_one_frame(m, p, n)) {
+        not_one_frame(c);
+        return n;
+    }
     while (at < n && !c->pauses) {
         struct msrp_head h;
         size_t taken;
@@ -278,6 +312,7 @@ static void msrp_down(struct conn *c, enum close_reason reason)
 
 const struct conn_proto msrp_proto = {
     .name = "msrp",
+    .websocket = true,
     .data = msrp_data,
     .up = msrp_up,
     .sent = msrp_sent,

@@ -9,6 +9,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "msrp/emit.h"
 #include "msrp/private.h"
 #include "msrp/stream.h"
 #include "net/memory.h"
@@ -18,43 +19,27 @@ enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
 
 /* ---- answers and deliveries ---- */
 
-static char *add(char *at, struct sv s)
-{
-    if (s.n)
-        memcpy(at, s.p, s.n);
-    return at + s.n;
-}
-
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more)
 {
     struct sv phrase = sv_of(status_phrase(status));
-    size_t total = 5 + tid.n + 5 + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3;
-    char *at, *begin;
+    char code[5] = { ' ', (char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10), ' ' };
+    struct writer w;
 
     hop_interrupt(msrp_of(c));
-    begin = at = total <= TX_ROOM_MAX ? conn_write_room(c, total) : malloc(total);
-    if (!at)
+    if (!writer_begin(&w, c, 5 + tid.n + sizeof code + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3))
         return;
-    at = add(at, SV("MSRP "));
-    at = add(at, tid);
-    *at++ = ' ';
-    *at++ = (char)('0' + status / 100);
-    *at++ = (char)('0' + status / 10 % 10);
-    *at++ = (char)('0' + status % 10);
-    *at++ = ' ';
-    at = add(at, phrase);
-    at = add(at, SV("\r\n"));
-    at = add(at, lines);
-    at = add(at, more);
-    at = add(at, SV("-------"));
-    at = add(at, tid);
-    add(at, SV("$\r\n"));
-    if (total <= TX_ROOM_MAX) {
-        conn_wrote(c, total);
-    } else { /* paths of the largest size */
-        conn_write(c, begin, total);
-        free(begin);
-    }
+    put(&w, SV("MSRP "));
+    put(&w, tid);
+    put(&w, sv_make(code, sizeof code));
+    put(&w, phrase);
+    put(&w, SV("\r\n"));
+    put(&w, lines);
+    put(&w, more);
+    put(&w, SV("-------"));
+    put(&w, tid);
+    put(&w, SV("$\r\n"));
+    writer_end(&w);
+    message_end(c);
 }
 
 void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
@@ -71,7 +56,7 @@ void relay_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
         return;
     }
     hop_interrupt(msrp_of(c));
-    conn_write(c, frame.p, frame.n);
+    wsio_write(c, frame.p, frame.n);
 }
 
 void relay_undeliverable(struct relay *relay, const struct outgoing *f)
@@ -717,6 +702,7 @@ void relay_free(struct relay **rp)
     *rp = NULL;
     script_free(&r->script);
     buf_fini(&r->spare);
+    buf_fini(&r->whole);
     cross_free(&r->cross);
     txn_pool_free(r);
     hash_fini(&r->routes);

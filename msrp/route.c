@@ -216,7 +216,7 @@ static unsigned outward(struct making *k)
     bool auth = k->h->method == MSRP_AUTH;
     unsigned status;
 
-    k->in_clear = !k->c->tls; /* its token is from a time when that was allowed */
+    k->in_clear = !conn_is_secure(k->c); /* its token is from a time when that was allowed */
     if (k->in_clear && relay_conf(k->relay->shared)->msrp.require_tls)
         return refuse(k, 403, "in the clear");
     if (k->u1->by_relay ? k->n_from > 1 && !is_relay(k->c, &k->from[0]) : k->n_from != 1)
@@ -285,7 +285,7 @@ static unsigned inward(struct making *k)
         return refuse(k, 403, "neither from the owner of the token nor to him");
     if (k->n_from > 1 && !relay_link)
         return refuse(k, 403, "a path through a relay that has not proven its name"); /* M-TLS-02 */
-    if (k->u1->uri.secure && !k->c->tls && !is_called(k)) { /* M-TLS-10 */
+    if (k->u1->uri.secure && !conn_is_secure(k->c) && !is_called(k)) { /* M-TLS-10 */
         if (relay_conf(k->relay->shared)->msrp.require_tls)
             return refuse(k, 403, "in the clear for a token of TLS");
         k->in_clear = true;

@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "msrp/script_private.h"
+#include "net/ws.h"
 
 enum { SPARE_MAX = 8192 };
 
@@ -68,7 +69,7 @@ static void answer(struct msrp_conn *m)
     if (!text.n)
         return;
     hop_interrupt(m);
-    conn_write(m->conn, text.p, text.n);
+    wsio_write(m->conn, text.p, text.n);
     buf_clear(&m->orders->answer);
 }
 
@@ -250,7 +251,7 @@ static bool is_admitted(struct msrp_conn *m, const struct msrp_head *h)
         return false;
     if (!msrp_uri_parse(&to, h->to_path) || !relay_is_us(m->relay, m->conn, &to, true))
         return false;
-    if (!m->conn->tls && relay_conf(m->relay->shared)->msrp.require_tls)
+    if (!conn_is_secure(m->conn) && relay_conf(m->relay->shared)->msrp.require_tls)
         return false;
     if (n_from > 1)
         peer_is_relay(m->relay, m->conn, from[0].host);

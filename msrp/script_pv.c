@@ -315,7 +315,7 @@ GETTER(Rp)
 
 GETTER(proto)
 {
-    script_set_str(out, conn_is_tls(event_of(c)->m->conn) ? SV("tls") : SV("tcp"));
+    script_set_str(out, sv_of(conn_transport_text(event_of(c)->m->conn)));
 }
 
 /* ---- the SIP view ---- */

@@ -7,7 +7,10 @@
  * Octets go straight into the connection's queue while that has room. When it has none they are kept here, not as frames but as
  * octets, so that whatever else there is to say to that next hop gets in front of them; the queue takes them as it drains, from one stream after the
  * other (M-FAIR-02). A stream whose source has said all of it lives on until it is written. Chunks of one message keep their order (M-CHK-08):
- * one waits for those before it. */
+ * one waits for those before it.
+ *
+ * On a WebSocket a piece is a message, at most WS_CHUNK_MAX octets long, and is written as a whole (M-WS-05): octets are kept until there are
+ * enough for it, or until so much is kept for that next hop that shorter ones are the smaller evil. So no piece of it is open in between. */
 #include "msrp/stream.h"
 
 #include <stdlib.h>
@@ -125,10 +128,23 @@ static void drop_kept(struct stream *s)
     list_remove(&s->ready_node);
 }
 
+static bool is_on_websocket(const struct stream *s)
+{
+    return TD_UNLIKELY(s->dest->conn->ws != NULL);
+}
+
+/* How much of it makes a piece when there is more to come. */
+static size_t piece_min(const struct stream *s)
+{
+    if (is_on_websocket(s) && s->dest->ahead < s->dest->buffer / 4)
+        return WS_CHUNK_MAX + 1; /* so that there is something for the last one */
+    return s->open ? 1 : CHUNK_MIN;
+}
+
 /* Is there something of it that could be written now? */
 static bool is_ready(const struct stream *s)
 {
-    return s->dest && !s->stopped && !s->before && (s->ended || s->ahead.n >= (s->open ? 1U : (unsigned)CHUNK_MIN));
+    return s->dest && !s->stopped && !s->before && (s->ended || s->ahead.n >= piece_min(s));
 }
 
 static void join(struct stream *s)
@@ -198,9 +214,10 @@ static bool piece_open(struct stream *s, bool is_watched)
 
 static void piece_close(struct stream *s, char flag)
 {
-    struct writer w = { .c = s->dest->conn };
+    struct writer w = { .c = s->dest->conn, .whole = whole_of(s->dest->conn) };
 
     put_end_line(&w, s->tid, flag, true);
+    message_end(s->dest->conn);
     if (s->txn) {
         s->txn->octets = s->octets - s->piece_from;
         s->txn->flag = flag;
@@ -220,10 +237,12 @@ void hop_interrupt(struct msrp_conn *dest)
 /* borrowed: the octets live until the connection is flushed. */
 static void piece_write(struct stream *s, const char *p, size_t n, bool borrowed)
 {
+    struct writer w = { .c = s->dest->conn, .whole = whole_of(s->dest->conn) };
+
     if (borrowed && n >= CHUNK_MIN)
         conn_write_ref(s->dest->conn, p, n);
     else
-        conn_write(s->dest->conn, p, n);
+        put(&w, sv_make(p, n));
     s->octets += n;
     hop_count_out(s->relay, s->f.route, s->dest->conn, n, false);
 }
@@ -256,18 +275,38 @@ static void write_checked(struct stream *s, const char *p, size_t n, bool hyphen
         piece_write(s, p, n, borrowed);
 }
 
-/* The first of what is kept: more than CHUNK_MIN octets if it is not all. */
+/* The first n octets of what is kept, which are at p. */
+static void write_kept(struct stream *s, const char *p, size_t n)
+{
+    write_checked(s, p, n, s->hyphen_lines, false);
+    if (s->stopped)
+        return;
+    txq_drop(&s->ahead, &s->relay->worker->pool, n);
+    discharge(s, n);
+    if (!s->ahead.n)
+        s->hyphen_lines = false;
+}
+
+/* The first of what is kept: more than CHUNK_MIN octets if it is not all; for a WebSocket a message, which is for the caller to close. */
 static void write_front(struct stream *s)
 {
     struct sv front = txq_front(&s->ahead);
+    size_t room = WS_CHUNK_MAX;
 
-    write_checked(s, front.p, front.n, s->hyphen_lines, false);
-    if (s->stopped)
+    if (!is_on_websocket(s)) {
+        write_kept(s, front.p, front.n);
         return;
-    txq_drop(&s->ahead, &s->relay->worker->pool, front.n);
-    discharge(s, front.n);
-    if (!s->ahead.n)
-        s->hyphen_lines = false;
+    }
+    if (s->open)
+        piece_close(s, '+');
+    while (!s->stopped && s->ahead.n && room > (s->hyphen_lines ? (size_t)MSRP_END_LINE_MAX : 0)) { /* less is not cut well */
+        size_t n;
+
+        front = txq_front(&s->ahead);
+        n = msrp_body_cut(front.p, front.n, room, s->hyphen_lines);
+        write_kept(s, front.p, n);
+        room -= n;
+    }
 }
 
 /* May more of it be written? Not when a token has ended or moved (M-FR-01, M-AUTH-23, M-TOK-05); but what its sender has sent
@@ -288,7 +327,11 @@ void stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines)
     if (!goes_on(s))
         return;
     c = s->dest->conn;
-    if (!s->open && s->ahead.n + n < CHUNK_MIN) {
+    if (is_on_websocket(s)) {
+        if (keep(s, p, n, hyphen_lines))
+            join(s);
+        stream_drain(s->dest);
+    } else if (!s->open && s->ahead.n + n < CHUNK_MIN) {
         keep(s, p, n, hyphen_lines);
     } else if (s->before || !list_is_empty(&s->dest->ready) || conn_has_queued(c, c->tx_high)) {
         if (keep(s, p, n, hyphen_lines))
@@ -298,6 +341,17 @@ void stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines)
             write_front(s);
         write_checked(s, p, n, hyphen_lines, true);
     }
+}
+
+bool stream_split(struct relay *relay, struct conn *dest, const struct outgoing *f)
+{
+    struct stream *s = stream_begin(relay, dest, f);
+
+    if (!s)
+        return false;
+    stream_body(s, f->body.p, f->body.n, f->hyphen_lines);
+    stream_end(s, f->flag);
+    return true;
 }
 
 struct conn *stream_dest(const struct stream *s)
@@ -502,10 +556,13 @@ static void go_on(struct stream *s)
         write_front(s);
     if (!stream_dest(s))
         return;
-    if (s->ended && !s->ahead.n)
+    if (s->ended && !s->ahead.n) {
         finish(s);
-    else
-        join(s); /* behind the others */
+        return;
+    }
+    if (s->open && is_on_websocket(s))
+        piece_close(s, '+');
+    join(s); /* behind the others */
 }
 
 void stream_drain(struct msrp_conn *dest)

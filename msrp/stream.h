@@ -37,8 +37,10 @@ struct stream *stream_begin(struct relay *relay, struct conn *dest, const struct
 void stream_body(struct stream *s, const char *p, size_t n, bool hyphen_lines);
 /* All of it has come. Its source lets go of it: it is freed when all of it is written. */
 void stream_end(struct stream *s, char flag);
-/* The same when its source has gone in the middle of it: as the message cannot be completed, what waits of this chunk is thrown away, and `#` is said at
- * once (M-CHK-14). */
+/* A chunk that is there as a whole, and too long for one message of a WebSocket. False: out of memory. */
+bool stream_split(struct relay *relay, struct conn *dest, const struct outgoing *f);
+/* As stream_end(), when its source has gone in the middle of it: as the message cannot be completed, what waits of this chunk is thrown away, and `#` is
+ * said at once (M-CHK-14). */
 void stream_abort(struct stream *s);
 /* We let no more of it pass: downstream it ends with `#`. True: its sender is to be told by a response with this status, and nothing of this chunk
  * is reported any more; false: it has failed before, and he knows or has a REPORT for the rest, too (M-FR-02). */

@@ -77,7 +77,7 @@ static unsigned renew(struct msrp_conn *m, struct session *s, const struct sessi
         return 200;
     }
     /* An msrps token promises TLS as far as its owner. */
-    if (!msrp_uri_parse(&client, who->client) || !msrp_uri_eq(&client, &s->client) || s->uri.secure != conn_is_tls(m->conn) ||
+    if (!msrp_uri_parse(&client, who->client) || !msrp_uri_eq(&client, &s->client) || s->uri.secure != conn_is_secure(m->conn) ||
         who->by_relay != s->by_relay || m->n_sessions >= (uint64_t)relay_conf(relay->shared)->limits.sessions_per_connection)
         return 403;
     switch (session_resume(out, s, m->conn, who->expires_s)) {

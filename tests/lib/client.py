@@ -9,6 +9,7 @@ import time
 
 import daemon as daemon_mod
 import msrp
+import websocket
 
 SLOW = daemon_mod.SLOW
 DOMAIN = "edge.tandem.example"
@@ -178,6 +179,48 @@ class Client:
     def path_to(self, peer):
         """To-Path from this client to another client of the relay."""
         return "%s %s %s" % (self.use_path, peer.use_path, peer.uri)
+
+
+class Page(Client):
+    """A web page: the same on a secure WebSocket (RFC 7977). Each message it gets is exactly one frame (M-WS-04)."""
+
+    def __init__(self, server, tls=True, protocol="msrp", headers=(), **kw):
+        super().__init__(server, tls, **kw)
+        self.uri = "msrps://c%d.invalid:49152/s%d;ws" % (self.serial, self.serial)
+        self.scheme = "msrps"
+        self.opcodes = []       # of the messages that came
+        self.longest = 0
+        self.ws = websocket.WebSocket(self.sock, protocol, headers)
+
+    def write(self, data):
+        self.sock.settimeout(self.timeout)
+        self.ws.send(bytes(data))
+
+    def _fill(self, end):
+        left = end - time.monotonic()
+        self.sock.settimeout(max(left, 0.001))
+        try:
+            message = self.ws.receive()
+        except socket.timeout:
+            raise TimeoutError("no message came") from None
+        except websocket.Closed as e:
+            raise Gone(e.code) from None
+        one = msrp.Buffer(message)
+        assert msrp.take(one) and not one, "not one frame: %r" % message[:600]
+        self.opcodes.append(self.ws.opcode)
+        self.longest = max(self.longest, len(message))
+        self.buf += message
+
+    def pending(self):
+        return bool(self.ws.buffer) or super().pending()
+
+    def poll(self):
+        while self.pending():
+            self._fill(time.monotonic() + self.timeout)
+        return list(iter(lambda: msrp.take(self.buf), None))
+
+    def auth(self, user="alice", **kw):
+        return super().auth(user, to=kw.pop("to", "msrps://%s:5061;ws" % DOMAIN), **kw)
 
 
 def pair(server, tls=False, **kw):
