@@ -10,6 +10,7 @@
 #include "sip/fork.h"
 #include "sip/location.h"
 #include "sip/rank.h"
+#include "sip/script.h"
 #include "sip/uri.h"
 
 enum phase { ASKED, KNOWN, CHANGING };
@@ -33,7 +34,7 @@ static void finish(struct registration *g)
 {
     g->finished = true;
     if (g->r->is_waiting) {
-        if (!g->r->routing) /* else the script goes on */
+        if (!sipscript_waits(g->r)) /* else the script goes on */
             g->r->step = UINT32_MAX;
         request_run(g->r);
     }

@@ -70,11 +70,6 @@ char *sipscript_event_text(const struct sip_event *e, struct sv s)
     return su_strndup(home_of(e), s.n ? s.p : "", (isize_t)s.n);
 }
 
-const url_t *sipscript_event_uri(const struct sip_event *e)
-{
-    return e->g->uri ? e->g->url : e->r->sip->sip_request->rq_url;
-}
-
 bool sipscript_event_set_uri(struct sip_event *e, const char *text)
 {
     const url_t *url = text ? url_make(home_of(e), text) : NULL;
@@ -178,8 +173,27 @@ bool sipscript_edit(const struct request *r, msg_t *copy)
 
 bool sipscript_records(const struct request *r, bool otherwise, const char **params)
 {
-    *params = r->routing ? r->routing->record_params : "";
-    return r->routing ? r->routing->is_recorded : otherwise;
+    const struct routing *g = r->routing;
+
+    *params = g ? g->record_params : "";
+    return g ? g->is_recorded || (g->is_default && otherwise) : otherwise;
+}
+
+const url_t *sipscript_uri(const struct request *r)
+{
+    return r->routing && r->routing->uri ? r->routing->url : r->sip->sip_request->rq_url;
+}
+
+void sipscript_direct(const struct request *r, struct target *t)
+{
+    const struct routing *g = r->routing;
+
+    if (g && g->uri)
+        t->uri = g->uri;
+    if (g && g->next) {
+        t->next = g->next_url;
+        t->hop = (struct mark){ .kind = MARK_PLAIN };
+    }
 }
 
 /* ---- the request route ---- */
@@ -200,6 +214,11 @@ static void ready(void *subject)
 }
 
 static const struct script_host host = { hold, ready };
+
+bool sipscript_waits(const struct request *r)
+{
+    return r->routing && r->routing->wait;
+}
 
 void sipscript_forget(struct request *r)
 {
@@ -222,19 +241,7 @@ static struct routing *routing_new(struct request *r)
 /* Where it is to go: a user's bindings, where the script says, or where the message itself says. */
 static enum verdict find_targets(struct request *r)
 {
-    const struct routing *g = r->routing;
-
-    if (g->is_located && r->n_targets)
-        return STEP_NEXT;
-    if (locate_self(r) != STEP_NEXT)
-        return STEP_DONE;
-    if (g->uri)
-        r->targets->uri = g->uri;
-    if (g->next) {
-        r->targets->next = g->next_url;
-        r->targets->hop = (struct mark){ .kind = MARK_PLAIN };
-    }
-    return STEP_NEXT;
+    return r->routing->is_located && r->n_targets ? STEP_NEXT : locate_self(r);
 }
 
 /* The limits hold for what a script relays, too. */
@@ -264,6 +271,17 @@ static enum verdict carry_out(struct request *r)
     return STEP_DONE;
 }
 
+/* To the built-in steps, with what the script has changed, but without what it has ordered and whom it has found. */
+static void leave(struct routing *g)
+{
+    if (g->is_located) {
+        g->uri = g->asked;
+        g->url = g->asked_url;
+    }
+    g->is_relayed = g->is_located = false;
+    g->answer = (struct script_answer){ 0 };
+}
+
 enum verdict step_script(struct request *r)
 {
     unsigned here = r->step - 1;
@@ -288,13 +306,14 @@ enum verdict step_script(struct request *r)
     case SCRIPT_DONE:
         if (!r->routing->is_default)
             return carry_out(r);
+        leave(r->routing);
         break;
     case SCRIPT_FAILED:
+        r->routing = NULL;
         break;
     }
     if (r->answered)
         return STEP_DONE;
-    r->routing = NULL;
     r->n_targets = 0;
     r->step = here + 1;
     return STEP_NEXT;

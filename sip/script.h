@@ -20,7 +20,15 @@ void sipscript_fini(struct sipd *d);
 /* A request ends: so does a script that waits for it. */
 void sipscript_forget(struct request *r);
 
-/* ---- for sip/fork.c and sip/forward.c; without a script all say what is so without one ---- */
+/* Does it wait in its script? */
+bool sipscript_waits(const struct request *r);
+
+/* ---- for the steps, sip/fork.c and sip/forward.c; without a script all say what is so without one ---- */
+
+/* The Request-URI to route by: the script's, else as it came. */
+const url_t *sipscript_uri(const struct request *r);
+/* Send to that URI, and to $du, in place of what the message itself says. */
+void sipscript_direct(const struct request *r, struct target *t);
 
 /* Make the script's changes on a copy that goes out. False: no memory. */
 bool sipscript_edit(const struct request *r, msg_t *copy);

@@ -75,7 +75,7 @@ void ksip_is_myself(struct script_call *c)
 
 void ksip_is_myself_ruri(struct script_call *c)
 {
-    is_us(c, sipscript_event_uri(event_of(c)));
+    is_us(c, sipscript_uri(event_of(c)->r));
 }
 
 void ksip_is_myself_furi(struct script_call *c)
@@ -535,7 +535,7 @@ void ksip_is_first_hop(struct script_call *c)
 
 void ksip_has_ruri_user(struct script_call *c)
 {
-    const url_t *u = sipscript_event_uri(event_of(c));
+    const url_t *u = sipscript_uri(event_of(c)->r);
 
     truth(c, u && u->url_user && *u->url_user);
 }

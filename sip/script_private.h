@@ -34,6 +34,8 @@ struct routing {
     const url_t *url;         /* the same */
     const char *next;         /* $du; NULL: not set */
     const url_t *next_url;    /* the same */
+    const char *asked;        /* is_located: uri and url as they were before lookup() */
+    const url_t *asked_url;
     struct edit *edits, **edits_end;
     unsigned n_edits;
     const char *on_branch, *on_reply, *on_failure; /* functions; NULL: none */
@@ -43,7 +45,8 @@ struct routing {
     uint32_t own_flags[SCRIPT_BRANCHES_MAX], has_own; /* a bit for each */
     struct unregistration *unregistration; /* under way or done; NULL: none */
     bool is_located;          /* the targets are a user's bindings */
-    bool is_recorded, is_relayed, is_default;
+    bool is_recorded, is_relayed;
+    bool is_default;          /* the built-in steps have it, as it is now */
     bool is_known, user_exists; /* what KSR.uri_db has found */
     struct script_answer answer; /* ordered; status 0: none */
 };
@@ -60,8 +63,6 @@ static inline su_home_t *home_of(const struct sip_event *e)
 
 /* A text of a script that Sofia is to see: in the request's memory; NULL: NUL or control characters in it, or no memory. */
 char *sipscript_event_text(const struct sip_event *e, struct sv s);
-/* The Request-URI as the script has it; NULL: cannot be read. */
-const url_t *sipscript_event_uri(const struct sip_event *e);
 bool sipscript_event_set_uri(struct sip_event *e, const char *text);
 /* The header of that name and index in the message of the event; negative: from the end. */
 msg_header_t *sipscript_event_header(const struct sip_event *e, struct sv name, int index);

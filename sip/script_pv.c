@@ -31,7 +31,7 @@ static const url_t *request_uri(const struct sip_event *e)
 {
     if (!e->sip->sip_request)
         return NULL;
-    return e->route == ROUTE_BRANCH ? e->sip->sip_request->rq_url : sipscript_event_uri(e);
+    return e->route == ROUTE_BRANCH ? e->sip->sip_request->rq_url : sipscript_uri(e->r);
 }
 
 void ksip_get_ru(struct script_call *c, const struct script_name *name, struct script_value *out)
@@ -83,7 +83,7 @@ bool ksip_set_ru(struct script_call *c, const struct script_name *name, const st
 static bool change_uri(struct script_call *c, const struct script_value *v, bool is_user)
 {
     struct sip_event *e = event_of(c);
-    const url_t *now = sipscript_event_uri(e);
+    const url_t *now = sipscript_uri(e->r);
     char *text = sipscript_event_text(e, script_text(c, v));
     url_t changed;
 

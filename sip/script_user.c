@@ -132,7 +132,7 @@ void ksip_does_uri_exist(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
     struct request *r = e->r;
-    const url_t *url = sipscript_event_uri(e);
+    const url_t *url = sipscript_uri(e->r);
     struct sv user, domain;
     struct db_cred cred;
     int got;
@@ -189,7 +189,7 @@ void ksip_lookup(struct script_call *c)
 {
     enum { NONE = -1, OUT_OF_REACH = -3 };
     struct sip_event *e = event_of(c);
-    const url_t *url = sipscript_event_uri(e);
+    const url_t *url = sipscript_uri(e->r);
     int found;
 
     if (!is_table(c))
@@ -202,6 +202,10 @@ void ksip_lookup(struct script_call *c)
             e->g->reply_lines = e->r->warning;
         return;
     }
+    if (!e->g->is_located) {
+        e->g->asked = e->g->uri;
+        e->g->asked_url = e->g->url;
+    }
     sipscript_event_set_uri(e, e->r->targets[0].uri);
     e->g->is_located = true;
 }
@@ -210,7 +214,7 @@ void ksip_registered(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
     char *text = c->n > 1 ? sipscript_event_text(e, c->arg[1].s) : NULL;
-    const url_t *url = c->n > 1 ? (text ? url_make(home_of(e), text) : NULL) : sipscript_event_uri(e);
+    const url_t *url = c->n > 1 ? (text ? url_make(home_of(e), text) : NULL) : sipscript_uri(e->r);
     struct target *targets = e->r->targets;
     size_t n = e->r->n_targets;
 

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "sip/later.h"
 #include "sip/request.h"
+#include "sip/script.h"
 
 static void end_flow(void *arg)
 {
@@ -102,7 +103,7 @@ enum verdict auth_refuse(struct request *r)
 /* Does it go on to a registrar that this server is the edge of? */
 static bool is_to_edge(const struct request *r)
 {
-    const url_t *next = r->sip->sip_route ? r->sip->sip_route->r_url : r->sip->sip_request->rq_url;
+    const url_t *next = r->sip->sip_route ? r->sip->sip_route->r_url : sipscript_uri(r);
     const struct conf_list *domains = &r->d->conf->sip.edge_for;
 
     for (size_t i = 0; next->url_host && i < domains->n; i++)

@@ -5,6 +5,7 @@
 #include "sip/location.h"
 #include "sip/registrar.h"
 #include "sip/request.h"
+#include "sip/script.h"
 
 /* "sip:HOST:PORT" */
 static bool parse_received(const char *text, struct addr *a)
@@ -73,7 +74,7 @@ static bool to_target(struct request *r, const struct aor *a, const struct bindi
     *t = (struct target){ .uri = su_strdup(home, b->contact), .path = *b->path ? su_strdup(home, b->path) : NULL,
                           .q = b->q < 0 ? 1.0 : b->q, .instance = su_strdup(home, b->instance),
                           .modified = b->modified };
-    if (r->sip->sip_request->rq_url->url_type == url_sips) {
+    if (sipscript_uri(r)->url_type == url_sips) {
         if (!is_sips) { /* S-TLS-02 */
             r->warning = "Warning: 380 tandem \"SIPS Not Allowed\"\r\n";
             return false;
@@ -175,6 +176,7 @@ enum verdict locate_self(struct request *r)
     r->targets->q = 1;
     r->targets->instance = "";
     r->n_targets = 1;
+    sipscript_direct(r, r->targets);
     return STEP_NEXT;
 }
 
@@ -187,9 +189,9 @@ enum verdict step_locate(struct request *r)
     find_again(r);
     if (!r->for_us || r->hop.kind != MARK_PLAIN) /* S-RT-05; in a dialog the mark has said it */
         return locate_self(r);
-    if (!uri_aor(msg_home(r->msg), r->sip->sip_request->rq_url, &user, &domain))
+    if (!uri_aor(msg_home(r->msg), sipscript_uri(r), &user, &domain))
         return request_reply(r, SIP_404_NOT_FOUND, NULL);
-    found = locate_user(r, r->sip->sip_request->rq_url);
+    found = locate_user(r, sipscript_uri(r));
     if (found > 0)
         return STEP_NEXT;
     if (found == 0)

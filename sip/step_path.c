@@ -1,5 +1,6 @@
 /* Step: a REGISTER that passes through to another registrar gets our Path, with a token for the way back. RFC 3327 s.5.2, RFC 5626 s.5. */
 #include "sip/request.h"
+#include "sip/script.h"
 
 /* A token belongs to no call. */
 static const char no_call[] = "";
@@ -16,7 +17,7 @@ static void print_path(const struct request *r, bool is_outbound, struct buf *ou
     struct mark m = { .kind = f ? MARK_FLOW : MARK_UDP, .conn_id = r->flow_id, .addr = r->source };
     char token[MARK_TEXT_MAX], at[ADDR_TEXT_MAX];
 
-    buf_puts(out, r->sip->sip_request->rq_url->url_type == url_sips ? "<sips:" : "<sip:");
+    buf_puts(out, sipscript_uri(r)->url_type == url_sips ? "<sips:" : "<sip:");
     if (f) {
         buf_puts(out, addr_text(&f->local, at));
         if (!stack_udp_for(r->d->stack, "", f->local.sa.sa_family))

@@ -4,6 +4,7 @@
 #include "sip/method.h"
 #include "sip/request.h"
 #include "sip/registrar.h"
+#include "sip/script.h"
 
 static void set_uri(struct request *r, const url_t *url)
 {
@@ -73,12 +74,12 @@ void route_find(struct request *r)
     r->by_token = is_token && !(r->hop.kind == MARK_FLOW && r->flow_id && r->hop.conn_id == r->flow_id);
     if (!r->in_dialog && !r->by_token)
         r->hop = (struct mark){ .kind = MARK_PLAIN };
-    r->for_us = !r->sip->sip_route && stack_is_us(r->d->stack, r->sip->sip_request->rq_url);
 }
 
 enum verdict step_route(struct request *r)
 {
     route_find(r);
+    r->for_us = !r->sip->sip_route && stack_is_us(r->d->stack, sipscript_uri(r));
     if (r->is_forged)
         return request_deny(r, 403, "Flow Token Is Not Ours", NULL); /* S-OUT-07 */
     if (r->sip->sip_request->rq_method == sip_method_ack && !r->was_routed_by_us)
@@ -126,7 +127,7 @@ enum verdict step_loop(struct request *r)
 /* Requests for this server itself: REGISTER, OPTIONS. */
 enum verdict step_own(struct request *r)
 {
-    const url_t *uri = r->sip->sip_request->rq_url;
+    const url_t *uri = sipscript_uri(r);
     bool has_user = uri->url_user && *uri->url_user;
 
     if (!r->for_us)

@@ -7,6 +7,7 @@
 #include "net/limit.h"
 #include "sip/fork.h"
 #include "sip/request.h"
+#include "sip/script.h"
 
 enum { VIAS_MAX = 70, FORWARDS_MAX = 255, RETRY_LEAST_S = 5, RETRY_MOST_S = 14 };
 
@@ -175,7 +176,7 @@ enum verdict step_overload(struct request *r)
 enum verdict step_sanity(struct request *r)
 {
     const sip_t *sip = r->sip;
-    const url_t *uri = sip->sip_request->rq_url;
+    const url_t *uri = sipscript_uri(r);
 
     if (uri->url_type != url_sip && uri->url_type != url_sips)
         return request_reply(r, SIP_416_UNSUPPORTED_URI, NULL);

@@ -127,6 +127,38 @@ def test_what_a_script_changes_about_a_request_is_changed_in_what_is_sent(make):
     a.expect(200)
 
 
+def test_what_a_script_has_changed_is_what_the_built_in_routing_routes(make):
+    s = make(script="""
+        function ksr_branch() KSR.hdr.append("X-Branch: " .. KSR.pv.get("$ru")) end
+        function ksr_request_route()
+            local user = KSR.kx.gete_ruser()
+            if user == "0100" then KSR.setuser("bob") end
+            if KSR.pv.get("$ru"):find("^tel:") then KSR.seturi("sip:bob@example.com") end
+            if user == "gone" then KSR.seturi("sip:nobody@example.com") end
+            if user == "away" then KSR.seturi("sip:bob@example.org") end
+            if user == "bob" then assert(KSR.registrar.lookup("location") == 1 and KSR.kx.get_ruri() ~= "sip:bob@example.com") end
+            KSR.hdr.append("X-Script: " .. user)
+            KSR.hdr.remove("X-Two")
+            KSR.tm.t_on_branch("ksr_branch")
+            KSR.sl.send_reply(499, "Forgotten")
+            KSR.sip.default()
+        end""")
+    b, a = s.registered("tcp", "bob"), s.ua("udp", "alice")
+    for uri, seen in (("sip:0100@example.com", "0100"), ("tel:+15550100", "+15550100"), ("sip:bob@example.com", "bob")):
+        got = a.ask("MESSAGE", uri, 407)  # credentials are for the URI that alice has sent
+        a.send(a.request("MESSAGE", uri, headers=["X-Two: a", a.credentials(got, "MESSAGE", uri)]))
+        m = b.expect("MESSAGE")
+        assert m.uri == b.contact.strip("<>") and m.get("x-branch") == m.uri and m.get("x-script") == seen and not m.get("x-two"), m.raw
+        b.reply(m, 200)
+        a.expect(200)
+    got = a.ask("MESSAGE", "sip:gone@example.com", 407)
+    a.send(a.request("MESSAGE", "sip:gone@example.com", headers=[a.credentials(got, "MESSAGE", "sip:gone@example.com")]))
+    a.expect(404)
+    m = s.ua("udp", "mallory")
+    m.send(m.request("MESSAGE", "sip:away@example.com", from_="sip:mallory@example.org"))  # to be relayed outside, that is
+    m.expect(403)
+
+
 ROUTES = """
 function ksr_request_route()
     KSR.hdr.remove("X-Two")
