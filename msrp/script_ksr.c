@@ -5,19 +5,14 @@
 #include "auth/claim.h"
 #include "msrp/script_private.h"
 
-static void truth(struct script_call *c, bool good)
-{
-    script_return(c, good ? 1 : -1);
-}
-
 void ksr_is_request(struct script_call *c)
 {
-    truth(c, !event_of(c)->h->is_response);
+    script_truth(c, !event_of(c)->h->is_response);
 }
 
 void ksr_is_reply(struct script_call *c)
 {
-    truth(c, event_of(c)->h->is_response);
+    script_truth(c, event_of(c)->h->is_response);
 }
 
 /* ---- reply ---- */
@@ -75,7 +70,7 @@ void ksr_reply(struct script_call *c)
     int64_t code = c->arg[0].i;
     struct buf *out = &e->o->answer;
 
-    truth(c, false);
+    script_truth(c, false);
     if (h->is_response || h->method == MSRP_REPORT || e->replied || e->acted)
         return;
     if (code < 200 || code > 999 || !is_line(text) || !are_headers(headers))
@@ -105,7 +100,7 @@ void ksr_reply(struct script_call *c)
         buf_add_sv(out, h->tid);
         buf_add_sv(out, SV("$\r\n"));
     }
-    truth(c, !buf_failed(out));
+    script_truth(c, !buf_failed(out));
 }
 
 void ksr_report(struct script_call *c)
@@ -115,7 +110,7 @@ void ksr_report(struct script_call *c)
     struct sv from = c->arg[1].s;
     struct msrp_uri path[MSRP_PATH_MAX];
 
-    truth(c, false);
+    script_truth(c, false);
     if (e->h->is_response || e->h->method != MSRP_SEND || e->relayed || e->acted || code < 300 || code > 999)
         return;
     if (from.n && !msrp_path_parse(from, path, MSRP_PATH_MAX))
@@ -125,13 +120,13 @@ void ksr_report(struct script_call *c)
     if (buf_failed(&e->o->report_from))
         return;
     e->report = (unsigned)code;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksr_reply_flags(struct script_call *c)
 {
     event_of(c)->reply_flags = c->arg[0].i;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 /* ---- relay ---- */
@@ -139,7 +134,7 @@ void ksr_reply_flags(struct script_call *c)
 void ksr_relay_flags(struct script_call *c)
 {
     event_of(c)->relay_flags = c->arg[0].i;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 /* The way that set_dst() has said, or the one by the rules of the built-in routing: 200, how they would refuse, 0 for
@@ -170,15 +165,15 @@ void ksr_relay(struct script_call *c)
 
     if (e->h->is_response || e->relayed) {
         e->relayed |= e->h->is_response;
-        truth(c, e->h->is_response);
+        script_truth(c, e->h->is_response);
         return;
     }
     if (e->acted || e->report || look_up(e) != 200) {
-        truth(c, false);
+        script_truth(c, false);
         return;
     }
     e->relayed = true;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksr_default(struct script_call *c)
@@ -186,7 +181,7 @@ void ksr_default(struct script_call *c)
     struct frame_event *e = event_of(c);
 
     e->is_default = !e->acted;
-    truth(c, !e->acted);
+    script_truth(c, !e->acted);
 }
 
 /* A SEND without body to a token alone, by its owner: it keeps the connection open. */
@@ -256,61 +251,23 @@ void ksr_cmap_save(struct script_call *c)
                              ? -3
                              : -4);
     else
-        truth(c, status == 200);
+        script_truth(c, status == 200);
 }
 
 /* ---- KSR.hdr ---- */
 
 void ksr_hdr_is_present(struct script_call *c)
 {
-    truth(c, event_header(event_of(c), c->arg[0].s, 0).p != NULL);
+    script_truth(c, event_header(event_of(c), c->arg[0].s, 0).p != NULL);
 }
 
-static void header_or(struct script_call *c, const char *otherwise)
+void ksr_hdr_get(struct script_call *c)
 {
     struct sv value = event_header(event_of(c), c->arg[0].s, script_index(c, 1));
 
     if (value.p)
         script_set_str(&c->result, value);
-    else if (otherwise)
-        script_set_str(&c->result, sv_of(otherwise));
-}
-
-void ksr_hdr_get(struct script_call *c)
-{
-    header_or(c, NULL);
-}
-
-void ksr_hdr_gete(struct script_call *c)
-{
-    header_or(c, "");
-}
-
-void ksr_hdr_getw(struct script_call *c)
-{
-    header_or(c, "<<null>>");
-}
-
-/* ---- KSR.kx ---- */
-
-void ksr_kx_get(struct script_call *c)
-{
-    static const struct {
-        const char *name;
-        void (*get)(struct script_call *c, const struct script_name *name, struct script_value *out);
-    } names[] = {
-        { "srcip", msrp_get_si }, { "srcport", msrp_get_sp }, { "rcvip", msrp_get_Ri }, { "rcvport", msrp_get_Rp }, { "proto", msrp_get_proto },
-        { "method", msrp_get_rm }, { "conid", msrp_get_conid }, { "au", msrp_get_au },
-    };
-    const char *name = strchr(c->func->name, '_') + 1;
-
-    for (size_t i = 0; i < TD_ARRAY_LEN(names); i++)
-        if (strcmp(names[i].name, name) == 0)
-            names[i].get(c, &(struct script_name){ .text = SV("") }, &c->result);
-    if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "gete_", 5) == 0)
-        script_set_str(&c->result, SV(""));
-    else if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "getw_", 5) == 0)
-        script_set_str(&c->result, SV("<<null>>"));
+    script_otherwise(c);
 }
 
 /* ---- KSR.auth ---- */
@@ -394,7 +351,7 @@ void ksr_pv_www_authenticate(struct script_call *c)
     struct db_cred cred;
     bool known;
 
-    truth(c, false);
+    script_truth(c, false);
     if (!is_auth(c) || (c->n > 3 && !sv_eq(c->arg[3].s, SV("AUTH"))))
         return;
     known = authn_password(event_of(c)->h->headers, realm_of(c), c->arg[1].s, c->arg[2].i & 1, &cred);
@@ -413,7 +370,7 @@ void ksr_db_www_authenticate(struct script_call *c)
     struct digest_cred claimed;
     bool ours;
 
-    truth(c, false);
+    script_truth(c, false);
     if (!sv_eq(c->arg[1].s, SV("subscriber"))) {
         c->fault = "the table of users is subscriber";
         return;
@@ -435,7 +392,7 @@ void ksr_get_www_authenticate(struct script_call *c)
     struct judging j = { .e = e };
     struct script_value v;
 
-    truth(c, false);
+    script_truth(c, false);
     if (!is_auth(c))
         return;
     /* What followed from the credentials says what was wrong with them; without any, it is a first challenge. */
@@ -443,7 +400,7 @@ void ksr_get_www_authenticate(struct script_call *c)
         authn_msrp_given(e->m->relay->authn, digest_uri(e), SV(""), realm_of(c), NULL, on_judged, &j);
     script_set_str(&v, buf_sv(&e->challenge));
     if (e->challenge.n && !buf_failed(&e->challenge))
-        truth(c, script_assign(c, c->arg[2].s, &v));
+        script_truth(c, script_assign(c, c->arg[2].s, &v));
 }
 
 void ksr_auth_info(struct script_call *c)
@@ -455,5 +412,5 @@ void ksr_has_credentials(struct script_call *c)
 {
     struct digest_cred claimed;
 
-    truth(c, is_auth(c) && claim_first(&claimed, event_of(c)->h->headers) && sv_eq(claimed.realm, realm_of(c)));
+    script_truth(c, is_auth(c) && claim_first(&claimed, event_of(c)->h->headers) && sv_eq(claimed.realm, realm_of(c)));
 }

@@ -188,17 +188,12 @@ static void get_or(struct script_call *c, const struct script_value *otherwise)
 
 void core_pv_get(struct script_call *c)
 {
-    get_or(c, &(struct script_value){ 0 });
-}
+    const struct pv *p = named(c);
 
-void core_pv_gete(struct script_call *c)
-{
-    get_or(c, &(struct script_value){ .type = SCRIPT_STR, .s = SV("") });
-}
-
-void core_pv_getw(struct script_call *c)
-{
-    get_or(c, &(struct script_value){ .type = SCRIPT_STR, .s = SV("<<null>>") });
+    if (!p)
+        return;
+    pv_get(p, c, &c->result);
+    script_otherwise(c);
 }
 
 void core_pv_getvn(struct script_call *c)
@@ -408,40 +403,19 @@ static void sht_value(struct script_call *c, struct htable *t, struct sv key, st
         script_set_str(out, sv_make(v->text, v->n));
 }
 
-static void sht_get_or(struct script_call *c, const char *otherwise)
+void core_sht_get(struct script_call *c)
 {
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
         sht_value(c, t, c->arg[1].s, &c->result);
-    if (c->result.type == SCRIPT_NULL && otherwise)
-        script_set_str(&c->result, sv_of(otherwise));
-}
-
-void core_sht_get(struct script_call *c)
-{
-    sht_get_or(c, NULL);
-}
-
-void core_sht_gete(struct script_call *c)
-{
-    sht_get_or(c, "");
-}
-
-void core_sht_getw(struct script_call *c)
-{
-    sht_get_or(c, "<<null>>");
+    script_otherwise(c);
 }
 
 void core_sht_is_null(struct script_call *c)
 {
-    sht_get_or(c, NULL);
-    script_return(c, c->result.type == SCRIPT_NULL ? 1 : -1);
-}
-
-static void truth(struct script_call *c, bool good)
-{
-    script_return(c, good ? 1 : -1);
+    core_sht_get(c);
+    script_truth(c, c->result.type == SCRIPT_NULL);
 }
 
 void core_sht_sets(struct script_call *c)
@@ -449,7 +423,7 @@ void core_sht_sets(struct script_call *c)
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
-        truth(c, htable_set_text(t, c->arg[1].s, c->arg[2].s, -1, c->now_ms));
+        script_truth(c, htable_set_text(t, c->arg[1].s, c->arg[2].s, -1, c->now_ms));
 }
 
 void core_sht_seti(struct script_call *c)
@@ -457,7 +431,7 @@ void core_sht_seti(struct script_call *c)
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
-        truth(c, htable_set_int(t, c->arg[1].s, c->arg[2].i, -1, c->now_ms));
+        script_truth(c, htable_set_int(t, c->arg[1].s, c->arg[2].i, -1, c->now_ms));
 }
 
 void core_sht_setex(struct script_call *c)
@@ -465,7 +439,7 @@ void core_sht_setex(struct script_call *c)
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
-        truth(c, htable_set_expires(t, c->arg[1].s, c->arg[2].i, c->now_ms));
+        script_truth(c, htable_set_expires(t, c->arg[1].s, c->arg[2].i, c->now_ms));
 }
 
 void core_sht_setxs(struct script_call *c)
@@ -473,7 +447,7 @@ void core_sht_setxs(struct script_call *c)
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
-        truth(c, htable_set_text(t, c->arg[1].s, c->arg[2].s, TD_MAX(c->arg[3].i, (int64_t)0), c->now_ms));
+        script_truth(c, htable_set_text(t, c->arg[1].s, c->arg[2].s, TD_MAX(c->arg[3].i, (int64_t)0), c->now_ms));
 }
 
 void core_sht_setxi(struct script_call *c)
@@ -481,7 +455,7 @@ void core_sht_setxi(struct script_call *c)
     struct htable *t = table(c, c->arg[0].s);
 
     if (t)
-        truth(c, htable_set_int(t, c->arg[1].s, c->arg[2].i, TD_MAX(c->arg[3].i, (int64_t)0), c->now_ms));
+        script_truth(c, htable_set_int(t, c->arg[1].s, c->arg[2].i, TD_MAX(c->arg[3].i, (int64_t)0), c->now_ms));
 }
 
 static void sht_add(struct script_call *c, int64_t by)
@@ -525,7 +499,7 @@ void core_sht_match_name(struct script_call *c)
         c->fault = "eq is the only comparison";
     else if (t)
         sht_value(c, t, c->arg[2].s, &v);
-    truth(c, v.type != SCRIPT_NULL);
+    script_truth(c, v.type != SCRIPT_NULL);
 }
 
 void core_sht_reset(struct script_call *c)
@@ -537,18 +511,24 @@ void core_sht_reset(struct script_call *c)
     script_return(c, 1);
 }
 
-/* TABLE=>KEY */
-static struct htable *table_and_key(struct script_call *c, const struct script_name *name, struct sv *key)
+bool script_split(struct script_call *c, struct sv text, struct sv *name, struct sv *key)
 {
-    struct sv text = name->text;
     size_t at = sv_find(text, '=');
 
     if (at + 1 >= text.n || text.p[at + 1] != '>') {
-        c->fault = "an entry of a table is written TABLE=>KEY";
-        return NULL;
+        c->fault = "an entry of a table is written TABLE=>KEY, and what a query has brought RESULT=>KEY";
+        return false;
     }
+    *name = sv_upto(text, at);
     *key = sv_from(text, at + 2);
-    return table(c, sv_upto(text, at));
+    return true;
+}
+
+static struct htable *table_and_key(struct script_call *c, const struct script_name *name, struct sv *key)
+{
+    struct sv of;
+
+    return script_split(c, name->text, &of, key) ? table(c, of) : NULL;
 }
 
 void core_get_sht(struct script_call *c, const struct script_name *name, struct script_value *out)
@@ -628,7 +608,7 @@ static void count_source(struct script_call *c, struct sv source)
 
     /* A table full of sources counts nobody new: they are let in, as before there was a count. */
     htable_add(htables_find(c->script->shared->pike, SV("pike")), source, 1, c->now_ms, &n);
-    truth(c, n <= c->script->shared->pike_density);
+    script_truth(c, n <= c->script->shared->pike_density);
 }
 
 void core_pike(struct script_call *c)

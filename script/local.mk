@@ -3,6 +3,7 @@ libscript_a_SOURCES = \
 	script/core.c script/core.h \
 	script/func_tbl.h \
 	script/htable.c script/htable.h \
+	script/kx.c \
 	script/pattern.c script/pattern.h \
 	script/private.h \
 	script/pv.c \

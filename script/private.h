@@ -130,6 +130,11 @@ bool script_asks(const struct buf *asked, struct sv module);
 /* The row of any kind. */
 const struct script_func *api_func(const struct script_shared *shared, struct sv module, struct sv name);
 
+/* ---- core.c ---- */
+
+/* NAME=>KEY; false: c->fault is set. */
+bool script_split(struct script_call *c, struct sv text, struct sv *name, struct sv *key);
+
 /* ---- sql.c ---- */
 
 /* The run has ended: what it has asked for is forgotten, answers that are remembered stay. */

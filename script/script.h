@@ -117,6 +117,16 @@ bool script_assign(struct script_call *c, struct sv name, const struct script_va
 /* KEMI's result of a function: 1 is true, what is negative is false. */
 void script_return(struct script_call *c, int64_t i);
 
+static inline void script_truth(struct script_call *c, bool good)
+{
+    script_return(c, good ? 1 : -1);
+}
+
+/* A result that is null, by the name of the function: gete makes it an empty text, getw <<null>>, getz 0, get leaves it. */
+void script_otherwise(struct script_call *c);
+/* KSR.kx.get_NAME and its gete_ and getw_: the variable of that meaning. */
+void script_kx_get(struct script_call *c);
+
 /* An argument as index, 0 when it is not given; what is far out stays out. */
 static inline int script_index(const struct script_call *c, unsigned arg)
 {

@@ -430,30 +430,11 @@ void core_sql_is_null(struct script_call *c)
 
 void core_sql_get(struct script_call *c)
 {
-    char otherwise = c->func->name[strlen("sql_result_get")];
-
     set_cell(&c->result, cell(rows_of(c, c->arg[0].s), c->arg[1].i, c->arg[2].i));
-    if (c->result.type == SCRIPT_NULL && otherwise == 'e')
-        script_set_str(&c->result, SV(""));
-    else if (c->result.type == SCRIPT_NULL && otherwise == 'z')
-        script_set_int(&c->result, 0);
+    script_otherwise(c);
 }
 
 /* ---- $dbr, $xavp ---- */
-
-/* RESULT=>KEY; false: c->fault is set. */
-static bool split(struct script_call *c, struct sv text, struct sv *name, struct sv *key)
-{
-    size_t at = sv_find(text, '=');
-
-    if (at + 1 >= text.n || text.p[at + 1] != '>') {
-        c->fault = "what a query has brought is written RESULT=>KEY";
-        return false;
-    }
-    *name = sv_upto(text, at);
-    *key = sv_from(text, at + 2);
-    return true;
-}
 
 static bool to_index(struct sv s, int64_t *out)
 {
@@ -481,7 +462,7 @@ void core_get_dbr(struct script_call *c, const struct script_name *name, struct 
     int64_t row, column;
     size_t comma;
 
-    if (!split(c, name->text, &result, &key))
+    if (!script_split(c, name->text, &result, &key))
         return;
     rows = rows_of(c, result);
     if (sv_eq(key, SV("rows")) || sv_eq(key, SV("cols"))) {
@@ -504,7 +485,7 @@ void core_get_xavp(struct script_call *c, const struct script_name *name, struct
     const struct db_rows *rows;
     int64_t row = 0;
 
-    if (!split(c, name->text, &result, &key))
+    if (!script_split(c, name->text, &result, &key))
         return;
     if (take_brackets(result, sv_upto(result, sv_find(result, '[')), &in)) {
         result = sv_upto(result, sv_find(result, '['));

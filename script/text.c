@@ -3,38 +3,33 @@
 
 #include "script/core.h"
 
-static void truth(struct script_call *c, bool good)
-{
-    script_return(c, good ? 1 : -1);
-}
-
 void text_cmp_str(struct script_call *c)
 {
-    truth(c, sv_eq(c->arg[0].s, c->arg[1].s));
+    script_truth(c, sv_eq(c->arg[0].s, c->arg[1].s));
 }
 
 void text_cmp_istr(struct script_call *c)
 {
-    truth(c, sv_eq_nocase(c->arg[0].s, c->arg[1].s));
+    script_truth(c, sv_eq_nocase(c->arg[0].s, c->arg[1].s));
 }
 
 void text_starts_with(struct script_call *c)
 {
-    truth(c, sv_starts(c->arg[0].s, c->arg[1].s));
+    script_truth(c, sv_starts(c->arg[0].s, c->arg[1].s));
 }
 
 void text_ends_with(struct script_call *c)
 {
     struct sv text = c->arg[0].s, end = c->arg[1].s;
 
-    truth(c, end.n <= text.n && sv_eq(sv_from(text, text.n - end.n), end));
+    script_truth(c, end.n <= text.n && sv_eq(sv_from(text, text.n - end.n), end));
 }
 
 void text_find(struct script_call *c)
 {
     struct sv text = c->arg[0].s, part = c->arg[1].s;
 
-    truth(c, part.n == 0 || memmem(text.p, text.n, part.p, part.n));
+    script_truth(c, part.n == 0 || memmem(text.p, text.n, part.p, part.n));
 }
 
 void text_ifind(struct script_call *c)
@@ -44,7 +39,7 @@ void text_ifind(struct script_call *c)
 
     for (size_t i = 0; !found && i + part.n <= text.n; i++)
         found = sv_eq_nocase(sv_make(text.p + i, part.n), part);
-    truth(c, found);
+    script_truth(c, found);
 }
 
 static void in_list(struct script_call *c, bool (*fits)(struct sv text, struct sv item))
@@ -62,7 +57,7 @@ static void in_list(struct script_call *c, bool (*fits)(struct sv text, struct s
         found = item.n && fits(c->arg[0].s, item);
         rest = sv_from(rest, item.n + 1);
     }
-    truth(c, found);
+    script_truth(c, found);
 }
 
 void text_in_list(struct script_call *c)
@@ -88,10 +83,10 @@ static bool is_of(struct sv text, bool letters)
 
 void text_is_numeric(struct script_call *c)
 {
-    truth(c, is_of(c->arg[0].s, false));
+    script_truth(c, is_of(c->arg[0].s, false));
 }
 
 void text_is_alphanum(struct script_call *c)
 {
-    truth(c, is_of(c->arg[0].s, true));
+    script_truth(c, is_of(c->arg[0].s, true));
 }

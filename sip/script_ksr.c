@@ -4,11 +4,6 @@
 #include "sip/fork.h"
 #include "sip/script_private.h"
 
-static void truth(struct script_call *c, bool good)
-{
-    script_return(c, good ? 1 : -1);
-}
-
 static void boolean(struct script_call *c, bool is_true)
 {
     c->result = (struct script_value){ .type = SCRIPT_BOOL, .i = is_true };
@@ -214,12 +209,12 @@ void ksip_true(struct script_call *c)
 
 void ksip_one(struct script_call *c)
 {
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_minus_one(struct script_call *c)
 {
-    truth(c, false);
+    script_truth(c, false);
 }
 
 /* ---- the destination ---- */
@@ -227,7 +222,7 @@ void ksip_minus_one(struct script_call *c)
 void ksip_drop(struct script_call *c)
 {
     event_of(c)->is_dropped = true;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_x_drop(struct script_call *c)
@@ -286,14 +281,14 @@ void ksip_t_relay(struct script_call *c)
 
     if (may)
         e->g->is_relayed = true;
-    truth(c, may);
+    script_truth(c, may);
 }
 
 void ksip_t_newtran(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
 
-    truth(c, e->route == ROUTE_FAILURE || (may_order(e) && e->r->sip->sip_request->rq_method != sip_method_ack && request_hold(e->r)));
+    script_truth(c, e->route == ROUTE_FAILURE || (may_order(e) && e->r->sip->sip_request->rq_method != sip_method_ack && request_hold(e->r)));
 }
 
 void ksip_t_is_set(struct script_call *c)
@@ -301,11 +296,11 @@ void ksip_t_is_set(struct script_call *c)
     const struct routing *g = event_of(c)->g;
 
     if (sv_eq(c->arg[0].s, SV("branch_route")))
-        truth(c, g->on_branch != NULL);
+        script_truth(c, g->on_branch != NULL);
     else if (sv_eq(c->arg[0].s, SV("failure_route")))
-        truth(c, g->on_failure != NULL);
+        script_truth(c, g->on_failure != NULL);
     else if (sv_eq(c->arg[0].s, SV("onreply_route")))
-        truth(c, g->on_reply != NULL);
+        script_truth(c, g->on_reply != NULL);
     else
         c->fault = "there is branch_route, failure_route and onreply_route";
 }
@@ -313,7 +308,7 @@ void ksip_t_is_set(struct script_call *c)
 static void name_route(struct script_call *c, const char **route)
 {
     *route = c->arg[0].s.n ? sipscript_event_text(event_of(c), c->arg[0].s) : NULL;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_t_on_branch(struct script_call *c)
@@ -333,7 +328,7 @@ void ksip_t_on_failure(struct script_call *c)
 
 void ksip_t_is_canceled(struct script_call *c)
 {
-    truth(c, event_of(c)->is_cancelled);
+    script_truth(c, event_of(c)->is_cancelled);
 }
 
 static bool matches(struct script_call *c, struct sv pattern, const char *text)
@@ -357,7 +352,7 @@ void ksip_t_check_status(struct script_call *c)
     char status[8];
 
     snprintf(status, sizeof status, "%d", e->status);
-    truth(c, matches(c, c->arg[0].s, status) && e->status);
+    script_truth(c, matches(c, c->arg[0].s, status) && e->status);
 }
 
 void ksip_t_status(struct script_call *c)
@@ -374,10 +369,10 @@ void ksip_is_route(struct script_call *c)
                    { "t_is_failure_route", ROUTE_FAILURE, ROUTE_FAILURE }, { "t_is_reply_route", ROUTE_REPLY, ROUTE_ONREPLY } };
     enum route_kind route = event_of(c)->route;
 
-    truth(c, false);
+    script_truth(c, false);
     for (size_t i = 0; i < TD_ARRAY_LEN(routes); i++)
         if (strcmp(routes[i].name, c->func->name) == 0)
-            truth(c, route >= routes[i].first && route <= routes[i].last);
+            script_truth(c, route >= routes[i].first && route <= routes[i].last);
 }
 
 /* ---- answers ---- */
@@ -389,21 +384,21 @@ void ksip_send_reply(struct script_call *c)
     char *phrase = sipscript_event_text(e, c->arg[1].s);
 
     if (code == 100) {
-        truth(c, true);
+        script_truth(c, true);
         return;
     }
-    truth(c, false);
+    script_truth(c, false);
     if (!may_order(e) || code < 101 || code > 699 || !phrase || e->r->sip->sip_request->rq_method == sip_method_ack)
         return;
     if (code < 200) { /* other requests than INVITE have no other provisional answer than 100: RFC 4320 */
         if (e->route != ROUTE_REQUEST || e->r->sip->sip_request->rq_method != sip_method_invite || !request_hold(e->r))
             return;
         fork_provisional(e->r->fork, (int)code, phrase, e->g->reply_lines);
-        truth(c, true);
+        script_truth(c, true);
         return;
     }
     e->g->answer = (struct script_answer){ (int)code, phrase, e->g->reply_lines };
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_sl_reply_error(struct script_call *c)
@@ -411,12 +406,12 @@ void ksip_sl_reply_error(struct script_call *c)
     struct sip_event *e = event_of(c);
 
     if (e->r->answered || e->g->answer.status) {
-        truth(c, true);
+        script_truth(c, true);
         return;
     }
     e->g->is_relayed = false;
     e->g->answer = (struct script_answer){ 500, "Server Internal Error", e->g->reply_lines };
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_default(struct script_call *c)
@@ -425,7 +420,7 @@ void ksip_default(struct script_call *c)
     bool may = e->route == ROUTE_REQUEST && !e->r->answered;
 
     e->g->is_default |= may;
-    truth(c, may);
+    script_truth(c, may);
 }
 
 /* ---- Route ---- */
@@ -433,7 +428,7 @@ void ksip_default(struct script_call *c)
 void ksip_record_route(struct script_call *c)
 {
     event_of(c)->g->is_recorded = true;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_loose_route(struct script_call *c)
@@ -441,7 +436,7 @@ void ksip_loose_route(struct script_call *c)
     struct request *r = event_of(c)->r;
 
     route_find(r);
-    truth(c, r->in_dialog);
+    script_truth(c, r->in_dialog);
 }
 
 void ksip_check_route_param(struct script_call *c)
@@ -449,7 +444,7 @@ void ksip_check_route_param(struct script_call *c)
     struct request *r = event_of(c)->r;
 
     route_find(r);
-    truth(c, matches(c, c->arg[0].s, r->route_params ? r->route_params : "") && r->route_params);
+    script_truth(c, matches(c, c->arg[0].s, r->route_params ? r->route_params : "") && r->route_params);
 }
 
 /* ;NAME=VALUE;NAME: what may stand in a URI, and nothing that ends it. */
@@ -470,7 +465,7 @@ void ksip_add_rr_param(struct script_call *c)
         c->fault = "URI parameters are written ;NAME=VALUE";
     else
         e->g->record_params = text;
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_record_route_params(struct script_call *c)
@@ -485,64 +480,64 @@ void ksip_allow_source_address(struct script_call *c)
 {
     const struct request *r = event_of(c)->r;
 
-    truth(c, reach_allows(&r->d->trusted, &r->source));
+    script_truth(c, reach_allows(&r->d->trusted, &r->source));
 }
 
 void ksip_maxfwd(struct script_call *c)
 {
     const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;
 
-    truth(c, !mf || mf->mf_count > 0);
+    script_truth(c, !mf || mf->mf_count > 0);
 }
 
 void ksip_is_maxfwd_lt(struct script_call *c)
 {
     const sip_max_forwards_t *mf = event_of(c)->r->sip->sip_max_forwards;
 
-    truth(c, (mf ? (int64_t)mf->mf_count : 70) < c->arg[0].i);
+    script_truth(c, (mf ? (int64_t)mf->mf_count : 70) < c->arg[0].i);
 }
 
 void ksip_sanity_check(struct script_call *c)
 {
     struct request *r = event_of(c)->r;
 
-    truth(c, !r->answered && step_sanity(r) == STEP_NEXT && step_require(r) == STEP_NEXT);
+    script_truth(c, !r->answered && step_sanity(r) == STEP_NEXT && step_require(r) == STEP_NEXT);
 }
 
 void ksip_has_totag(struct script_call *c)
 {
     const sip_to_t *to = event_of(c)->sip->sip_to;
 
-    truth(c, to && to->a_tag);
+    script_truth(c, to && to->a_tag);
 }
 
 void ksip_is_request(struct script_call *c)
 {
-    truth(c, event_of(c)->sip->sip_request != NULL);
+    script_truth(c, event_of(c)->sip->sip_request != NULL);
 }
 
 void ksip_is_reply(struct script_call *c)
 {
-    truth(c, event_of(c)->sip->sip_status != NULL);
+    script_truth(c, event_of(c)->sip->sip_status != NULL);
 }
 
 void ksip_is_first_hop(struct script_call *c)
 {
     const sip_t *sip = event_of(c)->r->sip;
 
-    truth(c, !sip->sip_via->v_next && !sip->sip_record_route);
+    script_truth(c, !sip->sip_via->v_next && !sip->sip_record_route);
 }
 
 void ksip_has_ruri_user(struct script_call *c)
 {
     const url_t *u = sipscript_uri(event_of(c)->r);
 
-    truth(c, u && u->url_user && *u->url_user);
+    script_truth(c, u && u->url_user && *u->url_user);
 }
 
 void ksip_has_user_agent(struct script_call *c)
 {
-    truth(c, event_of(c)->sip->sip_user_agent != NULL);
+    script_truth(c, event_of(c)->sip->sip_user_agent != NULL);
 }
 
 /* ---- NAT ---- */
@@ -565,7 +560,7 @@ void ksip_is_rfc1918(struct script_call *c)
 {
     char *host = sipscript_event_text(event_of(c), c->arg[0].s);
 
-    truth(c, host && is_private(host));
+    script_truth(c, host && is_private(host));
 }
 
 void ksip_nat_uac_test(struct script_call *c)
@@ -588,7 +583,7 @@ void ksip_nat_uac_test(struct script_call *c)
         found |= VIA_PORT;
     if (request_is_websocket(r))
         found |= WEBSOCKET;
-    truth(c, found & c->arg[0].i);
+    script_truth(c, found & c->arg[0].i);
 }
 
 /* ---- headers ---- */
@@ -616,7 +611,7 @@ static void edit(struct script_call *c, const char *name, const char *line)
 {
     if (!name || !sipscript_event_edit(event_of(c), name, line))
         c->fault = "too many changes, or not a header";
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_hdr_append(struct script_call *c)
@@ -651,29 +646,13 @@ void ksip_hdr_remove(struct script_call *c)
 
 void ksip_hdr_is_present(struct script_call *c)
 {
-    truth(c, sipscript_event_header(event_of(c), c->arg[0].s, 0) != NULL);
-}
-
-static void header_or(struct script_call *c, const char *otherwise)
-{
-    ksip_get_hdr(c, &(struct script_name){ .text = c->arg[0].s, .index = script_index(c, 1) }, &c->result);
-    if (c->result.type == SCRIPT_NULL && otherwise)
-        script_set_str(&c->result, sv_of(otherwise));
+    script_truth(c, sipscript_event_header(event_of(c), c->arg[0].s, 0) != NULL);
 }
 
 void ksip_hdr_get(struct script_call *c)
 {
-    header_or(c, NULL);
-}
-
-void ksip_hdr_gete(struct script_call *c)
-{
-    header_or(c, "");
-}
-
-void ksip_hdr_getw(struct script_call *c)
-{
-    header_or(c, "<<null>>");
+    ksip_get_hdr(c, &(struct script_name){ .text = c->arg[0].s, .index = script_index(c, 1) }, &c->result);
+    script_otherwise(c);
 }
 
 void ksip_append_to_reply(struct script_call *c)
@@ -689,30 +668,5 @@ void ksip_append_to_reply(struct script_call *c)
         c->fault = "not for an answer";
     else
         e->g->reply_lines = all;
-    truth(c, true);
-}
-
-/* ---- KSR.kx: variables by name ---- */
-
-void ksip_kx_get(struct script_call *c)
-{
-    static const struct {
-        const char *name;
-        void (*get)(struct script_call *c, const struct script_name *name, struct script_value *out);
-    } names[] = {
-        { "ruri", ksip_get_ru }, { "ruser", ksip_get_rU },  { "rhost", ksip_get_rd },  { "furi", ksip_get_fu },  { "fuser", ksip_get_fU },
-        { "fhost", ksip_get_fd }, { "turi", ksip_get_tu },  { "tuser", ksip_get_tU },  { "thost", ksip_get_td }, { "callid", ksip_get_ci },
-        { "ua", ksip_get_ua },   { "duri", ksip_get_du },   { "au", ksip_get_au },     { "ad", ksip_get_ar },    { "method", ksip_get_rm },
-        { "srcip", ksip_get_si }, { "srcport", ksip_get_sp }, { "status", ksip_get_rs }, { "body", ksip_get_rb },  { "rcvip", ksip_get_Ri },
-        { "rcvport", ksip_get_Rp }, { "proto", ksip_get_pr },
-    };
-    const char *name = strchr(c->func->name, '_') + 1;
-
-    for (size_t i = 0; i < TD_ARRAY_LEN(names); i++)
-        if (strcmp(names[i].name, name) == 0)
-            names[i].get(c, &(struct script_name){ .text = SV("") }, &c->result);
-    if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "gete_", 5) == 0)
-        script_set_str(&c->result, SV(""));
-    else if (c->result.type == SCRIPT_NULL && strncmp(c->func->name, "getw_", 5) == 0)
-        script_set_str(&c->result, SV("<<null>>"));
+    script_truth(c, true);
 }

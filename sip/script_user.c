@@ -4,11 +4,6 @@
 #include "sip/registrar.h"
 #include "sip/script_private.h"
 
-static void truth(struct script_call *c, bool good)
-{
-    script_return(c, good ? 1 : -1);
-}
-
 static bool is_register(const struct request *r)
 {
     return r->sip->sip_request->rq_method == sip_method_register;
@@ -34,7 +29,7 @@ static bool ask(struct script_call *c, bool is_proxy)
     if (!may_wait(c))
         return false;
     if (!domain || !*domain || r->sip->sip_request->rq_method == sip_method_ack) {
-        truth(c, false);
+        script_truth(c, false);
         return false;
     }
     v = auth_ask(r, domain, is_proxy);
@@ -99,14 +94,14 @@ void ksip_auth_challenge(struct script_call *c)
     if (!ask(c, !is_register(r)))
         return;
     if (r->answered || e->g->answer.status || e->g->is_relayed) {
-        truth(c, false);
+        script_truth(c, false);
         return;
     }
     if (r->auth_status == 200) /* of another user than it says: what it has shown is good */
         e->g->answer = (struct script_answer){ 403, "Not Your Address", NULL };
     else
         e->g->answer = (struct script_answer){ r->auth_status, r->auth_phrase, r->auth_headers };
-    truth(c, true);
+    script_truth(c, true);
 }
 
 void ksip_consume_credentials(struct script_call *c)
@@ -114,7 +109,7 @@ void ksip_consume_credentials(struct script_call *c)
     struct sip_event *e = event_of(c);
     const char *name = is_register(e->r) ? "Authorization" : "Proxy-Authorization";
 
-    truth(c, e->r->auth_status != 200 || sipscript_event_edit(e, name, NULL));
+    script_truth(c, e->r->auth_status != 200 || sipscript_event_edit(e, name, NULL));
 }
 
 static void on_cred(int err, const struct db_cred *cred, void *arg)
@@ -141,15 +136,15 @@ void ksip_does_uri_exist(struct script_call *c)
         return;
     if (e->g->is_known) {
         e->g->is_known = false;
-        truth(c, e->g->user_exists);
+        script_truth(c, e->g->user_exists);
         return;
     }
-    truth(c, false);
+    script_truth(c, false);
     if (!url || !uri_aor(msg_home(r->msg), url, &user, &domain))
         return;
     got = db_cred_get(r->d->db, user, domain, &cred, r->d->mailbox, on_cred, r, &r->cred);
     if (got == 1)
-        truth(c, cred.found);
+        script_truth(c, cred.found);
     if (got)
         return;
     c->wait = request_hold(r);
@@ -177,12 +172,12 @@ void ksip_save(struct script_call *c)
     if (!is_table(c) || !may_wait(c))
         return;
     if (!is_register(r) || (r->answered && !r->registration)) {
-        truth(c, false);
+        script_truth(c, false);
         return;
     }
     c->wait = registrar_request(r) == STEP_WAIT;
     if (!c->wait)
-        truth(c, r->answered == 200);
+        script_truth(c, r->answered == 200);
 }
 
 void ksip_lookup(struct script_call *c)
@@ -220,7 +215,7 @@ void ksip_registered(struct script_call *c)
 
     if (!is_table(c))
         return;
-    truth(c, url && locate_user(e->r, url) > 0);
+    script_truth(c, url && locate_user(e->r, url) > 0);
     e->r->targets = targets; /* what lookup has found stays */
     e->r->n_targets = n;
 }
@@ -259,7 +254,7 @@ void ksip_unregister(struct script_call *c)
 
     if (!is_table(c) || !may_wait(c))
         return;
-    truth(c, u && u->is_good);
+    script_truth(c, u && u->is_good);
     e->g->unregistration = NULL;
     if (u || !url || !uri_aor(home_of(e), url, &user, &domain) || !location_find(e->r->d->location, user, domain))
         return;
@@ -270,7 +265,7 @@ void ksip_unregister(struct script_call *c)
     u->r = e->r;
     if (!location_turn(e->r->d->location, user, domain, &u->turn))
         return;
-    truth(c, u->is_good);
+    script_truth(c, u->is_good);
     c->wait = !u->is_done;
     e->g->unregistration = c->wait ? u : NULL;
 }
