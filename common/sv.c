@@ -25,6 +25,14 @@ bool sv_to_u64(struct sv s, uint64_t *out, bool *overflow)
     return true;
 }
 
+bool sv_is_line(struct sv s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
 bool sv_copy(struct sv s, char *out, size_t size)
 {
     out[0] = '\0';

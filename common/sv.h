@@ -82,6 +82,9 @@ static inline struct sv sv_trim(struct sv s)
  * (*overflow, if given, tells the two apart). */
 bool sv_to_u64(struct sv s, uint64_t *out, bool *overflow);
 
+/* No control characters: it may stand in a line that we write, as it is. */
+bool sv_is_line(struct sv s);
+
 /* Copy to a NUL-terminated array; false (and an empty string) when it does not fit or holds a NUL. */
 bool sv_copy(struct sv s, char *out, size_t size);
 

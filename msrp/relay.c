@@ -98,22 +98,13 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
         o->message(relay->worker, &m);
 }
 
-/* No control characters: what a malformed request has in its paths is not written into a header of ours. */
-static bool is_printable(struct sv s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
-            return false;
-    return true;
-}
-
 /* Path lines for an answer to a frame that has no route: From-Path is To-Path[0]; To-Path is From-Path[0], or all of it
- * for other methods than SEND. */
+ * for other methods than SEND. What a malformed request has in its paths is not written into a header of ours. */
 struct sv relay_answer_lines(struct buf *b, const struct msrp_head *h)
 {
     struct sv to = h->to_path, from = h->from_path, to0, from0;
 
-    if (!msrp_path_next(&to, &to0) || !msrp_path_next(&from, &from0) || !is_printable(to0) || !is_printable(h->from_path))
+    if (!msrp_path_next(&to, &to0) || !msrp_path_next(&from, &from0) || !sv_is_line(to0) || !sv_is_line(h->from_path))
         return sv_make(NULL, 0);
     buf_puts(b, "To-Path: ");
     buf_add_sv(b, from0);

@@ -17,21 +17,13 @@ void ksr_is_reply(struct script_call *c)
 
 /* ---- reply ---- */
 
-static bool is_line(struct sv s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
-            return false;
-    return true;
-}
-
 /* Header lines that cannot be taken for anything else: `Name: value`, none of the paths, no empty line. */
 static bool are_headers(struct sv rest)
 {
     while (rest.n) {
         struct sv line = sv_upto(rest, sv_find(rest, '\r')), name = sv_upto(line, sv_find(line, ':'));
 
-        if (!name.n || name.n == line.n || !is_line(line) || sv_find(name, ' ') < name.n || name.p[0] == '-')
+        if (!name.n || name.n == line.n || !sv_is_line(line) || sv_find(name, ' ') < name.n || name.p[0] == '-')
             return false;
         if (sv_eq_nocase(name, SV("To-Path")) || sv_eq_nocase(name, SV("From-Path")))
             return false;
@@ -73,7 +65,7 @@ void ksr_reply(struct script_call *c)
     script_truth(c, false);
     if (h->is_response || h->method == MSRP_REPORT || e->replied || e->acted)
         return;
-    if (code < 200 || code > 999 || !is_line(text) || !are_headers(headers))
+    if (code < 200 || code > 999 || !sv_is_line(text) || !are_headers(headers))
         return;
     if (!out->p) {
         *out = e->m->relay->spare;

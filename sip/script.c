@@ -64,10 +64,7 @@ void sipscript_fini(struct sipd *d)
 
 char *sipscript_event_text(const struct sip_event *e, struct sv s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if ((uint8_t)s.p[i] < ' ' || s.p[i] == 0x7f)
-            return NULL;
-    return su_strndup(home_of(e), s.n ? s.p : "", (isize_t)s.n);
+    return sv_is_line(s) ? su_strndup(home_of(e), s.n ? s.p : "", (isize_t)s.n) : NULL;
 }
 
 bool sipscript_event_set_uri(struct sip_event *e, const char *text)

@@ -23,6 +23,14 @@ TEST(number_takes_digits_only)
         CHECK(!sv_to_u64(sv_of(bad[i]), &v, &over) && !over);
 }
 
+TEST(a_line_has_no_control_characters)
+{
+    CHECK(sv_is_line(SV("")) && sv_is_line(SV(" ~\x80\xff")));
+    for (char c = 0; c < ' '; c++)
+        CHECK(!sv_is_line(sv_make(&c, 1)));
+    CHECK(!sv_is_line(SV("a\x7f")) && !sv_is_line(SV("a\nb")) && !sv_is_line(SV("a\0b")));
+}
+
 TEST(copy_refuses_what_does_not_fit_or_hides_a_nul)
 {
     char out[4];
@@ -40,4 +48,4 @@ TEST(case_is_folded_for_ascii_letters_only)
 }
 
 SUITE(sv_suite, TEST_ROW(number_at_the_64_bit_limit_is_read_and_one_past_it_overflows), TEST_ROW(number_takes_digits_only),
-      TEST_ROW(copy_refuses_what_does_not_fit_or_hides_a_nul), TEST_ROW(case_is_folded_for_ascii_letters_only));
+      TEST_ROW(a_line_has_no_control_characters), TEST_ROW(copy_refuses_what_does_not_fit_or_hides_a_nul), TEST_ROW(case_is_folded_for_ascii_letters_only));
