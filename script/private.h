@@ -70,6 +70,7 @@ struct script {
     struct lua_State *lua;    /* owned */
     size_t memory, memory_max; /* bytes held by Lua and by variables */
     int64_t instructions;     /* of one call */
+    int budget;               /* instructions of what runs now */
     uint64_t steps;           /* of patterns, that the run may still take */
     size_t asked_for;         /* bytes of Lua, by the run */
 

@@ -264,16 +264,17 @@ static int setup(lua_State *L)
 
 /* ---- from us to Lua ---- */
 
+/* What closes variables on the way out has no budget of its own: one instruction more. */
 static void on_count(lua_State *L, lua_Debug *ar)
 {
     struct script *s = script_of(L);
 
     s->spent = true;
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
     lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: stopped after %d instructions", ar->short_src, ar->currentline, lua_gethookcount(L));
+    lua_pushfstring(L, "%s:%d: stopped after %d instructions", ar->short_src, ar->currentline, s->budget);
     lua_error(L);
 }
-
 
 /* Memory was refused: the run holds too much, or has asked too often. */
 static void memory_error(struct script *s)
@@ -314,6 +315,7 @@ static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int in
     s->steps = (uint64_t)instructions * STEPS_FACTOR;
     s->asked_for = 0;
     buf_clear(&s->error);
+    s->budget = instructions;
     lua_sethook(L, on_count, LUA_MASKCOUNT, instructions);
     lua_pushcfunction(L, on_error);
     lua_pushcfunction(L, fn);
@@ -556,6 +558,7 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->exiting = s->spent = false;
     s->steps = w->steps;
     s->asked_for = w->asked_for;
+    s->budget = (int)s->instructions;
     status = lua_resume(w->co, s->lua, n_args, &n);
     if (TD_LIKELY(status == LUA_OK))
         lua_settop(w->co, KEPT);
@@ -568,8 +571,9 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
         return SCRIPT_WAITS;
     }
     if (status != LUA_OK && s->exiting) {
-        status = lua_resetthread(w->co);
+        lua_resetthread(w->co); /* what it returns is why the run had ended; the coroutine is good again */
         forget_event(w);
+        status = LUA_OK;
     } else if (status != LUA_OK) {
         buf_clear(&s->error);
         if (status == LUA_ERRMEM)

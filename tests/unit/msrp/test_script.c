@@ -450,6 +450,47 @@ TEST(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to)
     stop();
 }
 
+/* K-PAR-03: the bounds are those of the configuration; without Expires it is the most. */
+TEST(the_bounds_of_cmap_save_are_configured)
+{
+    static const struct {
+        const char *option, *expires, *bound, *value;
+    } cases_[] = {
+        { "msrp.auth_max_expires=1800", "", "Expires", "1800" },       { "msrp.auth_max_expires=1800", "Expires: 1800\n", "Expires", "1800" },
+        { "msrp.auth_max_expires=1800", "Expires: 1801\n", "Max-Expires", "1800" }, { "msrp.auth_min_expires=90", "Expires: 90\n", "Expires", "90" },
+        { "msrp.auth_min_expires=90", "Expires: 89\n", "Min-Expires", "90" },
+    };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases_); i++) {
+        struct peer *c = start(cases_[i].option);
+        struct heard h;
+        char frame[256];
+
+        CHECK_FATAL(use("assert(KSR.auth.pv_www_authenticate('', 'x', 0) == 1) KSR.msrp.cmap_save()"));
+        snprintf(frame, sizeof frame, "MSRP a0001 AUTH\nTo-Path: msrp://%%E;tcp\nFrom-Path: %%C\n%s-------a0001$\n", cases_[i].expires);
+        say(c, frame);
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_starts(h.start, strcmp(cases_[i].bound, "Expires") == 0 ? SV("MSRP a0001 200 ") : SV("MSRP a0001 423 ")));
+        CHECK(sv_eq(heard_header(&h, cases_[i].bound), sv_of(cases_[i].value)));
+        stop();
+    }
+}
+
+/* K-PAR-02: 2^N slots to begin with, and no fewer than two in each of its 64 parts. */
+TEST(the_table_of_sessions_begins_with_the_slots_that_are_configured)
+{
+    static const struct {
+        const char *option;
+        size_t slots;
+    } sizes[] = { { NULL, 256 }, { "msrp.cmap_size=0", 128 }, { "msrp.cmap_size=7", 128 }, { "msrp.cmap_size=12", 4096 } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(sizes); i++) {
+        rig_start(&r, sizes[i].option);
+        CHECK_INT(session_table_slots(r.shared->sessions), sizes[i].slots);
+        rig_stop(&r);
+    }
+}
+
 TEST(the_script_runs_when_the_credentials_are_there)
 {
     struct peer *c = start(NULL);
@@ -780,6 +821,7 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(next_hop_that_is_to_end_takes_all_that_was_read_at_once),
       TEST_ROW(an_auth_is_judged_by_the_script_and_saved_for_who_was_authenticated),
       TEST_ROW(a_session_has_a_lifetime_within_bounds_and_somebody_it_belongs_to),
+      TEST_ROW(the_bounds_of_cmap_save_are_configured), TEST_ROW(the_table_of_sessions_begins_with_the_slots_that_are_configured),
       TEST_ROW(the_script_runs_when_the_credentials_are_there), TEST_ROW(without_the_sip_view_the_frame_is_still_seen),
       TEST_ROW(the_session_decides_what_cmap_lookup_finds), TEST_ROW(a_script_sends_to_an_address_by_the_connection_that_is_there),
       TEST_ROW(a_script_opens_a_connection_from_the_socket_it_names), TEST_ROW(a_script_opens_no_door),

@@ -197,6 +197,31 @@ TEST(an_exit_is_no_error_and_cannot_be_caught)
     scripts_stop(&t);
 }
 
+/* The coroutine of a run that has exited has the next one, with all of its budget. */
+TEST(events_that_exit_leave_nothing_behind)
+{
+    struct subject a = { .si = "192.0.2.1" };
+    struct script_wait *w;
+    struct scripts t;
+    size_t before;
+
+    scripts_start(&t, NULL);
+    CHECK_FATAL(scripts_load(&t, "local endless = setmetatable({}, { __close = function() while true do end end })\n"
+                                 "function run() local x = {} KSR.x.exit() end\n"
+                                 "function close()\n local function nest(n) local x <close> = endless if n > 0 then nest(n - 1) else KSR.x.exit() end end\n nest(100)\nend\n"
+                                 "function loop() while true do end end\n"));
+    CHECK_INT(script_start(&w, t.script, "run", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_DONE);
+    before = script_memory(t.script);
+    CHECK_INT(script_start(&w, t.script, "run", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_DONE);
+    CHECK(script_memory(t.script) < before + 512); /* less than a coroutine has */
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(script_start(&w, t.script, "close", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_DONE);
+        CHECK_INT(script_start(&w, t.script, "loop", "e", SCRIPT_MSRP, NULL, &a, 1), SCRIPT_FAILED);
+    }
+    CHECK_INT(stats_get(&t.stats, STAT_script_errors), 2);
+    scripts_stop(&t);
+}
+
 TEST(a_broken_script_leaves_the_one_that_runs)
 {
     struct scripts t;
@@ -308,5 +333,5 @@ TEST(a_script_that_is_replaced_lives_until_its_runs_have_ended)
 SUITE(state_suite, TEST_ROW(runs_that_wait_go_on_where_they_were), TEST_ROW(a_script_that_is_replaced_lives_until_its_runs_have_ended), TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
       TEST_ROW(what_only_looks_like_a_name_is_no_fault),
       TEST_ROW(a_name_that_stands_for_more_than_a_module_is_not_watched), TEST_ROW(a_module_that_a_script_asks_for_may_be_missing), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
-      TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
+      TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(events_that_exit_leave_nothing_behind), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
       TEST_ROW(events_do_not_fill_the_memory), TEST_ROW(memory_that_runs_out_anywhere_is_an_error_of_that_call));
