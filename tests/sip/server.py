@@ -59,7 +59,7 @@ class Server:
         self.script = os.path.join(self.dir, "script.lua")
         if script is not None:
             self.write_script(script)
-            lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script, "htable = " + htable]
+            lines += ["event_callback = ksr_request_route", "[script]", "file = " + self.script, "htable = " + htable, "memory = 2M"]
         if websocket:
             lines += ["[websocket]"] + list(websocket)
         if dns:
