@@ -436,9 +436,7 @@ static int make_coroutine(lua_State *L)
 
 static int drop_coroutine(lua_State *L)
 {
-    const struct script_wait *w = lua_touserdata(L, 1);
-
-    luaL_unref(L, LUA_REGISTRYINDEX, w->ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, ((const struct script_wait *)lua_touserdata(L, 1))->ref);
     return 0;
 }
 
@@ -640,14 +638,12 @@ void script_use_db(struct script *s, struct db *db, struct mailbox *mb)
 
 static int has_function(lua_State *L)
 {
-    const struct run *run = lua_touserdata(L, 1);
-
-    return lua_getglobal(L, run->function) == LUA_TFUNCTION ? 0 : luaL_error(L, "no");
+    return lua_getglobal(L, lua_touserdata(L, 1)) == LUA_TFUNCTION ? 0 : luaL_error(L, "no");
 }
 
 bool script_has(struct script *s, const char *function)
 {
-    return call_protected(s, has_function, &(struct run){ function, NULL }, (int)s->instructions);
+    return call_protected(s, has_function, (void *)(uintptr_t)function, (int)s->instructions);
 }
 
 /* ---- making one ---- */
