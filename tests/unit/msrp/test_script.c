@@ -183,6 +183,23 @@ TEST(a_script_that_fails_leaves_the_frame_to_the_built_in_routing)
     }
 }
 
+/* K-EVT-01: nor is what it had ordered done for the next frame. */
+TEST(what_a_script_had_ordered_before_it_failed_is_forgotten)
+{
+    struct peer *c = start(NULL), *f;
+
+    CHECK_FATAL(use("if KSR.pv.get('$msrp(method)') == 'SEND' then KSR.msrp.reply(403, 'No') error('x') end"));
+    say(c, SEND);
+    EXPECT(c, OK_SEND);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL);
+    EXPECT(f, FORWARDED);
+    say(c, AUTH);
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 1);
+    stop();
+}
+
 TEST(a_script_may_leave_a_frame_to_the_built_in_routing)
 {
     struct peer *c = start(NULL), *f;
@@ -811,6 +828,7 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection),
       TEST_ROW(a_frame_that_waits_is_decided_by_the_script_that_had_it),
       TEST_ROW(what_a_script_does_not_order_is_not_done), TEST_ROW(a_script_that_fails_leaves_the_frame_to_the_built_in_routing),
+      TEST_ROW(what_a_script_had_ordered_before_it_failed_is_forgotten),
       TEST_ROW(a_script_may_leave_a_frame_to_the_built_in_routing),
       TEST_ROW(a_script_relays_with_the_transactions_and_reports_of_the_relay),
       TEST_ROW(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it),
