@@ -7,9 +7,12 @@ struct later_call {
     void *arg;
 };
 
+static bool is_over; /* one thread, one root */
+
 static void on_message(su_root_magic_t *magic, su_msg_r msg, struct later_call *call)
 {
-    call->fn(call->arg);
+    if (!is_over)
+        call->fn(call->arg);
 }
 
 bool later(su_root_t *root, void (*fn)(void *arg), void *arg)
@@ -20,4 +23,11 @@ bool later(su_root_t *root, void (*fn)(void *arg), void *arg)
         return false;
     *su_msg_data(m) = (struct later_call){ .fn = fn, .arg = arg };
     return su_msg_send(m) == 0;
+}
+
+void later_forget(su_root_t *root)
+{
+    is_over = true;
+    su_root_step(root, 0);
+    is_over = false;
 }

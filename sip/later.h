@@ -7,3 +7,6 @@
 
 /* arg is borrowed and must live until then. False: out of memory, the call will not happen. */
 bool later(su_root_t *root, void (*fn)(void *arg), void *arg);
+
+/* Before the root goes: what is due will not happen. A call that waits would keep the root's memory for good. Nothing else may be registered with it. */
+void later_forget(su_root_t *root);

@@ -254,10 +254,10 @@ static int watch_mailbox(struct sipd *d)
 {
     su_wait_t w[1];
 
-    if (su_wait_create(w, mailbox_fd(d->mailbox), SU_WAIT_IN) < 0 ||
-        su_root_register(d->root, w, on_mail, (su_wakeup_arg_t *)d, 0) < 0)
+    if (su_wait_create(w, mailbox_fd(d->mailbox), SU_WAIT_IN) < 0)
         return TD_ENOMEM;
-    return TD_OK;
+    d->mail_wait = su_root_register(d->root, w, on_mail, (su_wakeup_arg_t *)d, 0);
+    return d->mail_wait < 0 ? TD_ENOMEM : TD_OK;
 }
 
 static int build(struct sipd *d, struct buf *fault)
@@ -312,6 +312,8 @@ static void take_down(struct sipd *d)
     flows_free(&d->flows);
     reach_fini(&d->reach);
     reach_fini(&d->trusted);
+    if (d->mail_wait >= 0)
+        su_root_deregister(d->root, d->mail_wait);
     stack_free(&d->stack);
     location_free(&d->location);
     nonces_free(&d->nonces);
@@ -343,7 +345,7 @@ static int run(struct sipd *d)
 
 int sip_process_main(const struct conf *conf, int control_fd, const struct script_api *const *apis, size_t n_apis)
 {
-    struct sipd d = { .conf = conf, .apis = apis, .n_apis = n_apis };
+    struct sipd d = { .conf = conf, .apis = apis, .n_apis = n_apis, .mail_wait = -1 };
     struct buf fault = BUF_INIT;
     const struct flows_events events = { .conf = on_conf, .ban = on_ban, .arg = &d };
     struct pump_rec hello;

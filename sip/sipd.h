@@ -34,6 +34,7 @@ struct sipd {
     struct reach trusted;      /* and who needs no credentials */
     struct db *db;
     struct mailbox *mailbox;   /* answers of the database */
+    int mail_wait;             /* its place in the root; -1: none */
     struct nonces *nonces;
     struct authn *authn;
     struct location *location;

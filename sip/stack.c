@@ -15,6 +15,7 @@
 #include "sip/clock.h"
 #include "sip/datagram.h"
 #include "sip/flow.h"
+#include "sip/later.h"
 #include "sip/method.h"
 
 enum {
@@ -368,8 +369,10 @@ void stack_free(struct stack **sp)
     datagram_guard(NULL, 0);
     if (s->nta)
         nta_agent_destroy(s->nta);
-    if (s->root)
+    if (s->root) {
+        later_forget(s->root);
         su_root_destroy(s->root);
+    }
     free(s->primaries);
     free(s);
 }
