@@ -313,8 +313,9 @@ TEST(sender_that_is_not_read_hears_what_there_is_for_him)
 /* M-FLOW-01, M-FLOW-02: who speaks to one peer only waits for him, however long it takes. */
 TEST(receiver_that_trickles_holds_its_only_sender)
 {
-    struct tally to_c = { 0 }, to_f = { 0 };
+    struct tally to_c = { 0 }, to_f = { 0 }, to_x = { 0 };
     struct buf b = BUF_INIT;
+    struct peer *x;
     int little = 128 * 1024;
     size_t at = 0;
 
@@ -330,6 +331,22 @@ TEST(receiver_that_trickles_holds_its_only_sender)
     CHECK(at < b.n);
     CHECK_INT(to_c.reports, 0);
     CHECK(!d->ended);
+    x = rig_peer(&r); /* nor is another one failed that begins now */
+    buf_clear(&b);
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(&b, "MSRP x%06d SEND\r\nTo-Path: %s %s\r\nFrom-Path: msrp://x.invalid:9/x;tcp\r\nMessage-ID: x%06d\r\n"
+                       "Content-Type: a/b\r\n\r\n%0*d\r\n-------x%06d$\r\n", i, r.var['V'], r.var['D'], i, SIZE, i, i);
+    }
+    at = 0;
+    for (int idle = 0; idle < 20; idle++) {
+        size_t n = push(x, b.p + at, b.n - at);
+
+        at += n;
+        idle = n ? 0 : idle;
+        listen_to(x, &to_x);
+    }
+    CHECK(at < b.n);
+    CHECK(to_x.reports == 0 && !x->ended);
     buf_fini(&b);
     rig_stop(&r);
 }

@@ -148,6 +148,9 @@ TEST(unknown_token_is_481_unless_nobody_wants_to_know)
     EXPECT(x, "MSRP k002send 481 No such session\nTo-Path: %F\nFrom-Path: %W\n-------k002send$\n");
     say(x, "MSRP k003send SEND\nTo-Path: msrp://%E;tcp %C\nFrom-Path: %F\n" HELLO "-------k003send$\n");
     EXPECT(x, "MSRP k003send 481 No such session\nTo-Path: %F\nFrom-Path: msrp://%E;tcp\n-------k003send$\n");
+    snprintf(r.var['W'], RIG_VAR_MAX, "msrps%.400s", r.var['U'] + strlen("msrp")); /* the whole URI is the token */
+    say(x, "MSRP k009send SEND\nTo-Path: %W %C\nFrom-Path: %F\n" HELLO "-------k009send$\n");
+    EXPECT(x, "MSRP k009send 481 No such session\nTo-Path: %F\nFrom-Path: %W\n-------k009send$\n");
     x = rig_peer(&r); /* five refusals would end it */
     say(x, "MSRP k004send SEND\nTo-Path: %N %C\nFrom-Path: %F\nFailure-Report: no\n" HELLO "-------k004send$\n");
     say(x, "MSRP k005rprt REPORT\nTo-Path: %N %C\nFrom-Path: %F\nMessage-ID: m-1\nMessage-ID: m-1\nStatus: 000 200 "

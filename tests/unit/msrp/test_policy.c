@@ -342,6 +342,12 @@ TEST(media_type_that_is_not_listed_is_415)
         "MSRP type1001 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-00z\n-------type1001$\n"); /* no body, no type */
     expect_status("type1001", 200);
     expect_chunk('$', 0);
+    /* what was refused for its type is not refused for ever, as for its size it is */
+    say(c, "MSRP type1002 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-00w\nContent-Type: x/y\n\nhello\n-------type1002$\n");
+    expect_status("type1002", 415);
+    say(c, "MSRP type1003 SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-00w\nContent-Type: text/plain\n\nhello\n-------type1003$\n");
+    expect_status("type1003", 200);
+    expect_chunk('$', 5);
     rig_stop(&r);
 }
 

@@ -255,6 +255,8 @@ TEST(relay_that_sends_what_is_not_for_us_keeps_its_link)
               "Status: 000 481 No such session\n-------%1$\n");
     say(x, "MSRP k002send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\nFailure-Report: no\n" HELLO
            "-------k002send$\n");
+    say(x, "MSRP k005send SEND\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\nFailure-Report: partial\n" HELLO
+           "-------k005send$\n");
     say(x, "MSRP k003nick NICKNAME\nTo-Path: msrps://other.example:9/x;tcp %C\nFrom-Path: %R %D\n-------k003nick$\n");
     EXPECT_NOTHING(x);
     say(x, "MSRP k004send SEND\nTo-Path: %U %C\nFrom-Path: %R %D\n" HELLO "-------k004send$\n");

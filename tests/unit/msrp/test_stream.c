@@ -251,7 +251,9 @@ TEST(chunk_of_2048_octets_is_sent_whole_and_a_longer_one_may_be_interrupted)
     report_for_d("x-0001");
     CHECK_FATAL(hear(d, &h));
     CHECK(sv_eq(heard_header(&h, "Message-ID"), SV("x-0001"))); /* the chunk has not begun */
+    memset(body + 2000, 'x', 48); /* none of them might begin an end-line, and be held back */
     say_bytes(c, body + 2000, 48);
+    EXPECT_NOTHING(d); /* nor has it with all of its octets: another frame would cut it */
     say(c, "\n-------b001send$\n");
     CHECK_FATAL(hear(d, &h));
     CHECK(h.body.n == 2048 && h.flag == '$' && sv_eq(heard_header(&h, "Byte-Range"), SV("1-2048/2048")));
@@ -429,6 +431,32 @@ TEST(message_that_was_stopped_is_sent_no_further)
     stop();
 }
 
+/* M-FWD-16: what others send under the same Message-ID is another message. */
+TEST(message_that_was_stopped_is_one_senders)
+{
+    struct peer *x;
+    struct heard h;
+
+    start();
+    x = rig_peer(&r);
+    say(x, "MSRP x001send SEND\nTo-Path: %V %D\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\nContent-Type: a/b\n\n");
+    say_bytes(x, body, 5000);
+    head(HEAD);
+    say_bytes(c, body, 5000);
+    CHECK(hear(d, &h) && h.body.n == 5000 && h.flag == '+'); /* X's, that C's has interrupted */
+    CHECK_FATAL(sv_starts(hear_rest(d), SV("MSRP ")));
+    CHECK(sv_copy(sv_make(hear_rest(d).p + 5, TID_LEN), r.var['1'], RIG_VAR_MAX));
+    say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    CHECK(hear(d, &h) && h.body.n == 5000 && h.flag == '#');
+    say_bytes(x, body + 5000, 5000);
+    say(x, "\n-------x001send$\n");
+    CHECK_FATAL(hear(d, &h));
+    CHECK(h.body.n == 5000 && h.flag == '$' && sv_eq(heard_header(&h, "Byte-Range"), SV("5001-*/*")));
+    EXPECT(x, "MSRP x001send 200 OK\nTo-Path: msrp://x.invalid:9/x;tcp\nFrom-Path: %V\n-------x001send$\n");
+    EXPECT_NOTHING(x);
+    stop();
+}
+
 /* M-FLOW-03: who asks without reading the answers is not heard until he reads; then every question is answered. */
 TEST(questions_of_a_peer_that_does_not_read_are_left_waiting)
 {
@@ -519,4 +547,4 @@ SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
       TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
       TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
-      TEST_ROW(message_that_was_stopped_is_sent_no_further), TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
+      TEST_ROW(message_that_was_stopped_is_sent_no_further), TEST_ROW(message_that_was_stopped_is_one_senders), TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
