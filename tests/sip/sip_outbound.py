@@ -1,11 +1,12 @@
 """Client-initiated connections and Path: which flow a request takes, and what becomes of bindings. RFC 5626, RFC 3327."""
 import contextlib
+import json
 import sqlite3
 import time
 
 from sipua import uri_of
 from sip_calls import call_up, hang_up
-from sip_limits import until
+from sip_limits import ctl, until
 
 OUTBOUND = ["Supported: path, outbound"]
 
@@ -154,7 +155,7 @@ def test_flow_that_ends_while_its_registration_is_written(make):
     with contextlib.closing(sqlite3.connect(s.database, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         b.send(b.request("REGISTER", "sip:example.com", to=b.aor, headers=OUTBOUND + ["Contact: " + b.contact + device(1, 1)]))
-        s.ua("tcp", "alice").ask("OPTIONS", "sip:example.com", 200)
+        until(lambda: json.loads(ctl(s, "rpc", "stats.get"))["sip_requests"])  # it has come to where it waits
         mark = s.mark()
         b.close()
         s.wait_for("closed", mark)
