@@ -214,8 +214,13 @@ TEST(end_line_alone_is_a_piece_when_it_says_something)
         } else {
             CHECK(hear(d, &h) && h.body.n == 0 && h.flag == *flag);
             CHECK(sv_eq(heard_header(&h, "Byte-Range"), SV("50001-*/200000")));
+            CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
         }
         EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+        if (*flag == '#') { /* M-REP-02: there is no octet of which its failure could be reported */
+            say(d, "MSRP %1 400 Bad\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+            EXPECT_NOTHING(c);
+        }
         stop();
     }
 }
