@@ -564,11 +564,11 @@ bool peer_frame(struct peer *p, struct heard *h)
     return cut(buf_sv(&frame), h) == n;
 }
 
-bool hear(struct peer *p, struct heard *h)
+static bool hear_within(struct peer *p, struct heard *h, int turns)
 {
     if (peer_frame(p, h)) /* read with the one before */
         return true;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < turns; i++) {
         rig_turn(p->rig);
         peer_read(p, SIZE_MAX);
         if (peer_frame(p, h))
@@ -578,6 +578,16 @@ bool hear(struct peer *p, struct heard *h)
         rig_wait(p->rig, 1);
     }
     return false;
+}
+
+bool hear(struct peer *p, struct heard *h)
+{
+    return hear_within(p, h, 2000);
+}
+
+bool hear_more(struct peer *p, struct heard *h)
+{
+    return hear_within(p, h, 50);
 }
 
 struct sv hear_rest(struct peer *p)

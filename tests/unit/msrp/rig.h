@@ -128,6 +128,8 @@ bool peer_frame(struct peer *p, struct heard *h);
 
 /* The next frame, waiting 2 s for it; false: there is none. */
 bool hear(struct peer *p, struct heard *h);
+/* The same for one that may not come: it is not waited for as long. */
+bool hear_more(struct peer *p, struct heard *h);
 /* What has come and is no frame yet. */
 struct sv hear_rest(struct peer *p);
 

@@ -329,7 +329,7 @@ TEST(row_of_a_connection_is_right_however_it_ends)
         CHECK(said > 0 && out > 0);
         ways[i].happens();
         if (ways[i].drained && first->fd >= 0)
-            while (hear(first, &h))
+            while (hear_more(first, &h))
                 out += h.all.n;
         rig_pass(&r, 3000); /* it lingers a little for what it was told */
         CHECK_INT(end.closed, 1);

@@ -254,7 +254,7 @@ TEST(chunk_that_grows_too_large_while_its_next_hop_ends_has_one_signal)
         if (!reset_first)
             peer_reset(d);
         say(c, "\n-------both0001$\n");
-        while (hear(c, &h)) {
+        while (hear_more(c, &h)) {
             refusals += sv_eq(h.start, SV("MSRP both0001 413 Stop"));
             oks += sv_eq(h.start, SV("MSRP both0001 200 OK"));
             reports += heard_header(&h, "Status").n > 0;

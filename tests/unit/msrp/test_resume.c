@@ -372,7 +372,7 @@ TEST(token_that_moves_while_its_old_connection_dies_ends_once)
             session_unref(&now);
         }
         session_unref(&s);
-        while (hear(c, &h))
+        while (hear_more(c, &h))
             ;
         rig_pass(&r, 101000);
         CHECK_INT(session_table_count(r.shared->sessions), 1); /* W */
@@ -470,7 +470,7 @@ TEST(frames_that_wait_for_the_owner_of_a_token_that_ends_are_481)
             say(x, text);
         }
         end_token(kick);
-        while (hear(x, &h)) {
+        while (hear_more(x, &h)) {
             struct sv id = heard_header(&h, "Message-ID");
 
             if (!id.n) {
