@@ -338,6 +338,18 @@ static void check_websocket(struct conf_loader *l)
                        "without a path and without the scheme's own port", origins->v[i]);
 }
 
+static void check_script(struct conf_loader *l)
+{
+    const struct conf *c = l->conf;
+
+    if (*c->script.file)
+        return;
+    if (*c->msrp.event_callback)
+        conf_fault(l, AT(msrp, event_callback), "event_callback names the function %s, but there is no script.file", c->msrp.event_callback);
+    if (*c->sip.event_callback)
+        conf_fault(l, AT(sip, event_callback), "event_callback names the function %s, but there is no script.file", c->sip.event_callback);
+}
+
 static void check_places(struct conf_loader *l)
 {
     const struct conf *c = l->conf;
@@ -360,5 +372,6 @@ void conf_check(struct conf_loader *l)
     check_msrp_policy(l);
     check_sip(l);
     check_websocket(l);
+    check_script(l);
     check_places(l);
 }

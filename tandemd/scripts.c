@@ -26,14 +26,9 @@ static int make(struct script **out, struct script_shared *shared, const struct 
     const struct {
         const char *key, *function;
     } callbacks[] = { { "msrp.event_callback", conf->msrp.event_callback }, { "sip.event_callback", conf->sip.event_callback } };
-    int err = TD_OK;
+    int err;
 
     *out = NULL;
-    for (size_t i = 0; !*conf->script.file && i < TD_ARRAY_LEN(callbacks); i++)
-        if (*callbacks[i].function) {
-            buf_printf(faults, "%s: names the function %s, but there is no script.file\n", callbacks[i].key, callbacks[i].function);
-            return TD_EINVAL;
-        }
     err = script_new(out, shared, conf, stats, now_ms(), faults);
     for (size_t i = 0; !err && i < TD_ARRAY_LEN(callbacks); i++)
         if (*callbacks[i].function && !script_has(*out, callbacks[i].function)) {
@@ -54,7 +49,7 @@ int scripts_check(const struct conf *conf, struct buf *faults)
 
     if (err && faults->n > before)
         buf_puts(faults, "\n");
-    if (!err && (*conf->script.file || *conf->msrp.event_callback || *conf->sip.event_callback))
+    if (!err && *conf->script.file)
         err = make(&script, shared, conf, NULL, faults);
     script_free(&script);
     script_shared_free(&shared);

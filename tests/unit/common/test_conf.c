@@ -310,7 +310,7 @@ TEST(overrides_win_over_the_file_and_name_themselves_in_faults)
 {
     struct buf faults = BUF_INIT;
     char *good[] = { (char *)"server.log_level=debug", (char *)"listen.main.address = 127.0.0.1:5070",
-                     (char *)"msrp.forward_to=", (char *)"sip.event_callback=a=b" };
+                     (char *)"msrp.forward_to=", (char *)"script.file=a=b" };
     struct conf *c = load("[server]\nlog_level = error\n[listen.main]\nprotocols = msrp\n", &faults, good, 4);
 
     CHECK_FATAL(c != NULL);
@@ -318,7 +318,7 @@ TEST(overrides_win_over_the_file_and_name_themselves_in_faults)
     CHECK_INT(c->listen[0].address.n, 1);
     CHECK_INT(c->listen[0].protocols.n, 1);
     CHECK_INT(c->msrp.forward_to.n, 0);
-    CHECK_STR(c->sip.event_callback, "a=b");
+    CHECK_STR(c->script.file, "a=b");
     conf_free(&c);
     buf_fini(&faults);
 
@@ -330,6 +330,16 @@ TEST(overrides_win_over_the_file_and_name_themselves_in_faults)
     expect_override_fault("server.user=a\nb", "-o server.user: a control character\n");
     expect_override_fault("server.user=a ;b",
                           "-o server.user: user = a ;b: holds a word that begins like a comment, with ; or #\n");
+}
+
+TEST(callback_needs_a_script)
+{
+    struct conf *c = load_good("[script]\nfile = /x.lua\n[msrp]\nevent_callback = f\n[sip]\nevent_callback = g\n");
+
+    conf_free(&c);
+    expect_faults("[msrp]\nevent_callback = f\n[sip]\nevent_callback = g\n",
+                  "FILE:2: event_callback names the function f, but there is no script.file\n"
+                  "FILE:4: event_callback names the function g, but there is no script.file\n");
 }
 
 TEST(tls_transports_need_a_certificate_only_when_asked_for)
@@ -652,7 +662,7 @@ SUITE(conf_suite, TEST_ROW(the_example_loads_and_shows_every_key_with_its_defaul
       TEST_ROW(control_characters_and_nul_are_faults), TEST_ROW(a_file_that_cannot_be_read_is_a_fault_with_its_reason),
       TEST_ROW(a_file_full_of_faults_is_reported_within_bounds),
       TEST_ROW(overrides_win_over_the_file_and_name_themselves_in_faults),
-      TEST_ROW(tls_transports_need_a_certificate_only_when_asked_for), TEST_ROW(the_realm_follows_the_first_domain),
+      TEST_ROW(callback_needs_a_script), TEST_ROW(tls_transports_need_a_certificate_only_when_asked_for), TEST_ROW(the_realm_follows_the_first_domain),
       TEST_ROW(md5_goes_last_and_algorithms_are_known), TEST_ROW(least_and_most_must_be_in_order),
       TEST_ROW(listen_sections_repeat_and_are_checked), TEST_ROW(types_and_methods_to_relay_are_checked),
       TEST_ROW(trusted_sources_are_addresses_and_domains_of_others_are_not_ours), TEST_ROW(ports_to_forward_to_are_numbers_and_ranges), TEST_ROW(places_to_forward_to_and_to_ask_are_checked),
