@@ -309,13 +309,13 @@ static void write_front(struct stream *s)
     }
 }
 
-/* May more of it be written? Not when a token has ended or moved (M-FR-01, M-AUTH-23, M-TOK-05); but what its sender has sent
- * before his connection broke may. */
+/* May more of it be written? Not when a token has ended (M-FR-01, M-AUTH-23), or its owner has left that next hop (M-TOK-05); but what its sender
+ * has sent before his connection broke may, wherever he is now. */
 static bool goes_on(struct stream *s)
 {
     const struct route *r = s->f.route;
 
-    if (!route_leads_on(r) || (r->u1 && !session_is_active(r->u1) && session_state(r->u1) != SESSION_DETACHED))
+    if (!route_leads_on(r) || (r->u1 && session_refusal(r->u1) == 481))
         stream_fail(s, route_failure(r));
     return stream_dest(s) != NULL;
 }

@@ -186,6 +186,25 @@ TEST(sender_that_dies_takes_what_waits_of_his_chunk_with_him)
     }
 }
 
+/* M-TOK-12: what was taken from a sender is delivered when his connection has broken, also when he is back on another one. */
+TEST(sender_that_comes_back_has_what_waits_delivered)
+{
+    for (int back = 0; back < 2; back++) {
+        start(NULL);
+        chunk("i001send", 1, BODY, '$');
+        expect_200("i001send");
+        peer_reset(c);
+        rig_turn(&r);
+        if (back) {
+            c = rig_peer(&r);
+            say(c, "MSRP i002auth AUTH\nTo-Path: %U\nFrom-Path: %C\n-------i002auth$\n");
+            EXPECT(c, "MSRP i002auth 200 OK\nTo-Path: %C\nFrom-Path: %U\nUse-Path: %U\nExpires: 3600\n-------i002auth$\n");
+        }
+        CHECK_INT(hear_piece(1, '$'), BODY);
+        stop();
+    }
+}
+
 /* X-09b, M-CHK-13: who gives up himself has all that he has said before delivered. */
 TEST(sender_that_gives_up_has_what_waits_delivered)
 {
@@ -319,6 +338,7 @@ TEST(what_waits_for_a_session_has_a_limit)
 
 SUITE(ahead_suite, TEST_ROW(report_of_the_same_sender_overtakes_bulk_that_waits),
       TEST_ROW(chunks_of_one_message_that_wait_keep_their_order), TEST_ROW(sender_that_dies_takes_what_waits_of_his_chunk_with_him),
+      TEST_ROW(sender_that_comes_back_has_what_waits_delivered),
       TEST_ROW(sender_that_gives_up_has_what_waits_delivered), TEST_ROW(next_hop_that_ends_fails_what_waits_for_it),
       TEST_ROW(message_that_is_refused_while_it_waits_goes_no_further), TEST_ROW(identifier_in_use_that_waits_ends_the_piece),
       TEST_ROW(what_waits_for_a_session_has_a_limit));
