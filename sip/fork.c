@@ -353,6 +353,12 @@ static bool is_tried(const struct fork *f, const struct target *t)
 
 static void branch_launch(struct fork *f, const struct target *t, unsigned breadth);
 
+/* The request is for whoever is at the other end of a flow of ours, and for nobody else. */
+static bool is_by_flow(const struct fork *f)
+{
+    return f->origin.in_dialog || f->origin.by_token;
+}
+
 static void try_next_flow(struct fork *f, const struct branch *failed)
 {
     const struct target *all = f->origin.targets;
@@ -434,6 +440,8 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
         if (status >= 600)
             cancel_all(f, NULL);
         b->is_gone = may_retry && is_internal && status == 503 && b->target->hop.kind == MARK_FLOW;
+        if (b->is_gone && is_by_flow(f))
+            b->status = 430; /* as when its end had been known before: S-OUT-07 */
         try_next_flow(f, b);
     }
     check_end(f);
@@ -488,7 +496,7 @@ static int status_of(const struct branch *b, enum hop_end how)
     case HOP_FOUND:
         break;
     case HOP_GONE:
-        return b->fork->origin.in_dialog || b->fork->origin.by_token ? 430 : 480;
+        return is_by_flow(b->fork) ? 430 : 480;
     case HOP_FORBIDDEN:
         return 403;
     case HOP_ABSENT:

@@ -92,6 +92,11 @@ def test_flow_token_that_was_changed_is_403_and_that_of_a_flow_that_is_gone_430(
     s.wait_for("closed", mark)
     call(home, client, path)
     assert home.expect(430).start == "SIP/2.0 430 Flow Failed"
+    third = s.ua("tcp", "frank", domain=HOME)
+    call(home, third, register(s, home, third).get("path"))
+    third.expect("INVITE")
+    third.close()  # without a word about it
+    home.expect(430)
     s.stop()  # the token of an earlier run is good, and its flow gone
     s.start()
     again = s.ua("tcp", "eve", domain=HOME)
