@@ -220,7 +220,7 @@ login=(-u "$user" -w "$password" -k)
 columns=()
 certificate || { cat "$dir/certtool.log" >&2; exit 2; }
 wants msrp && row_names
-wants sip && sip_row_names
+wants sip && { sip_row_names; sip_users_csv >"$dir/sip-users.csv"; }
 
 tandem_msrp() {
     columns+=(tandem +accounting +script)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The SIP rows of bench/run.sh, which sources this: registrations and calls by sipp, over UDP and TCP. CPU is that of the server
-# and all its processes at a rate that each of them carries; the highest rate is found in steps, and one call or
-# registration that fails, or one message that had to be sent again, ends the search.
+# and all its processes at a rate that each of them carries, up to the end of the last transaction, so that no row pays for
+# the one before; the highest rates are found in steps, after all else, and one call or registration that fails, or one
+# message that had to be sent again, ends the search.
 
 sip_users=500
 cpu_rate=300 kept_rate=50 cpu_seconds=5 step_seconds=3 # kept_rate: what Kamailio still carries when it writes at once
+sip_end_seconds=36                                      # timers H and J, 32 s after the last response (RFC 3261, 17.2), and some more
 
 cpu_ticks() { # PID: of it and all below it, in 1/100 s
     cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) [A-Za-z] /\1 /' | awk -v root="$1" '
@@ -59,6 +61,7 @@ sip_cpu() { # ROW COLUMN SCENARIO MODE [RATE]
     printf '  %-9s %s\n' "$2" "$1" >&2
     before=$(cpu_ticks "$server")
     read -r n lost took < <(sipp_load "$3" "$4" "$rate" "$count")
+    [ "$quick" -eq 1 ] || sleep "$sip_end_seconds"
     after=$(cpu_ticks "$server")
     if [ "${n:-0}" -ne "$count" ]; then
         echo "bench: $2, $1: ${n:-0} of $count; sipp says: $(sipp_said)" >&2
@@ -124,41 +127,52 @@ start_kamailio_sip() { # DB_MODE [LUA-FILE]; sets $server and $sip_port
     listens_within 100 "$sip_port" || { tail -n 5 "$dir/kamailio-sip.log" >&2; return 1; }
 }
 
+# with_callee MODE ROW COLUMN COMMAND...: while somebody answers calls.
+with_callee() {
+    local mode=$1 row=$2 column=$3 callee port
+    shift 3
+    read -r port < <(free_ports 1)
+    rm -f "$dir/ready"
+    sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 -au "callee-${mode:0:1}" -ap "$password" -key ready "$dir/ready" &
+    callee=$!
+    started+=("$callee")
+    if appears_within 100 "$dir/ready"; then
+        "$@"
+    else
+        echo "bench: $column, $mode: the callee could not register; sipp says: $(sipp_said)" >&2
+        cell[$row/$column]=fails
+    fi
+    pkill -P "$callee" # what runs there, which passes it on to sipp
+    wait "$callee" 2>/dev/null
+}
+
 sip_registrations() { # COLUMN
     local mode
-    sip_users_csv >"$dir/sip-users.csv"
     for mode in udp tcp; do
         sip_cpu sip-register-$mode "$1" register "${mode:0:1}1"
-        [ "$quick" -eq 1 ] || sip_rate sip-register-$mode "$1" register "${mode:0:1}1"
     done
 }
 
 sip_kept() { # COLUMN
     local mode
-    sip_users_csv >"$dir/sip-users.csv"
     for mode in udp tcp; do
         sip_cpu sip-kept-$mode "$1" register "${mode:0:1}1" "$kept_rate"
     done
 }
 
-sip_calls() { # COLUMN, 1: how many at most, too
-    local mode callee port
-    sip_users_csv >"$dir/sip-users.csv"
+sip_calls() { # COLUMN
+    local mode
     for mode in udp tcp; do
-        read -r port < <(free_ports 1)
-        rm -f "$dir/ready"
-        sipp_run callee-register "${mode:0:1}1" -p "$port" -oocsf bench/sip/callee.xml -m 1 -au "callee-${mode:0:1}" -ap "$password" -key ready "$dir/ready" &
-        callee=$!
-        started+=("$callee")
-        if appears_within 100 "$dir/ready"; then
-            sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
-            [ "$quick$2" != 01 ] || sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
-        else
-            echo "bench: $1, $mode: the callee could not register; sipp says: $(sipp_said)" >&2
-            cell[sip-call-$mode/$1]=fails
-        fi
-        pkill -P "$callee" # what runs there, which passes it on to sipp
-        wait "$callee" 2>/dev/null
+        with_callee "$mode" sip-call-$mode "$1" sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
+    done
+}
+
+sip_rates() { # COLUMN
+    local mode
+    [ "$quick" -eq 0 ] || return 0
+    for mode in udp tcp; do
+        sip_rate sip-register-$mode "$1" register "${mode:0:1}1"
+        with_callee "$mode" sip-call-$mode "$1" sip_rate sip-call-$mode "$1" caller "${mode:0:1}1"
     done
 }
 
@@ -171,13 +185,10 @@ tandem_sip() { # COLUMN; ends what it has started
     fi
     # Digest is MD5, as Kamailio's.
     if start_tandem "$accounts" MD5 "${options[@]}" && sip_users_sql | sqlite3 -cmd '.timeout 5000' "$dir/tandem.db"; then
-        if [ "$1" = +accounting ]; then
-            sip_calls "$1" 0
-        else
-            sip_registrations "$1"
-            [ "$1" = +script ] || sip_kept "$1"
-            sip_calls "$1" 1
-        fi
+        [ "$1" = +accounting ] || sip_registrations "$1"
+        [ "$1" != tandem ] || sip_kept "$1"
+        sip_calls "$1"
+        [ "$1" = +accounting ] || sip_rates "$1"
     else
         failed=1
     fi
@@ -185,12 +196,12 @@ tandem_sip() { # COLUMN; ends what it has started
 }
 
 kamailio_sip() {
-    start_kamailio_sip 2 && sip_registrations Kamailio && sip_calls Kamailio 1
+    start_kamailio_sip 2 && sip_registrations Kamailio && sip_calls Kamailio && sip_rates Kamailio
     end_all
     start_kamailio_sip 1 && sip_kept Kamailio
     end_all
     compgen -G "/usr/lib/*/kamailio/modules/app_lua.so" >/dev/null || return
     columns+=(Kamailio+Lua)
-    start_kamailio_sip 2 "$PWD/bench/kamailio-sip.lua" && sip_registrations Kamailio+Lua && sip_calls Kamailio+Lua 1
+    start_kamailio_sip 2 "$PWD/bench/kamailio-sip.lua" && sip_registrations Kamailio+Lua && sip_calls Kamailio+Lua && sip_rates Kamailio+Lua
     end_all
 }
