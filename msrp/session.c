@@ -405,8 +405,10 @@ bool session_detach(struct session *s, uint32_t resume_s)
 
     pthread_mutex_lock(&st->lock);
     active = session_is_active(s);
-    if (active)
+    if (active) {
+        __atomic_store_n(&s->left, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&s->state, SESSION_DETACHED, __ATOMIC_RELAXED);
+    }
     pthread_mutex_unlock(&st->lock);
     list_remove(&s->conn_node);
     if (active && now + resume_s < s->expires_at)

@@ -32,6 +32,7 @@ struct session {
     struct list conn_node;     /* on the owner connection's list */
     int refs;                  /* atomic */
     int state;                 /* atomic enum session_state */
+    int left;                  /* atomic: its connection has ended while it was active; that stays so */
 
     /* never change: */
     struct msrp_uri uri;       /* the Use-Path URI; its text is NUL-terminated */
@@ -126,6 +127,13 @@ static inline unsigned session_refusal(const struct session *s)
     enum session_state state = session_state(s);
 
     return state == SESSION_CLOSED || state == SESSION_EXPIRED ? 481 : 408;
+}
+
+/* It has ended, and its owner, who was there, is to hear of it: what he has sent and we still have goes no farther (M-FR-01). One who had left
+ * could not be told, and was let in when he sent it: that goes on. */
+static inline bool session_takes_back(const struct session *s)
+{
+    return session_refusal(s) == 481 && !__atomic_load_n(&s->left, __ATOMIC_RELAXED);
 }
 
 /* Does what comes on this connection come from its owner (M-TOK-05, M-TOK-06, M-FWD-05)? */

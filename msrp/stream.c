@@ -309,13 +309,13 @@ static void write_front(struct stream *s)
     }
 }
 
-/* May more of it be written? Not when a token has ended (M-FR-01, M-AUTH-23), or its owner has left that next hop (M-TOK-05); but what its sender
- * has sent before his connection broke may, wherever he is now. */
+/* May more of it be written? Not when its sender's token has ended before his eyes (M-FR-01, M-AUTH-23), or that of the next hop, or its owner has
+ * left that connection (M-TOK-05); but what was sent before its sender's connection broke may, wherever he is now. */
 static bool goes_on(struct stream *s)
 {
     const struct route *r = s->f.route;
 
-    if (!route_leads_on(r) || (r->u1 && session_refusal(r->u1) == 481))
+    if (!route_leads_on(r) || (r->u1 && session_takes_back(r->u1)))
         stream_fail(s, route_failure(r));
     return stream_dest(s) != NULL;
 }

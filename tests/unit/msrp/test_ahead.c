@@ -186,16 +186,23 @@ TEST(sender_that_dies_takes_what_waits_of_his_chunk_with_him)
     }
 }
 
-/* M-TOK-12: what was taken from a sender is delivered when his connection has broken, also when he is back on another one. */
-TEST(sender_that_comes_back_has_what_waits_delivered)
+/* M-TOK-12, M-FR-01: what was taken from a sender is delivered when his connection has broken, also when he is back on another one, or his token ends
+ * while he is away: nobody could tell him that it was not. */
+TEST(sender_that_has_left_has_what_waits_delivered)
 {
-    for (int back = 0; back < 2; back++) {
-        start(NULL);
+    enum { AWAY, BACK, GONE };
+
+    for (int back = AWAY; back <= GONE; back++) {
+        start("msrp.auth_min_expires=10");
         chunk("i001send", 1, BODY, '$');
         expect_200("i001send");
         peer_reset(c);
         rig_turn(&r);
-        if (back) {
+        if (back == GONE) {
+            rig_pass(&r, 11000);
+            CHECK_INT(rig_stat(&r, STAT_sessions), 1);
+        }
+        if (back == BACK) {
             c = rig_peer(&r);
             say(c, "MSRP i002auth AUTH\nTo-Path: %U\nFrom-Path: %C\n-------i002auth$\n");
             EXPECT(c, "MSRP i002auth 200 OK\nTo-Path: %C\nFrom-Path: %U\nUse-Path: %U\nExpires: 3600\n-------i002auth$\n");
@@ -338,7 +345,7 @@ TEST(what_waits_for_a_session_has_a_limit)
 
 SUITE(ahead_suite, TEST_ROW(report_of_the_same_sender_overtakes_bulk_that_waits),
       TEST_ROW(chunks_of_one_message_that_wait_keep_their_order), TEST_ROW(sender_that_dies_takes_what_waits_of_his_chunk_with_him),
-      TEST_ROW(sender_that_comes_back_has_what_waits_delivered),
+      TEST_ROW(sender_that_has_left_has_what_waits_delivered),
       TEST_ROW(sender_that_gives_up_has_what_waits_delivered), TEST_ROW(next_hop_that_ends_fails_what_waits_for_it),
       TEST_ROW(message_that_is_refused_while_it_waits_goes_no_further), TEST_ROW(identifier_in_use_that_waits_ends_the_piece),
       TEST_ROW(what_waits_for_a_session_has_a_limit));
