@@ -25,7 +25,7 @@ STAT(msrp_refused, COUNTER, "MSRP requests refused with a status other than 200 
 STAT(msrp_malformed, COUNTER, "MSRP frames that broke the framing")
 STAT(msrp_reports_made, COUNTER, "failure REPORTs made by this relay")
 STAT(msrp_timeouts, COUNTER, "next hops that did not answer in time")
-STAT(msrp_dropped, COUNTER, "MSRP responses and REPORTs dropped as nobody waited for them")
+STAT(msrp_dropped, COUNTER, "MSRP responses and REPORTs dropped, as nobody waited for them or for want of memory")
 STAT(msrp_paused, COUNTER, "times a sender was paused because its receiver was slow")
 STAT(msrp_too_slow, COUNTER, "MSRP requests failed because a slow receiver would have held up others")
 STAT(msrp_crossed, COUNTER, "frames passed from one worker to another")

@@ -183,7 +183,9 @@ static unsigned accepted(struct auth_wait *a, const struct authn_result *r)
     buf_printf(&headers, "Use-Path: " SV_FMT SV_FMT "\r\nExpires: %" PRIu32 "\r\n", SV_ARG(a->inner), SV_ARG(s->uri.text),
                spec.expires_s);
     buf_add_sv(&headers, r->headers);
-    if (!buf_failed(&headers)) {
+    if (buf_failed(&headers)) {
+        relay_lost(m->relay, conn_ref(m->conn));
+    } else {
         stats_inc(&m->relay->worker->stats, STAT_auth_ok);
         relay_proven(m);
         answer(a, 200, buf_sv(&headers));
@@ -298,8 +300,10 @@ static unsigned handle(struct msrp_conn *m, const struct msrp_head *h, const str
     struct authn_req *req;
     unsigned status;
 
-    if (!a)
+    if (!a) {
+        relay_lost(m->relay, conn_ref(m->conn));
         return 0;
+    }
     if (a->by_relay) {
         if (!from->secure || !route_is_relay_link(m->conn, h->from_path)) /* M-AUTH-33 */
             return refuse(a, 403, "a path through a relay that has not proven its name");

@@ -17,7 +17,7 @@ enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
 _Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
-enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_REFUSE, REC_END, REC_DELIVER, REC_REPORT, REC_AUTH_FAILED, REC_PAUSE, REC_RESUME };
+enum record_type { REC_FRAME, REC_BEGIN, REC_BODY, REC_REFUSE, REC_END, REC_DELIVER, REC_REPORT, REC_LOST, REC_AUTH_FAILED, REC_PAUSE, REC_RESUME };
 
 struct record {
     uint8_t type, method, fr, flag;
@@ -370,6 +370,8 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame)
 
     if (frame.n <= RING_SIZE / 4 - sizeof r)
         send_surely(relay, to.worker, &r, frame, NULL);
+    else
+        stats_inc(&relay->worker->stats, STAT_msrp_dropped);
 }
 
 void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
@@ -381,6 +383,13 @@ void cross_report(struct relay *relay, struct conn_ref to, struct route *route, 
     char *end = add(add(add(bytes, sv_make(&rep, sizeof rep)), message_id), comment);
 
     send_surely(relay, to.worker, &r, sv_make(bytes, (size_t)(end - bytes)), NULL);
+}
+
+void cross_lost(struct relay *relay, struct conn_ref who)
+{
+    struct record r = { .type = REC_LOST, .conn = who };
+
+    send_surely(relay, who.worker, &r, sv_make(NULL, 0), NULL);
 }
 
 void cross_auth_failed(struct relay *relay, struct conn_ref who)
@@ -554,6 +563,11 @@ static void got(struct relay *relay, struct record *r)
         break;
     case REC_REPORT:
         got_report(relay, r);
+        break;
+    case REC_LOST:
+        c = conn_deref(relay->worker, r->conn);
+        if (c)
+            conn_doom(c, CLOSE_NO_MEMORY);
         break;
     case REC_AUTH_FAILED:
         relay_auth_strike(relay, r->conn);

@@ -127,7 +127,9 @@ static void pass_back(struct txn *t, const struct msrp_head *h)
     buf_add_sv(&frame, t->route->end_to_end);
     buf_add_sv(&frame, h->headers);
     buf_printf(&frame, "-------%.*s$\r\n", t->tid_in_n, t->tid_in);
-    if (!buf_failed(&frame))
+    if (buf_failed(&frame))
+        relay_lost(t->relay, t->route->origin);
+    else
         relay_deliver(t->relay, t->route->origin, buf_sv(&frame));
     buf_fini(&frame);
 }
@@ -198,7 +200,9 @@ static void answer_from_afar(struct relay *relay, const struct route *route, str
     buf_printf(&frame, "MSRP " SV_FMT " %03u %s\r\n", SV_ARG(tid_in), status, status_phrase(status));
     buf_add_sv(&frame, lines);
     buf_printf(&frame, "-------" SV_FMT "$\r\n", SV_ARG(tid_in));
-    if (!buf_failed(&frame))
+    if (buf_failed(&frame))
+        relay_lost(relay, route->origin);
+    else
         relay_deliver(relay, route->origin, buf_sv(&frame));
     buf_fini(&frame);
 }

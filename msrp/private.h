@@ -255,9 +255,12 @@ struct msrp_conn *msrp_conn_new(struct relay *relay, struct conn *c);
 
 /* ---- relay.c: what becomes of a frame ---- */
 
-/* Write a response made by us. */
+/* Write a response made by us. When that fails its connection is about to end. */
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more_headers);
-/* The path lines of an answer to a request, in b; empty: it cannot be answered. */
+/* There is no memory for what that connection, of any worker, is to be told: that is counted, and it ends, so that its peer knows that not all
+ * went well. */
+void relay_lost(struct relay *relay, struct conn_ref to);
+/* The path lines of an answer to a request, in b; empty: it cannot be answered, or b has failed. */
 struct sv relay_answer_lines(struct buf *b, const struct msrp_head *h);
 /* Refuse a request, if its sender wants to know (never for a REPORT, M-REP-05). */
 void relay_refuse(struct conn *c, const struct msrp_head *h, unsigned status);
@@ -429,6 +432,8 @@ void cross_deliver(struct relay *relay, struct conn_ref to, struct sv frame);
 /* report_to() on the worker of that connection. */
 void cross_report(struct relay *relay, struct conn_ref to, struct route *route, struct sv message_id, const struct msrp_range *range,
                   uint64_t start, uint64_t octets, unsigned status, struct sv comment);
+/* relay_lost() on the worker of that connection. */
+void cross_lost(struct relay *relay, struct conn_ref who);
 /* relay_auth_strike() on the worker of that connection, after what was delivered to it. */
 void cross_auth_failed(struct relay *relay, struct conn_ref who);
 

@@ -19,6 +19,17 @@ enum { ROUTE_TABLE_LOG2 = 6, STREAM_TABLE_LOG2 = 4, CHANGED_MS = 400 };
 
 /* ---- answers and deliveries ---- */
 
+void relay_lost(struct relay *relay, struct conn_ref to)
+{
+    struct conn *c = conn_deref(relay->worker, to);
+
+    stats_inc(&relay->worker->stats, STAT_msrp_dropped);
+    if (to.worker != relay->worker->index)
+        cross_lost(relay, to);
+    else if (c)
+        conn_doom(c, CLOSE_NO_MEMORY);
+}
+
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more)
 {
     struct sv phrase = sv_of(status_phrase(status));
@@ -26,8 +37,10 @@ void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv line
     struct writer w;
 
     hop_interrupt(msrp_of(c));
-    if (!writer_begin(&w, c, 5 + tid.n + sizeof code + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3))
+    if (!writer_begin(&w, c, 5 + tid.n + sizeof code + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3)) {
+        relay_lost(msrp_of(c)->relay, conn_ref(c));
         return;
+    }
     put(&w, SV("MSRP "));
     put(&w, tid);
     put(&w, sv_make(code, sizeof code));
@@ -133,6 +146,8 @@ void relay_refuse(struct conn *c, const struct msrp_head *h, unsigned status)
     lines = relay_answer_lines(&b, h);
     if (lines.n)
         relay_answer(c, h->tid, status, lines, sv_make(NULL, 0));
+    else if (buf_failed(&b))
+        relay_lost(msrp_of(c)->relay, conn_ref(c));
     buf_fini(&b);
 }
 
@@ -560,6 +575,8 @@ static void take(struct msrp_conn *m, const struct msrp_head *h, bool fails)
 
     if (h->failure_report == MSRP_FR_YES && relay_answer_lines(&lines, h).n)
         relay_answer(m->conn, h->tid, 200, buf_sv(&lines), sv_make(NULL, 0));
+    if (buf_failed(&lines))
+        relay_lost(m->relay, conn_ref(m->conn));
     buf_fini(&lines);
     if (fails && h->failure_report != MSRP_FR_NO)
         report_refusal(m->relay, m->conn, h, 408, SV(""));

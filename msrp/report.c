@@ -54,16 +54,6 @@ static struct sv safe_comment(struct sv in, char out[STATUS_COMMENT_MAX])
     return sv_make(out, n);
 }
 
-/* There is no memory for a REPORT: its receiver is to know that not all went well. */
-static void lose_report(struct relay *relay, struct conn_ref to)
-{
-    struct conn *c = conn_deref(relay->worker, to);
-
-    stats_inc(&relay->worker->stats, STAT_msrp_dropped);
-    if (c)
-        conn_doom(c, CLOSE_NO_MEMORY);
-}
-
 static void write_report(struct relay *relay, struct conn_ref to, struct sv lines, struct sv message_id, const struct msrp_range *range,
                          uint64_t start, uint64_t octets, unsigned status, struct sv comment)
 {
@@ -89,7 +79,7 @@ static void write_report(struct relay *relay, struct conn_ref to, struct sv line
     buf_printf(&frame, "Message-ID: " SV_FMT "\r\n%sStatus: 000 %03u%s" SV_FMT "\r\n-------%.*s$\r\n", SV_ARG(message_id), fields,
                status, comment.n ? " " : "", SV_ARG(comment), TID_LEN, tid);
     if (buf_failed(&frame)) {
-        lose_report(relay, to);
+        relay_lost(relay, to);
     } else {
         stats_inc(&relay->worker->stats, STAT_msrp_reports_made);
         relay_deliver(relay, to, buf_sv(&frame));
@@ -211,7 +201,7 @@ void report_refusal(struct relay *relay, const struct conn *c, const struct msrp
     buf_printf(&lines, "To-Path: " SV_FMT "\r\nFrom-Path: " SV_FMT "\r\n", SV_ARG(h->from_path),
                SV_ARG(from_path.n ? from_path : first));
     if (buf_failed(&lines))
-        lose_report(relay, conn_ref(c));
+        relay_lost(relay, conn_ref(c));
     else
         write_report(relay, conn_ref(c), buf_sv(&lines), h->message_id, &h->range, start,
                      !h->has_body ? UINT64_MAX : h->range.end_known ? h->range.end - start + 1 : 0, status, sv_make(NULL, 0));

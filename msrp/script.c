@@ -64,13 +64,15 @@ static void orders_clear(struct msrp_conn *m)
 
 static void answer(struct msrp_conn *m)
 {
-    struct sv text = buf_sv(&m->orders->answer);
+    struct buf *text = &m->orders->answer;
 
-    if (!text.n)
-        return;
-    hop_interrupt(m);
-    wsio_write(m->conn, text.p, text.n);
-    buf_clear(&m->orders->answer);
+    if (buf_failed(text)) { /* half an answer is none */
+        relay_lost(m->relay, conn_ref(m->conn));
+    } else if (text->n) {
+        hop_interrupt(m);
+        wsio_write(m->conn, text->p, text->n);
+    }
+    buf_clear(text);
 }
 
 /* The answer comes before the report of what has failed. */

@@ -35,4 +35,4 @@ check_PROGRAMS += unit-msrp-cross
 unit_msrp_cross_SOURCES = tests/unit/msrp/main_cross.c tests/unit/msrp/test_cross.c $(msrp_rig_sources)
 unit_msrp_cross_CPPFLAGS = $(AM_CPPFLAGS) -DRIG_WORKERS=2
 unit_msrp_cross_LDADD = $(UNIT_LIBS) $(MSRP_LIBS) $(GNUTLS_LIBS)
-unit_msrp_cross_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=realloc
+unit_msrp_cross_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=realloc -Wl,--wrap=calloc

@@ -11,7 +11,14 @@ void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
 void *__real_realloc(void *p, size_t n);
 void *__wrap_realloc(void *p, size_t n);
-static bool no_memory, no_text; /* for what is new; for texts that grow */
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+static bool no_memory, no_text, no_struct; /* for what is new; for texts that grow; for what is new and cleared */
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return no_struct ? NULL : __real_calloc(n, size);
+}
 
 void *__wrap_malloc(size_t n)
 {
@@ -197,6 +204,67 @@ TEST(sender_for_whom_there_is_no_memory_for_a_report_is_closed)
     rig_stop(&r);
 }
 
-SUITE(cross_suite, TEST_ROW(sender_for_whom_there_is_no_memory_for_a_report_is_closed), TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
+/* A template's text, for send_alone(). */
+static void say_without(bool *memory, struct peer *p, const char *text)
+{
+    struct buf b = BUF_INIT;
+
+    for (; *text; text++) {
+        if (*text == '\n')
+            buf_puts(&b, "\r\n");
+        else if (*text == '%')
+            buf_puts(&b, r.var[(int)*++text]);
+        else
+            buf_putc(&b, *text);
+    }
+    *memory = true;
+    send_alone(p, b.p, b.n);
+    *memory = false;
+    buf_fini(&b);
+}
+
+/* M-FWD-20, M-FWD-22, M-AUTH-16, M-FR-02: who cannot be answered for want of memory is not left waiting: his connection ends, and that is counted. */
+TEST(sender_for_whom_there_is_no_memory_for_an_answer_is_closed)
+{
+    static const char nobody[] = "MSRP k001send SEND\nTo-Path: %N %C\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0001\n-------k001send$\n";
+    static const char alive[] = "MSRP k001send SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\n-------k001send$\n";
+    static const char auth[] = "MSRP k001auth AUTH\nTo-Path: msrp://%E;tcp\nFrom-Path: %C\n-------k001auth$\n";
+    static const struct {
+        const char *request;
+        bool *memory;
+    } cases[] = { { nobody, &no_text }, { alive, &no_text }, { auth, &no_text }, { auth, &no_struct } };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(cases); i++) {
+        struct peer *c;
+
+        rig_start(&r, NULL);
+        c = rig_client(&r, 'C', 'U');
+        say_without(cases[i].memory, c, cases[i].request);
+        CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 1);
+        EXPECT_END(c);
+        rig_stop(&r);
+    }
+}
+
+/* M-RSP-05: the same for the answer of the far end, which is on another worker; who has said it is heard on. */
+TEST(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that_waits_for_it)
+{
+    struct peer *c, *d;
+
+    rig_start(&r, NULL);
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    say(c, "MSRP k001nick NICKNAME\nTo-Path: %U %V %D\nFrom-Path: %C\nUse-Nickname: \"al\"\n-------k001nick$\n");
+    EXPECT(d, "MSRP %1 NICKNAME\nTo-Path: %D\nFrom-Path: %V %U %C\nUse-Nickname: \"al\"\n-------%1$\n");
+    say_without(&no_text, d, "MSRP %1 200 OK\nTo-Path: %V %U %C\nFrom-Path: %D\n-------%1$\n");
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 1);
+    EXPECT_NOTHING(d);
+    rig_stop(&r);
+}
+
+SUITE(cross_suite, TEST_ROW(sender_for_whom_there_is_no_memory_for_an_answer_is_closed),
+      TEST_ROW(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that_waits_for_it),
+      TEST_ROW(sender_for_whom_there_is_no_memory_for_a_report_is_closed), TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
       TEST_ROW(word_that_a_source_may_go_on_reaches_it_with_a_full_ring_and_no_memory),
       TEST_ROW(chunk_to_another_worker_without_memory_for_its_end_is_a_408_report));
