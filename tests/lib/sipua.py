@@ -10,10 +10,11 @@ import socket
 import ssl
 import time
 
+from daemon import SLOW
 from ports import free_port
 import websocket
 
-TIMEOUT = 4.0
+TIMEOUT = 4.0 * SLOW
 
 
 class Timeout(Exception):
@@ -208,6 +209,7 @@ class UA:
         self.registration = "reg-%d@test" % serial()
         self.cseq = 0
         self.nc = {}
+        self.seen = set() # UDP: what has come
 
     def via(self, branch=None):
         rport = "" if self.s.ws else ";rport"
@@ -233,13 +235,26 @@ class UA:
         self.s.send(data)
 
     def receive(self, timeout=TIMEOUT):
-        return self.s.receive(timeout)
+        """The next message, be it new or sent again."""
+        m = self.s.receive(timeout)
+        if m and self.kind == "udp":
+            self.seen.add(m.raw)
+        return m
 
-    def expect(self, what, timeout=TIMEOUT):
-        """The next message that is not a 100; it must be this status or method."""
+    def receive_new(self, timeout=TIMEOUT):
+        """The next message that is no retransmission: after 500 ms (T1) without an answer, which a busy machine may need, it is sent again."""
         end = time.monotonic() + timeout
         while True:
+            seen = len(self.seen)
             m = self.receive(end - time.monotonic())
+            if m is None or self.kind != "udp" or len(self.seen) > seen:
+                return m
+
+    def expect(self, what, timeout=TIMEOUT, again=False):
+        """The next message that is not a 100, and is new or may be one that came before; it must be this status or method."""
+        receive, end = self.receive if again else self.receive_new, time.monotonic() + timeout
+        while True:
+            m = receive(end - time.monotonic())
             if m is None:
                 raise AssertionError("stream closed, expected %s" % what)
             if m.status == 100 and what != 100:
@@ -302,7 +317,7 @@ class UA:
         for _ in range(2):
             self.cseq += 1
             self.send(self.request("REGISTER", uri, to=self.aor, callid=self.registration, cseq=self.cseq, headers=auth + extra))
-            m = self.receive()
+            m = self.receive_new()
             assert m, "stream closed"
             if m.status != 401 or auth:
                 break
@@ -316,9 +331,9 @@ class UA:
         auth, cseq = [], 1
         while True:
             self.send(self.request(method, uri, callid=callid, cseq=cseq, tag=tag, headers=list(headers) + auth, body=body, **more))
-            m = self.receive()
+            m = self.receive_new()
             while m and 100 <= m.status < 200:
-                m = self.receive()
+                m = self.receive_new()
             assert m, "stream closed"
             if m.status not in (401, 407) or auth or expect == m.status:
                 break

@@ -3,6 +3,7 @@ import re
 import socket
 import time
 
+from daemon import SLOW
 from server import long_only
 from sipua import Timeout, uri_of
 
@@ -41,7 +42,7 @@ def test_invite_over_udp_is_record_routed_and_bye_follows_the_route(make):
     began = time.monotonic()
     call = a.invite("sip:bob@example.com", body=SDP, headers=[SDP_HEADER])
     assert a.receive().status == 100
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 0.2 * SLOW
     got = b.expect("INVITE")
     assert len(got.all("via")) == 2 and "branch=z9hG4bK" in got.get("via")
     assert ";rport" in got.get("via")  # S-VIA-06
@@ -367,7 +368,7 @@ def test_retransmitted_200_is_passed_on_and_a_forged_one_is_not(make):
     a.expect(200)
     time.sleep(0.1)
     b.send(raw)
-    a.expect(200)
+    a.expect(200, again=True)
     b.send(re.sub(rb"branch=z9hG4bK[^;\r]+", b"branch=z9hG4bKforged", raw, count=1))
     b.send(raw.replace(b" INVITE\r\n", b" MESSAGE\r\n"))
     b.reply(got, 486, tag="x")
@@ -497,7 +498,7 @@ def test_calls_that_were_not_answered_are_accounted(make):
         invite = a.request("INVITE", uri, headers=["Contact: " + a.contact], **same)
         for _ in range(3):  # the answer was lost: it is one call all the same
             a.send(invite)
-            tag = a.expect(status).tag("to")
+            tag = a.expect(status, again=True).tag("to")
         a.send(a.request("ACK", uri, to_tag=tag, **same))
         call = {"callid": "gone-%d@test" % status}
         rows = accounted(s, 1, call)

@@ -2,6 +2,8 @@
 import os
 import time
 
+from daemon import SLOW
+
 
 def still_well(s, pid):
     assert s.sip_pid() == pid, "the SIP process was replaced"
@@ -88,7 +90,7 @@ def test_maddr_in_via_causes_no_name_resolution(make):
         for _ in range(3):
             began = time.monotonic()
             a.ask("OPTIONS", "sip:example.com", 200, via=a.via() + ";maddr=very.slow.name.invalid")
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 0.5 * SLOW
     still_well(s, pid)
 
 

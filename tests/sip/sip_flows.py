@@ -3,6 +3,7 @@ import os
 import signal
 import time
 
+from daemon import SLOW
 from sip_calls import call_up, hang_up
 from sip_limits import until
 from sipua import Timeout
@@ -109,7 +110,7 @@ def test_closed_flow_means_480_at_once(make):
     time.sleep(0.2)
     began = time.monotonic()
     a.ask("MESSAGE", "sip:bob@example.com", 480)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1 * SLOW
 
 
 def test_flow_is_used_and_not_the_contact(make):
@@ -241,7 +242,7 @@ def test_refusal_that_is_repeated_over_a_restart_is_accounted_once(make):
     invite = a.request("INVITE", "sip:carol@example.com", callid="lost@test")
     for n in range(2):
         a.send(invite)
-        a.expect(480)
+        a.expect(480, again=True)
         a.send(a.request("MESSAGE", "sip:carol@example.com", callid="after%d@test" % n))
         a.expect(480)
         until(lambda: s.rows("SELECT 1 FROM acc WHERE callid = ?", "after%d@test" % n))  # what came before it is written, too

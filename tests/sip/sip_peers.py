@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -69,7 +70,9 @@ class Sipp:
             error = command[command.index("-error_file") + 1]
             if os.path.exists(error):
                 with open(error, errors="replace") as f:
-                    print(f.read()[:2000])
+                    said = f.read()
+                at = re.search("(?i)aborting|unexpected", said)
+                print(said[at.start() if at else 0:][:2000])
             print(got.stdout.decode(errors="replace")[-2000:])
         assert got.returncode == 0, "sipp ended with %d" % got.returncode
 

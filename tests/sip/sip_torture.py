@@ -4,7 +4,7 @@ import hashlib
 import re
 import sqlite3
 
-from sipua import Timeout, serial
+from sipua import TIMEOUT, Timeout, serial
 from torture import RFC4475, RFC5118
 
 KINDS = ("udp", "tcp", "tls")
@@ -28,10 +28,10 @@ def world(make):
     return s, b
 
 
-def final(a, timeout=4.0):
-    m = a.receive(timeout)
+def final(a, timeout=TIMEOUT):
+    m = a.receive_new(timeout)
     while m is not None and m.status and m.status < 200:
-        m = a.receive(timeout)
+        m = a.receive_new(timeout)
     return m
 
 
@@ -40,7 +40,7 @@ def is_well(s):
 
 
 def forwarded(case, a, b, data):
-    got = b.receive()
+    got = b.receive_new()
     method = data.split(None, 1)[0].decode()
     assert got.method == method, got.raw
     assert len(got.all("via")) == len(re.findall(rb"SIP\s*/\s*2\.0\s*/", data.split(b"\r\n\r\n")[0])) + 1, got.raw
