@@ -61,8 +61,9 @@ class Sipp:
         self.running.append(subprocess.Popen(self.command(steps, ["-m", "1"], called), **quiet))
         until(lambda: len(self.s.rows("SELECT 1 FROM location")) > before, 10 * SLOW)
 
-    def run(self, steps, count, rate, *arguments, at_once=3000):
-        """To the end; each call must go as its scenario says. at_once: calls that may be under way."""
+    def run(self, steps, count, rate, *arguments, at_once=5):
+        """To the end; each call must go as its scenario says. at_once: calls that may be under way, few enough for a busy machine to
+        answer each message within T1, as a called sipp takes an INVITE that comes again for something unexpected and hangs up."""
         seconds = (60 + 2 * count / rate) * SLOW
         command = self.command(steps, ["-m", str(count), "-r", str(max(1, int(rate / SLOW))), "-l", str(at_once), "-timeout", "%ds" % int(seconds)] + list(arguments))
         got = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.s.dir, timeout=seconds + 30 * SLOW)
