@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libscript.a
 libscript_a_SOURCES = \
+	script/budget.c \
 	script/core.c script/core.h \
 	script/func_tbl.h \
 	script/htable.c script/htable.h \

@@ -22,7 +22,8 @@ enum {
     PV_LENGTH_MAX = 1024,   /* of one expression */
     PV_NESTING_MAX = 4,     /* variables within variables */
     APIS_MAX = 4,
-    STEPS_FACTOR = 10,      /* steps of patterns for each instruction of the budget */
+    STEPS_FACTOR = 10,      /* steps for each instruction of the budget */
+    SCRIPT_LONG_TEXT = 4096, /* bytes; a longer one takes steps, a quarter of that */
     ASKED_FACTOR = 10,      /* times script.memory, what a run may ask for */
     PIKE_SOURCES_LOG2 = 10, /* the table of KSR.pike has 2^N slots */
 };
@@ -64,15 +65,22 @@ struct sql_run {
     struct db_rows *rows;     /* owned: its answer */
 };
 
+/* Of one run. */
+struct budget {
+    int instructions, left;   /* in all; beyond those that are counted now */
+    uint64_t steps;           /* of what looks at texts and tables without instructions */
+    size_t asked_for;         /* bytes of Lua, so far */
+    uint64_t begun_ns;        /* the thread's processor time when it was looked at first; 0: not yet */
+    bool spent;               /* one of them is used up */
+};
+
 struct script {
     struct script_shared *shared; /* borrowed */
     struct stats *stats;      /* borrowed; may be NULL */
     struct lua_State *lua;    /* owned */
     size_t memory, memory_max; /* bytes held by Lua and by variables */
     int64_t instructions;     /* of one call */
-    int budget;               /* instructions of what runs now */
-    uint64_t steps;           /* of patterns, that the run may still take */
-    size_t asked_for;         /* bytes of Lua, by the run */
+    struct budget run;        /* what the run under way may still take */
 
     struct hash vars;
     struct hash pvs;          /* struct pv: compiled expressions */
@@ -82,7 +90,7 @@ struct script {
     enum script_kind kind;
     void *subject;
     uint64_t now_ms;
-    bool exiting, spent;      /* KSR.x.exit() was called; the instructions are used up */
+    bool exiting;             /* KSR.x.exit() was called */
     struct script_wait *spare; /* owned: its coroutine is used again */
     unsigned n_waiting;       /* runs that wait */
     bool is_freed;            /* and goes with the last of them */
@@ -152,5 +160,16 @@ void sandbox_open(struct lua_State *L);
 /* Log what is in s->error, at most so often. */
 void script_log(struct script *s);
 
+/* ---- budget.c ---- */
+
+/* A run of this coroutine begins: its instructions are counted from now on. */
+struct budget budget_begin(struct lua_State *L, int instructions);
+/* Steps that the run takes; false: it has no more, and must end. A step is a byte of a pattern's subject or an item of a table that is moved; what is
+ * faster takes less. */
+bool budget_take(struct script *s, uint64_t steps);
 /* Memory of the state, within its budget; as realloc(). */
 void *script_realloc(struct script *s, void *p, size_t old, size_t n);
+/* The same for Lua, which counts what a run asks for. */
+void *budget_memory(void *script, void *p, size_t old, size_t n);
+/* Memory was refused: say in s->error why. */
+void budget_memory_error(struct script *s);

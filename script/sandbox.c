@@ -17,7 +17,7 @@ static int pcall_ended(lua_State *L, int status, lua_KContext context)
 {
     const struct script *s = script_of(L);
 
-    if (s->exiting || s->spent)
+    if (s->exiting || s->run.spent)
         return lua_error(L);
     lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
     lua_insert(L, 1);
@@ -46,6 +46,59 @@ static int safe_setmetatable(lua_State *L)
     return 1;
 }
 
+/* ---- what counts no instructions ---- */
+
+static void take_steps(lua_State *L, uint64_t steps)
+{
+    if (!budget_take(script_of(L), steps))
+        luaL_error(L, "stopped: it takes too long");
+}
+
+/* Functions of Lua that look at all of their first argument. */
+static const struct long_one {
+    const char *library, *name;
+    int n_args;              /* only when there are as many */
+    unsigned steps;          /* for each item or byte */
+} long_ones[] = {
+    { "table", "insert", 3, 1 },  { "table", "remove", 2, 1 }, { "table", "sort", 1, 8 }, { "table", "concat", 1, 1 },   { "table", "unpack", 1, 1 },
+    { "string", "pack", 1, 1 },   { "string", "unpack", 1, 1 }, { "utf8", "len", 1, 1 },   { "utf8", "codepoint", 1, 1 }, { "utf8", "offset", 1, 1 },
+};
+
+/* The upvalues: Lua's own function, and which one it is. A table that says itself how long it is could keep it busy for years. */
+static int charged(lua_State *L)
+{
+    const struct long_one *f = &long_ones[lua_tointeger(L, lua_upvalueindex(2))];
+
+    if (luaL_getmetafield(L, 1, "__len") != LUA_TNIL)
+        return luaL_error(L, "not for a table with __len");
+    if (lua_gettop(L) >= f->n_args)
+        take_steps(L, (uint64_t)lua_rawlen(L, 1) * f->steps);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+/* Nothing, a billion times, is nothing: Lua would count that far. */
+static int safe_rep(lua_State *L)
+{
+    size_t n, between;
+
+    luaL_checklstring(L, 1, &n);
+    luaL_optlstring(L, 3, "", &between);
+    if (n + between == 0) {
+        lua_pushliteral(L, "");
+        return 1;
+    }
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+/* Put it in the place of the function, in the table on top, with that and a number as its upvalues. */
+static void replace(lua_State *L, const char *name, lua_CFunction with, int number)
+{
+    lua_getfield(L, -1, name);
+    lua_pushinteger(L, number);
+    lua_pushcclosure(L, with, 2);
+    lua_setfield(L, -2, name);
+}
+
 /* ---- string.find, match, gmatch and gsub: as Lua's, within the steps that a run may take ---- */
 
 /* The subject and the pattern, whose anchor is taken off if anchored is not NULL. */
@@ -53,7 +106,7 @@ static void take_pattern(lua_State *L, int subject, int text, struct pattern *m,
 {
     m->subject.p = luaL_checklstring(L, subject, &m->subject.n);
     m->text.p = luaL_checklstring(L, text, &m->text.n);
-    m->steps = script_of(L)->steps;
+    m->steps = script_of(L)->run.steps;
     m->fault = NULL;
     if (anchored && (*anchored = sv_starts(m->text, SV("^"))))
         m->text = sv_from(m->text, 1);
@@ -65,11 +118,11 @@ static const char *match_at(lua_State *L, struct pattern *m, const char *at)
     struct script *s = script_of(L);
     const char *end = pattern_match(m, at);
 
-    s->steps = m->steps;
+    s->run.steps = m->steps;
     if (!m->fault)
         return end;
-    s->spent = m->steps == 0;
-    luaL_error(L, s->spent ? "stopped: a pattern takes too long" : "%s", m->fault);
+    s->run.spent |= m->steps == 0;
+    luaL_error(L, m->steps == 0 ? "stopped: a pattern takes too long" : "%s", m->fault);
     return NULL;
 }
 
@@ -113,11 +166,10 @@ static bool take_init(lua_State *L, int arg, size_t length, size_t *init)
 
 static int find_plain(lua_State *L, const struct pattern *m, size_t init)
 {
-    struct script *s = script_of(L);
     struct sv rest = sv_from(m->subject, init);
     const char *at = m->text.n ? memmem(rest.p, rest.n, m->text.p, m->text.n) : rest.p;
 
-    s->steps -= TD_MIN(s->steps, (uint64_t)rest.n / 16);
+    take_steps(L, rest.n / 4);
     if (!at)
         return 0;
     lua_pushinteger(L, at - m->subject.p + 1);
@@ -282,7 +334,7 @@ static int safe_gsub(lua_State *L)
     while (n < most) {
         const char *end;
 
-        m.steps = script_of(L)->steps; /* a function may have taken some */
+        m.steps = script_of(L)->run.steps; /* a function may have taken some */
         end = match_at(L, &m, at);
         if (end && end != last) {
             n++;
@@ -360,12 +412,17 @@ void sandbox_open(struct lua_State *L)
         lua_setfield(L, -3, libraries[i].name);
         lua_pop(L, 1);
     }
-    lua_getfield(L, -1, "setmetatable");
-    lua_pushcclosure(L, safe_setmetatable, 1);
-    lua_setfield(L, -2, "setmetatable");
+    replace(L, "setmetatable", safe_setmetatable, 0);
     lua_pushcfunction(L, safe_pcall);
     lua_setfield(L, -2, "pcall");
     lua_getfield(L, -1, "string");
     luaL_setfuncs(L, patterns, 0);
-    lua_pop(L, 2);
+    replace(L, "rep", safe_rep, 0);
+    lua_pop(L, 1);
+    for (size_t i = 0; i < TD_ARRAY_LEN(long_ones); i++) {
+        lua_getfield(L, -1, long_ones[i].library);
+        replace(L, long_ones[i].name, charged, (int)i);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }

@@ -1,4 +1,4 @@
-/* Lua states: the budgets, calls in both directions. With sandbox.c the one file that sees Lua.
+/* Lua states, and calls in both directions. With sandbox.c and budget.c the files that see Lua.
  *
  * Lua reports errors by longjmp(), over whatever is on the C stack between the error and lua_pcall(). So everything
  * that can fail inside Lua is done below run_protected() or setup(), in functions that own nothing: what they need to let go
@@ -31,44 +31,6 @@ static struct script *script_of(lua_State *L)
     return *(struct script **)lua_getextraspace(L);
 }
 
-/* ---- memory ---- */
-
-void *script_realloc(struct script *s, void *p, size_t old, size_t n)
-{
-    void *grown;
-
-    if (n > old && n - old > s->memory_max - s->memory)
-        return NULL;
-    if (n == 0) {
-        free(p);
-        s->memory -= old;
-        return NULL;
-    }
-    grown = realloc(p, n);
-    if (grown)
-        s->memory = s->memory - old + n;
-    return grown;
-}
-
-/* A run that asks for much, again and again, takes its time with instructions that are few. */
-static bool is_too_much(struct script *s, size_t n)
-{
-    s->asked_for += n;
-    s->spent |= s->asked_for / ASKED_FACTOR > s->memory_max;
-    return s->asked_for / ASKED_FACTOR > s->memory_max;
-}
-
-static void *lua_memory(void *ud, void *p, size_t old, size_t n)
-{
-    old = p ? old : 0;
-    return n > old && is_too_much(ud, n) ? NULL : script_realloc(ud, p, old, n);
-}
-
-size_t script_memory(const struct script *s)
-{
-    return s->memory;
-}
-
 /* ---- from Lua to us ---- */
 
 static char exit_mark; /* its address is the error value of KSR.x.exit() */
@@ -81,6 +43,7 @@ static int ksr_error(lua_State *L, const struct script_func *f, const char *what
 static void take_args(lua_State *L, const struct script_func *f, struct script_call *c)
 {
     bool optional = false;
+    size_t length = 0;
     int at = 0;
 
     for (const char *a = f->args; *a; a++) {
@@ -99,6 +62,7 @@ static void take_args(lua_State *L, const struct script_func *f, struct script_c
             s.p = lua_tolstring(L, at, &s.n); /* of a number, too */
         if (s.p)
             c->arg[at - 1].s = s;
+        length += s.n;
         if (s.p || is_num)
             c->n = (unsigned)at;
         else if (!lua_isnoneornil(L, at))
@@ -106,6 +70,8 @@ static void take_args(lua_State *L, const struct script_func *f, struct script_c
         else if (!optional)
             ksr_error(L, f, lua_pushfstring(L, "argument %d is missing", at));
     }
+    if (TD_UNLIKELY(length > SCRIPT_LONG_TEXT) && !budget_take(c->script, length / 4))
+        ksr_error(L, f, "it takes too long");
 }
 
 /* What a function of KSR is: its rows by the kind of the event; NULL: it has none there. */
@@ -264,28 +230,6 @@ static int setup(lua_State *L)
 
 /* ---- from us to Lua ---- */
 
-/* What closes variables on the way out has no budget of its own: one instruction more. */
-static void on_count(lua_State *L, lua_Debug *ar)
-{
-    struct script *s = script_of(L);
-
-    s->spent = true;
-    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
-    lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: stopped after %d instructions", ar->short_src, ar->currentline, s->budget);
-    lua_error(L);
-}
-
-/* Memory was refused: the run holds too much, or has asked too often. */
-static void memory_error(struct script *s)
-{
-    buf_clear(&s->error);
-    if (s->asked_for / ASKED_FACTOR > s->memory_max)
-        buf_printf(&s->error, "stopped: it has asked for more than %d times the %zu bytes of script.memory", ASKED_FACTOR, s->memory_max);
-    else
-        buf_printf(&s->error, "out of memory: script.memory allows %zu bytes", s->memory_max);
-}
-
 /* What failed, and where: kept outside of Lua, which may be out of memory. */
 static int on_error(lua_State *L)
 {
@@ -311,18 +255,15 @@ static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int in
     lua_State *L = s->lua;
     int status;
 
-    s->exiting = s->spent = false;
-    s->steps = (uint64_t)instructions * STEPS_FACTOR;
-    s->asked_for = 0;
+    s->exiting = false;
+    s->run = budget_begin(L, instructions);
     buf_clear(&s->error);
-    s->budget = instructions;
-    lua_sethook(L, on_count, LUA_MASKCOUNT, instructions);
     lua_pushcfunction(L, on_error);
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, arg);
     status = lua_pcall(L, 1, 0, -3);
     if (status == LUA_ERRMEM) {
-        memory_error(s);
+        budget_memory_error(s);
     } else if (status != LUA_OK && !s->exiting && !s->error.n) {
         buf_puts(&s->error, "an error while an error was handled");
     }
@@ -410,8 +351,7 @@ struct script_wait {
     const char *function, *arg; /* of its last event; the texts are on its stack. "": none */
     enum script_kind kind;
     void *subject;            /* borrowed */
-    uint64_t steps;           /* as in the script, while it waits */
-    size_t asked_for;
+    struct budget left;       /* while it waits */
     struct sql_run sql;
 };
 
@@ -553,10 +493,9 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->subject = w->subject;
     s->sql = &w->sql;
     s->now_ms = now_ms;
-    s->exiting = s->spent = false;
-    s->steps = w->steps;
-    s->asked_for = w->asked_for;
-    s->budget = (int)s->instructions;
+    s->exiting = false;
+    s->run = w->left;
+    s->run.begun_ns = 0; /* others have run meanwhile */
     status = lua_resume(w->co, s->lua, n_args, &n);
     if (TD_LIKELY(status == LUA_OK))
         lua_settop(w->co, KEPT);
@@ -564,8 +503,7 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->sql = NULL;
     s->kind = SCRIPT_ANY;
     if (status == LUA_YIELD) {
-        w->steps = s->steps;
-        w->asked_for = s->asked_for;
+        w->left = s->run;
         return SCRIPT_WAITS;
     }
     if (status != LUA_OK && s->exiting) {
@@ -575,9 +513,9 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     } else if (status != LUA_OK) {
         buf_clear(&s->error);
         if (status == LUA_ERRMEM)
-            memory_error(s);
+            budget_memory_error(s);
         else
-            call_protected(s, coroutine_error, w, LOAD_INSTRUCTIONS);
+            call_protected(s, coroutine_error, w, (int)s->instructions);
         end = run_failed(s);
     }
     *wp = NULL;
@@ -601,14 +539,12 @@ enum script_end script_start(struct script_wait **wp, struct script *s, const ch
     w->subject = w->sql.subject = subject;
     w->sql.host = host;
     s->n_waiting++;
-    lua_sethook(w->co, on_count, LUA_MASKCOUNT, (int)s->instructions);
+    w->left = budget_begin(w->co, (int)s->instructions);
     if (!push_event(w, function, arg)) {
         run_failed(s);
         wait_end(w, true);
         return SCRIPT_FAILED;
     }
-    w->steps = (uint64_t)s->instructions * STEPS_FACTOR;
-    w->asked_for = 0;
     *wp = w;
     return go_on(wp, 1, now_ms);
 }
@@ -752,7 +688,7 @@ int script_new(struct script **out, struct script_shared *shared, const struct c
     s->room = malloc(ROOM_MAX);
     if (!s->room || hash_init(&s->vars, VARS_LOG2) || hash_init(&s->pvs, PVS_LOG2) || hash_init(&s->queries, PVS_LOG2))
         goto out;
-    s->lua = lua_newstate(lua_memory, s);
+    s->lua = lua_newstate(budget_memory, s);
     if (!s->lua)
         goto out;
     *(struct script **)lua_getextraspace(s->lua) = s;

@@ -39,6 +39,8 @@ TEST(what_is_wrong_with_a_script_is_said_by_file_and_line)
         { "function run()\n KSR.xlog.xinfo(\"from $si, $nonesuch\\n\") end", ":2: from $si, $nonesuch\\x0a: unknown variable" },
         { "local x = KSR.xlog\nfunction run() x.xdbg('$(si{s.nonesuch})') end", ":2: $(si{s.nonesuch}): unknown transformation" },
         { "\xEF\xBB\xBF#!/usr/bin/lua\nx = = 1", ":2: unexpected symbol near '='" },
+        { "function run()\n KSR.info('from ' .. KSR.pv.gete('$nonesuch'))\nend", ":2: $nonesuch: unknown variable" },
+        { "local pv = KSR.pv\nfunction run() KSR.info('a'..pv.nonesuch('$si')) end", ":2: KSR.pv.nonesuch is not offered" },
         { "KSR.test.note('x')", ":1: KSR.test.note: there is no frame here" },
         { "while true do end", ":1: stopped after " },
         { "local t = {}\nwhile true do t[#t + 1] = ('x'):rep(1000) .. #t end", "out of memory: script.memory allows 16777216 bytes" },
@@ -182,6 +184,78 @@ TEST(a_script_that_fails_is_stopped_and_the_next_event_runs)
     }
     CHECK_INT(scripts_run(&t, "nonesuch"), SCRIPT_FAILED);
     buf_fini(&text);
+    scripts_stop(&t);
+}
+
+/* K-EVT-01: a script never holds up its worker. n counts what was done until the run was stopped. */
+TEST(what_takes_few_instructions_and_long_is_stopped)
+{
+    static const struct {
+        uint64_t most;
+        const char *body;
+    } ways[] = {
+        { 5, "local s = ('x'):rep(1000000) while true do n = n + 1 s:find('y', 1, true) end" },
+        { 5, "local s = ('x'):rep(1000000) while true do n = n + 1 pcall(string.find, s, 'y', 1, true) end" },
+        { 5, "local s = ('a'):rep(1000000) while true do n = n + 1 KSR.textops.str_find(s, 'ab') end" },
+        { 5, "local s = ('a'):rep(1000000) while true do n = n + 1 pcall(KSR.textops.in_list, 'b', s, ',') end" },
+        { 1, "n = 1 KSR.textops.str_ifind(('a'):rep(100000), ('A'):rep(50000) .. 'b') n = 2" },
+        { 260, "local s = ('a'):rep(4000) while true do n = n + 1 KSR.textops.str_ifind(s, 'aaaab') end" }, /* too short to be charged for itself */
+        { 50, "KSR.pv.sets('$var(x)', ('1'):rep(100000)) while true do n = n + 1 KSR.pv.get('$(var(x){s.md5})') end" },
+        { 7, "local t = {} for i = 1, 20000 do t[i] = i end while true do n = n + 1 table.sort(t) end" },
+        { 70, "local t = {} for i = 1, 15000 do t[i] = i end while true do n = n + 1 table.insert(t, 1, 0) end" },
+        { 70, "local t = {} for i = 1, 15000 do t[i] = i end while true do n = n + 1 table.remove(t, 1) end" },
+        { 105, "local t = {} for i = 1, 10000 do t[i] = '' end while true do n = n + 1 table.concat(t) end" },
+        { 1, "local s = ('a'):rep(1000000) while true do n = n + 1 utf8.len(s) end" },
+        { 1, "local f = (' '):rep(1000000) while true do n = n + 1 string.pack(f) end" },
+        { 0, "table.insert(setmetatable({}, { __len = function() return 1 << 50 end }), 1, 1) n = 1" },
+        { 0, "table.remove(setmetatable({}, { __len = function() return 1 << 50 end }), 1) n = 1" },
+        { 1, "n = 1 if (''):rep(1 << 60) == '' and (''):rep(1 << 60, '') == '' then error('as it should be') end n = 2" },
+        { 100000, "error(setmetatable({}, { __tostring = function() while true do n = n + 1 end end }))" },
+        { 10000, "local s, t = ('a'):rep(3000000), ('a'):rep(3000000) while true do n = n + 1 local x = s == t end" }, /* by the time it takes */
+    };
+    struct buf text = BUF_INIT;
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    buf_puts(&text, "function say() KSR.test.note(tostring(n)) end\n");
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++)
+        buf_printf(&text, "function way%zu()\nn = 0 %s\nend\n", i, ways[i].body);
+    CHECK_FATAL(scripts_load(&t, text.p));
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++) {
+        uint64_t count = UINT64_MAX;
+        char name[16];
+
+        snprintf(name, sizeof name, "way%zu", i);
+        CHECK_INT(scripts_run(&t, name), SCRIPT_FAILED);
+        CHECK_INT(scripts_run(&t, "say"), SCRIPT_DONE);
+        CHECK(sv_to_u64(sv_of(t.subject.noted), &count, NULL));
+        if (count > ways[i].most)
+            fprintf(stderr, "%s times: %s\n", t.subject.noted, ways[i].body);
+        CHECK(count <= ways[i].most);
+    }
+    buf_fini(&text);
+    scripts_stop(&t);
+}
+
+/* What is short, or there is little of, is free: it is Lua's own. */
+TEST(functions_that_are_charged_do_what_they_do_in_lua)
+{
+    static const char text[] =
+        "function run()\n"
+        "local t = { 3, 1, 2 } table.sort(t) assert(table.concat(t, ',') == '1,2,3')\n"
+        "table.sort(t, function(a, b) return a > b end) assert(table.concat(t) == '321')\n"
+        "table.insert(t, 0) table.insert(t, 1, 4) assert(table.concat(t) == '43210' and table.remove(t) == 0 and table.remove(t, 1) == 4 and #t == 3)\n"
+        "assert(select('#', table.unpack(t)) == 3 and select(2, table.unpack(t, 2, 3)) == 1)\n"
+        "assert(not pcall(table.insert, t, 9, 1) and select(2, pcall(table.insert, t, 'x', 1)):find(\"#2 to 'table.insert'\", 1, true))\n"
+        "assert(('ab'):rep(3, '-') == 'ab-ab-ab' and ('x'):rep(0) == '' and (''):rep(3, ',') == ',,')\n"
+        "assert(utf8.len('\\u{20ac}x') == 2 and utf8.codepoint('\\u{20ac}') == 0x20ac and string.unpack('<i2', string.pack('<i2', -2)) == -2)\n"
+        "assert(KSR.textops.str_ifind('an Abacus', 'aBa') == 1 and KSR.textops.str_ifind('ab', 'abc') == -1 and KSR.textops.str_ifind('', '') == 1)\n"
+        "end\n";
+    struct scripts t;
+
+    scripts_start(&t, NULL);
+    CHECK_FATAL(scripts_load(&t, text));
+    CHECK_INT(scripts_run(&t, "run"), SCRIPT_DONE);
     scripts_stop(&t);
 }
 
@@ -333,5 +407,6 @@ TEST(a_script_that_is_replaced_lives_until_its_runs_have_ended)
 SUITE(state_suite, TEST_ROW(runs_that_wait_go_on_where_they_were), TEST_ROW(a_script_that_is_replaced_lives_until_its_runs_have_ended), TEST_ROW(a_script_is_loaded_once_and_keeps_what_it_knows), TEST_ROW(what_is_wrong_with_a_script_is_said_by_file_and_line),
       TEST_ROW(what_only_looks_like_a_name_is_no_fault),
       TEST_ROW(a_name_that_stands_for_more_than_a_module_is_not_watched), TEST_ROW(a_module_that_a_script_asks_for_may_be_missing), TEST_ROW(a_script_that_fails_is_stopped_and_the_next_event_runs),
+      TEST_ROW(what_takes_few_instructions_and_long_is_stopped), TEST_ROW(functions_that_are_charged_do_what_they_do_in_lua),
       TEST_ROW(an_exit_is_no_error_and_cannot_be_caught), TEST_ROW(events_that_exit_leave_nothing_behind), TEST_ROW(a_broken_script_leaves_the_one_that_runs),
       TEST_ROW(events_do_not_fill_the_memory), TEST_ROW(memory_that_runs_out_anywhere_is_an_error_of_that_call));
