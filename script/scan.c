@@ -294,6 +294,12 @@ static void take_ksr(struct scan *s)
     }
 }
 
+/* A member of something else may be called KSR, too. Two dots put texts together. */
+static bool is_member(const struct scan *s)
+{
+    return is_before(s, 0, ":") || (is_before(s, 0, ".") && !is_before(s, 1, "."));
+}
+
 static void walk(struct scan *s, struct sv source, enum pass pass)
 {
     s->at = source.p;
@@ -319,7 +325,7 @@ static void walk(struct scan *s, struct sv source, enum pass pass)
             skip_long(s, long_bracket(s));
         } else if (is_letter(c)) {
             word = take_name(s);
-            if (!is_before(s, 0, ".") && !is_before(s, 0, ":")) { /* a member of something else may be called KSR, too */
+            if (!is_member(s)) {
                 if (sv_eq(word, SV("KSR")))
                     take_ksr(s);
                 else

@@ -16,7 +16,7 @@ static const char breadth_name[] = "Max-Breadth";
 
 /* ---- the copy ---- */
 
-static bool set_uri(msg_t *m, sip_t *sip, const url_string_t *uri)
+bool forward_set_uri(msg_t *m, sip_t *sip, const url_string_t *uri)
 {
     sip_request_t *changed = method_request_line(msg_home(m), sip->sip_request, uri);
 
@@ -66,7 +66,7 @@ static bool serve_strict_router(msg_t *m, sip_t *sip, bool *is_strict)
     if (!last || msg_header_insert(m, (msg_pub_t *)sip, (msg_header_t *)last) < 0)
         return false;
     first = sip_route_remove(m, sip);
-    return first && set_uri(m, sip, (const url_string_t *)first->r_url);
+    return first && forward_set_uri(m, sip, (const url_string_t *)first->r_url);
 }
 
 static bool set_max_forwards(msg_t *m, sip_t *sip)
@@ -89,7 +89,7 @@ msg_t *forward_copy(const struct request *r, const struct target *t, bool *is_st
     if (!sipscript_edit(r, m))
         goto bad;
     if (t->uri) {
-        if (!set_uri(m, sip, (const url_string_t *)t->uri))
+        if (!forward_set_uri(m, sip, (const url_string_t *)t->uri))
             goto bad;
         strip_uri(msg_home(m), sip->sip_request->rq_url);
     }

@@ -6,6 +6,9 @@
 /* A copy with Request-URI, Route, Max-Forwards set for the target. is_strict, out: the next hop is a strict router, and in the Request-URI. NULL: out of memory. */
 msg_t *forward_copy(const struct request *r, const struct target *t, bool *is_strict);
 
+/* Another Request-URI. False: it is no SIP URI, or out of memory. */
+bool forward_set_uri(msg_t *copy, sip_t *sip, const url_string_t *uri);
+
 /* Max-Breadth of RFC 5393 s.5: what a request may be forked into, all proxies together, and the share of it that a copy gets. */
 unsigned forward_breadth(const sip_t *sip);
 bool forward_set_breadth(msg_t *copy, sip_t *sip, unsigned breadth);

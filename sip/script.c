@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "db/query.h"
 #include "sip/fork.h"
+#include "sip/forward.h"
 #include "sip/script_private.h"
 
 static const struct script_func funcs[] = {
@@ -73,6 +74,8 @@ bool sipscript_event_set_uri(struct sip_event *e, const char *text)
 
     if (!url || (url->url_type != url_sip && url->url_type != url_sips) || !url->url_host || !*url->url_host)
         return false;
+    if (e->route == ROUTE_BRANCH)
+        return forward_set_uri(e->msg, e->sip, (const url_string_t *)url);
     e->g->uri = text;
     e->g->url = url;
     e->g->is_located = false;

@@ -499,9 +499,10 @@ void ksip_is_maxfwd_lt(struct script_call *c)
 
 void ksip_sanity_check(struct script_call *c)
 {
-    struct request *r = event_of(c)->r;
+    struct sip_event *e = event_of(c);
+    struct request *r = e->r;
 
-    script_truth(c, !r->answered && step_sanity(r) == STEP_NEXT && step_require(r) == STEP_NEXT);
+    script_truth(c, e->route == ROUTE_REQUEST && !r->answered && step_sanity(r) == STEP_NEXT && step_require(r) == STEP_NEXT);
 }
 
 void ksip_has_totag(struct script_call *c)
@@ -597,6 +598,7 @@ static char *header_line(struct script_call *c, struct sv *name)
 
     while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
         line.n--;
+    line = sv_trim(line);
     *name = sv_trim(sv_upto(line, sv_find(line, ':')));
     text = name->n && name->n < line.n && line.n <= SCRIPT_LINE_MAX ? sipscript_event_text(e, line) : NULL;
     for (size_t i = 0; text && i < name->n; i++)
@@ -605,6 +607,17 @@ static char *header_line(struct script_call *c, struct sv *name)
     if (!text)
         c->fault = "a header line is written NAME: VALUE";
     return text;
+}
+
+/* What a message has once, and cannot do without, stays. */
+static bool is_changeable(struct sv name)
+{
+    static const char *const kept[] = { "Via", "v", "From", "f", "To", "t", "Call-ID", "i", "CSeq", "Max-Forwards", "Content-Length", "l" };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(kept); i++)
+        if (sv_eq_nocase(name, sv_of(kept[i])))
+            return false;
+    return true;
 }
 
 static void edit(struct script_call *c, const char *name, const char *line)
@@ -619,26 +632,17 @@ void ksip_hdr_append(struct script_call *c)
     struct sv name;
     char *line = header_line(c, &name);
 
-    if (line)
+    if (line && !is_changeable(name))
+        c->fault = "a script does not add that header";
+    else if (line)
         edit(c, "", line);
-}
-
-/* What a message cannot do without stays. */
-static bool is_removable(struct sv name)
-{
-    static const char *const kept[] = { "Via", "v", "From", "f", "To", "t", "Call-ID", "i", "CSeq", "Max-Forwards", "Content-Length", "l" };
-
-    for (size_t i = 0; i < TD_ARRAY_LEN(kept); i++)
-        if (sv_eq_nocase(name, sv_of(kept[i])))
-            return false;
-    return true;
 }
 
 void ksip_hdr_remove(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
 
-    if (!is_removable(c->arg[0].s))
+    if (!is_changeable(c->arg[0].s))
         c->fault = "no message is sent without that header";
     else
         edit(c, sipscript_event_text(e, c->arg[0].s), NULL);
@@ -664,7 +668,7 @@ void ksip_append_to_reply(struct script_call *c)
     if (!line)
         return;
     all = su_sprintf(home_of(e), "%s%s\r\n", e->g->reply_lines ? e->g->reply_lines : "", line);
-    if (!is_removable(name) || !all || strlen(all) > SCRIPT_LINE_MAX)
+    if (!is_changeable(name) || !all || strlen(all) > SCRIPT_LINE_MAX)
         c->fault = "not for an answer";
     else
         e->g->reply_lines = all;

@@ -61,6 +61,13 @@ void ksip_get_rp(struct script_call *c, const struct script_name *name, struct s
         script_set_int(out, addr_port_of_text(u->url_port, u->url_type == url_sips ? 5061 : 5060));
 }
 
+static bool has_uri(struct script_call *c)
+{
+    if (!event_of(c)->sip->sip_request)
+        c->fault = "a response has no Request-URI";
+    return !c->fault;
+}
+
 static bool use_uri(struct script_call *c, const char *text)
 {
     if (!text || !sipscript_event_set_uri(event_of(c), text))
@@ -72,8 +79,12 @@ bool ksip_set_ru(struct script_call *c, const struct script_name *name, const st
 {
     struct sip_event *e = event_of(c);
 
+    if (!has_uri(c))
+        return false;
     if (v->type != SCRIPT_NULL)
         return use_uri(c, sipscript_event_text(e, script_text(c, v)));
+    if (e->route == ROUTE_BRANCH)
+        return use_uri(c, url_as_string(home_of(e), e->r->sip->sip_request->rq_url));
     e->g->uri = NULL;
     e->g->is_located = false;
     return true;
@@ -83,9 +94,12 @@ bool ksip_set_ru(struct script_call *c, const struct script_name *name, const st
 static bool change_uri(struct script_call *c, const struct script_value *v, bool is_user)
 {
     struct sip_event *e = event_of(c);
-    const url_t *now = sipscript_uri(e->r);
+    const url_t *now = request_uri(e);
     char *text = sipscript_event_text(e, script_text(c, v));
     url_t changed;
+
+    if (!has_uri(c))
+        return false;
 
     if (!now || !text)
         return use_uri(c, NULL);
@@ -118,6 +132,10 @@ bool ksip_set_du(struct script_call *c, const struct script_name *name, const st
     char *text = v->type == SCRIPT_NULL ? NULL : sipscript_event_text(e, script_text(c, v));
     const url_t *url = text ? url_make(home_of(e), text) : NULL;
 
+    if (e->route != ROUTE_REQUEST && e->route != ROUTE_FAILURE) {
+        c->fault = "where it goes is said in the route for requests or failures";
+        return false;
+    }
     if (v->type != SCRIPT_NULL && (!url || (url->url_type != url_sip && url->url_type != url_sips) || !url->url_host || !*url->url_host)) {
         c->fault = "that is no SIP URI";
         return false;

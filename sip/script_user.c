@@ -167,17 +167,15 @@ static bool is_table(struct script_call *c)
 
 void ksip_save(struct script_call *c)
 {
+    const struct routing *g = event_of(c)->g;
     struct request *r = event_of(c)->r;
 
     if (!is_table(c) || !may_wait(c))
         return;
-    if (!is_register(r) || (r->answered && !r->registration)) {
-        script_truth(c, false);
-        return;
-    }
-    c->wait = registrar_request(r) == STEP_WAIT;
-    if (!c->wait)
-        script_truth(c, r->answered == 200);
+    if (is_register(r) && !r->answered && !g->answer.status && !g->is_relayed)
+        c->wait = registrar_request(r) == STEP_WAIT;
+    if (!c->wait) /* asked once more, it says so once more */
+        script_truth(c, r->registration && r->answered == 200);
 }
 
 void ksip_lookup(struct script_call *c)

@@ -107,6 +107,7 @@ CASE("KSR.nathelper.add_rcv_param", 'M', 200, "assert(KSR.nathelper.add_rcv_para
 CASE("KSR.hdr.append", 'M', 200, "assert(KSR.hdr.append('P-Hint: outbound\\r\\n') == 1)")
 CASE("KSR.hdr.append", 'M', 200, "assert(KSR.hdr.append('X-A: b\\r\\n') == 1) for _, h in ipairs { 'X', ': y', 'A b: c', 'A: b\\r\\nC: d', 'A: \\0' } do assert(not pcall(KSR.hdr.append, h), h) end")
 CASE("KSR.hdr.append", 'M', 200, "for i = 1, 64 do KSR.hdr.append('X-A: b') end assert(not pcall(KSR.hdr.append, 'X-A: b'))")
+CASE("KSR.hdr.append", 'M', 200, "for _, name in ipairs { 'Via', 'f', 'Content-Length', 'Max-Forwards' } do assert(not pcall(KSR.hdr.append, name .. ': 1'), name) end")
 CASE("KSR.hdr.remove", 'M', 200, "assert(KSR.hdr.remove('X-Two') == 1 and not pcall(KSR.hdr.remove, 'via') and not pcall(KSR.hdr.remove, 'l'))")
 CASE("KSR.hdr.is_present", 'M', 200, "assert(KSR.hdr.is_present('x-two') == 1 and KSR.hdr.is_present('c') == 1 and KSR.hdr.is_present('X-Three') == -1)")
 CASE("KSR.hdr.get", 'M', 200, "assert(KSR.hdr.get('X-Two') == 'a' and KSR.hdr.get('X-Three') == nil and KSR.hdr.get('call-id') == KSR.pv.get('$ci'))")

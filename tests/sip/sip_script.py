@@ -256,6 +256,69 @@ def test_a_call_that_a_script_looks_up_in_vain_is_accounted(make):
     until(lambda: s.rows("SELECT sip_code, sip_reason FROM acc") == [("404", "Missed")])
 
 
+def test_a_registration_that_a_script_saves_twice_is_answered_once(make):
+    # K: KSR.registrar.save says the same again, and nothing goes out twice
+    text = """function ksr_request_route()
+        if KSR.hdr.is_present("X-Refused") > 0 then KSR.sl.send_reply(403, "No") end
+        local first, second = KSR.registrar.save("location", 0), KSR.registrar.save("location", 0)
+        assert(first == second and first == (KSR.hdr.is_present("X-Good") > 0 and 1 or -1))
+    end"""
+    for auth in ("register", ""):
+        s = make(auth=auth, script=text)
+        for kind in ("udp", "tcp"):
+            a, n = s.ua(kind, "alice"), 0
+            for uri, headers, status in (("sip:example.com", ["X-Good: 1"], 200), ("sip:example.com", ["X-Good: 1", "Contact: " + a.contact], 200),
+                                         ("sip:example.org", [], 404), ("sip:example.com", ["X-Refused: 1"], 403)):
+                if auth and status == 200:
+                    got = a.ask("REGISTER", uri, 401, to=a.aor)
+                    headers = headers + [a.credentials(got, "REGISTER", uri)]
+                a.send(a.request("REGISTER", uri, to=a.aor if uri == "sip:example.com" else "sip:alice@example.org", headers=headers))
+                a.expect(status)
+                n += 1
+            a.send(a.request("REGISTER", "sip:example.com", to=a.aor, headers=["X-Refused: 1"]))
+            a.expect(403)  # and nothing before it
+        with open(s.log, encoding="latin-1") as f:
+            assert "stack traceback" not in f.read(), s.tail()
+
+
+def test_a_branch_route_changes_its_own_branch(make):
+    s = make(auth="", script="""
+        function ksr_request_route()
+            if not KSR.is_INVITE() then return KSR.sip.default() end
+            KSR.tm.t_on_branch("ksr_branch_one")
+            KSR.tm.t_on_reply("ksr_onreply_one")
+            KSR.tm.t_on_failure("ksr_failure_one")
+            KSR.registrar.lookup("location")
+            KSR.tm.t_relay()
+        end
+        function ksr_branch_one()
+            local as = KSR.hdr.gete("X-As")
+            if as == "default" then KSR.pv.unset("$ru") else KSR.pv.sets("$rU", as) end
+            assert(KSR.pv.get("$rU") == (as == "default" and "bob" or as) and not pcall(KSR.seturi, "tel:1") and not pcall(KSR.setdsturi, "sip:127.0.0.1:9"))
+            KSR.hdr.append("  X-Seen: " .. KSR.pv.get("$ru") .. "  \\r\\n")
+        end
+        function ksr_onreply_one()
+            assert(not pcall(KSR.pv.sets, "$ru", "sip:x@y") and not pcall(KSR.pv.sets, "$du", "sip:y") and KSR.sanity.sanity_check() == -1)
+            KSR.hdr.append("X-Checked: yes")
+        end
+        function ksr_failure_one()
+            assert(KSR.pv.get("$rU") == "bob" and KSR.sanity.sanity_check() == -1)
+            KSR.tm.t_reply(480, "Checked")
+        end""")
+    b, a = s.registered("tcp", "bob"), s.ua("udp", "alice")
+    for name, uri in (("robert", b.contact.strip("<>").replace("bob", "robert", 1)), ("default", "sip:bob@example.com")):
+        call = a.invite("sip:bob@example.com", headers=["X-As: " + name])
+        got = b.expect("INVITE")
+        assert got.uri == uri and got.get("x-seen") == uri, got.raw
+        b.reply(got, 180, "Ringing", tag="t")
+        assert a.expect(180).get("x-checked") == "yes", s.tail()
+        b.reply(got, 486, "Busy", tag="t")
+        end = a.expect(480)
+        assert end.start.endswith("Checked"), end.raw
+        a.ack(call, end)
+        b.expect("ACK")
+
+
 # Every way to fail: the built-in routing has the request, which is authenticated, and carries the dialog.
 WAYS = ["error('x')", "local x = nil + 1", "while true do end", "local s = 'x' while true do s = s .. s end", "KSR['no' .. 'ne'].x()",
         "KSR.sl.send_reply(403, 'No') error('late')", "KSR.pv.sets('$ru', 'sip:x@127.0.0.1:9') KSR.tm.t_relay() error('late')",
@@ -397,8 +460,8 @@ def test_a_script_unregisters_and_says_that_it_rings(make):
     assert s.rows("select count(*) from location") == [(0,)]
     a.send(a.request("INVITE", "sip:bob@example.com"))
     a.expect(100)
-    a.expect(180)
-    a.expect(486)
+    ringing, busy = a.expect(180), a.expect(486)
+    assert ";tag=" in ringing.get("to") and ringing.get("to") == busy.get("to"), ringing.raw + busy.raw
 
 
 # The built-in routing written as a script passes the same tests.
