@@ -142,6 +142,31 @@ TEST(every_case_runs_through)
     }
 }
 
+/* K-PAR-01 to K-PAR-04: what the guide to Kamailio's module msrp names is there, whatever the tables say: parameters, event, functions, keys, parts. */
+TEST(every_name_of_the_module_guide_is_offered)
+{
+    static char *parameters[] = { "msrp.sipmsg=1", "msrp.cmap_size=8", "msrp.timer_interval=90", "msrp.auth_min_expires=90", "msrp.auth_max_expires=1800",
+                                  "msrp.use_path_addr=msrp.kamailio.org:5061", "msrp.event_callback=ksr_msrp_event" };
+    struct buf faults = BUF_INIT;
+    struct conf *conf;
+    struct peer *c = start(NULL);
+
+    CHECK_INT(conf_load(&conf, NULL, parameters, TD_ARRAY_LEN(parameters), &faults), 0);
+    conf_free(&conf);
+    buf_fini(&faults);
+    CHECK_FATAL(use("for f in ('relay reply is_request is_reply set_dst relay_flags reply_flags cmap_save cmap_lookup forward'):gmatch('%S+') do\n"
+                    " assert(type(KSR.msrp[f]) == 'function') end\n"
+                    "for key in ('buf body code hdrs msgid conid method buflen sessid reason crthop bodylen transid prevhop nexthop lasthop srcaddr srcsock '\n"
+                    " .. 'firsthop prevhops nexthops'):gmatch('%S+') do KSR.pv.get('$msrp(' .. key .. ')') end\n"
+                    "for part in ('user host port session proto userinfo params scheme'):gmatch('%S+') do\n"
+                    " assert(not KSR.pv.is_null('$(msrp(crthop){msrpuri.' .. part .. '})')) end\n"
+                    "KSR.msrp.reply(200, 'OK')"));
+    say(c, SEND);
+    EXPECT(c, OK_SEND);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
 /* K-EVT-01: nothing is relayed or answered unless the script does it; what follows is a frame of its own. */
 TEST(what_a_script_does_not_order_is_not_done)
 {
@@ -823,7 +848,7 @@ TEST(what_a_script_accepts_ends_probation)
     stop();
 }
 
-SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_case_runs_through), TEST_ROW(what_a_script_accepts_ends_probation),
+SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_name_of_the_module_guide_is_offered), TEST_ROW(every_case_runs_through), TEST_ROW(what_a_script_accepts_ends_probation),
       TEST_ROW(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other), TEST_ROW(a_frame_that_waits_may_move),
       TEST_ROW(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection),
       TEST_ROW(a_frame_that_waits_is_decided_by_the_script_that_had_it),
