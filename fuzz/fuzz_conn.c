@@ -1,14 +1,16 @@
 /* Fuzz target: the whole relay, connections and all.
  *
  * Two authenticated clients C and D, a foreign endpoint F that has dialled in, a stranger X, and an endpoint G that the relay may
- * dial say what the input tells them, byte for byte, while time passes, peers stop reading, and connections end. The input is a script
- * of one-byte commands with their arguments (below), so that a changed byte is another conversation rather than another syntax error. What
- * the relay writes is judged by oracle.c; sockets, epoll and clock are wrapped_io.c's. No socket is opened. */
+ * dial say what the input tells them, byte for byte, while time passes, peers stop reading, and connections end. Any of those who connect
+ * may be on a WebSocket. The input is a script of one-byte commands with their arguments (below), so that a changed byte is another conversation
+ * rather than another syntax error. What the relay writes is judged by oracle.c, out of WebSocket frames by ws_peer.c; sockets, epoll and clock are
+ * wrapped_io.c's. No socket is opened. */
 #include "fuzz/fuzz.h"
 
 #include "auth/authn.h"
 #include "common/log.h"
 #include "fuzz/oracle.h"
+#include "fuzz/ws_peer.h"
 #include "msrp/relay.h"
 #include "net/conn.h"
 #include "net/listener.h"
@@ -30,20 +32,25 @@ enum command {
     RESET,
     AGAIN, /* it connects anew */
     DRAIN, /* the server is about to stop */
+    WS_MANNER, /* u8: ws_peer.h */
+    WS_CONTROL, /* u8: a frame that is no message, see wsp_control() */
     COMMANDS,
 };
 
 enum { WORKERS = 2, SCRIPT_MAX = 8192, COMMANDS_MAX = 400, END_TURNS = 2, TIME_MAX_MS = 240000, G_PORT = 7000 };
 
-static const char *const uris[WHO_N] = { "msrp://c.invalid:9/c0;tcp", "msrp://d.invalid:9/d0;tcp",
-                                         "msrp://127.0.0.1:7001/f0;tcp", "msrp://127.0.0.1:7002/x0;tcp",
-                                         "msrp://127.0.0.1:7000/g0;tcp" };
+/* On TCP, and on a WebSocket. */
+static const char *const uris[2][WHO_N] = { { "msrp://c.invalid:9/c0;tcp", "msrp://d.invalid:9/d0;tcp",
+                                              "msrp://127.0.0.1:7001/f0;tcp", "msrp://127.0.0.1:7002/x0;tcp",
+                                              "msrp://127.0.0.1:7000/g0;tcp" },
+                                            { "msrps://c.invalid:9/c0;ws", "msrps://d.invalid:9/d0;ws",
+                                              "msrps://f.invalid:9/f0;ws", "msrps://x.invalid:9/x0;ws" } };
 static const char secret[] = "Authorization: 5up7aVyQ0n2kWq";
 
 struct world {
     struct worker workers[WORKERS];
     struct relay *relays[WORKERS];
-    unsigned n_workers;
+    unsigned n_workers, websockets; /* a bit each: who is on a WebSocket */
     uint64_t next_id;
     struct relay_shared *shared;
     size_t sock[WHO_N]; /* SIZE_MAX: none */
@@ -102,9 +109,42 @@ void __wrap_crypto_random_name(char *out, size_t n)
     out[n] = '\0';
 }
 
+static bool is_on_websocket(const struct world *w, enum who who)
+{
+    return w->websockets >> who & 1;
+}
+
+static const char *uri_of(const struct world *w, enum who who)
+{
+    return uris[is_on_websocket(w, who)][who];
+}
+
 void wio_said(size_t sock, const char *p, size_t n)
 {
+    if (wsp_is(sock))
+        wsp_said(sock, p, n);
+    else
+        oracle_said(sock, p, n);
+}
+
+void wsp_on_heard(size_t sock, const char *p, size_t n)
+{
+    oracle_heard(sock, p, n);
+}
+
+void wsp_on_message(size_t sock, const char *p, size_t n)
+{
     oracle_said(sock, p, n);
+}
+
+void wsp_on_closed(size_t sock, unsigned status)
+{
+    oracle_closed(sock, status);
+}
+
+void wsp_on_over(size_t sock)
+{
+    oracle_over(sock);
 }
 
 bool wio_dialled(size_t sock, const struct addr *to)
@@ -112,7 +152,7 @@ bool wio_dialled(size_t sock, const struct addr *to)
     oracle_dialled(to);
     if (addr_port(to) != G_PORT)
         return false;
-    oracle_peer(sock);
+    oracle_peer(sock, false);
     world->sock[DIALLED_G] = sock;
     return true;
 }
@@ -171,19 +211,25 @@ static void connect_peer(struct world *w, enum who who)
     addr_from_host(&peer, SV("127.0.0.1"), (uint16_t)(40000 + sock));
     addr_from_host(&local, SV("127.0.0.1"), 5061);
     FUZZ_CHECK(conn_new(&c, worker, fd, true, &peer, &local) == 0);
-    c->port_transports = PORT_TCP;
+    c->port_transports = PORT_TCP | PORT_WS;
     c->port_protocols = PORT_MSRP;
     conn_set_proto(c, &sniff_proto, NULL, NULL);
-    oracle_peer(sock);
+    oracle_peer(sock, is_on_websocket(w, who));
     w->sock[who] = sock;
+    if (is_on_websocket(w, who))
+        wsp_open(sock);
 }
 
 static void say(struct world *w, enum who who, const char *p, size_t n)
 {
     size_t sock = w->sock[who];
 
-    if (sock != SIZE_MAX && wio_say(sock, p, n))
-        oracle_heard(sock);
+    if (sock == SIZE_MAX)
+        return;
+    if (wsp_is(sock))
+        wsp_say(sock, p, n);
+    else if (wio_say(sock, p, n))
+        oracle_heard(sock, p, n);
 }
 
 static void authenticate(struct world *w, enum who who)
@@ -191,27 +237,32 @@ static void authenticate(struct world *w, enum who who)
     struct buf b = BUF_INIT;
 
     buf_printf(
-        &b, "MSRP auth%u AUTH\r\nTo-Path: msrp://edge.example:5061;tcp\r\nFrom-Path: %s\r\n%s%u\r\n-------auth%u$\r\n",
-        who, uris[who], secret, who + 1, who);
+        &b, "MSRP auth%u AUTH\r\nTo-Path: %s://edge.example:5061;%s\r\nFrom-Path: %s\r\n%s%u\r\n-------auth%u$\r\n", who,
+        is_on_websocket(w, who) ? "msrps" : "msrp", is_on_websocket(w, who) ? "ws" : "tcp", uri_of(w, who), secret, who + 1,
+        who);
+    turn(w); /* a WebSocket is open */
     say(w, who, b.p, b.n);
     buf_fini(&b);
     turn(w);
     FUZZ_CHECK(sv_copy(oracle_use_path(w->sock[who]), w->token[who], sizeof w->token[who]) && w->token[who][0]);
 }
 
-static void world_new(struct world *w, unsigned n_workers)
+static void world_new(struct world *w, unsigned n_workers, unsigned websockets)
 {
     struct buf faults = BUF_INIT;
 
     memset(w, 0, sizeof *w);
     world = w;
     w->n_workers = n_workers;
+    w->websockets = websockets;
     wio_start();
+    wsp_start();
     oracle_start(secret);
     random_state = 1;
     FUZZ_CHECK(relay_shared_new(&w->shared, configuration(), n_workers, NULL, &faults) == 0);
     for (unsigned i = 0; i < n_workers; i++) {
         FUZZ_CHECK(worker_init(&w->workers[i], i, &w->next_id) == 0);
+        w->workers[i].ws.tls_in_front = true;
         FUZZ_CHECK(relay_new(&w->relays[i], w->shared, &w->workers[i], (struct authn *)(void *)w) == 0);
     }
     for (int who = 0; who < DIALLED_G; who++)
@@ -232,6 +283,7 @@ static void world_free(struct world *w)
         relay_free(&w->relays[i]);
     relay_shared_free(&w->shared);
     oracle_stop();
+    wsp_stop();
     wio_stop();
 }
 
@@ -277,11 +329,11 @@ static void say_template(struct world *w, enum who who, struct script *s)
         }
         letter = memchr("CDFXGcdEPt", s->p[++i], 10);
         if (letter && strchr("CDFXG", *letter))
-            buf_puts(&b, uris[strchr("CDFXG", *letter) - "CDFXG"]);
+            buf_puts(&b, uri_of(w, (enum who)(strchr("CDFXG", *letter) - "CDFXG")));
         else if (letter && (*letter == 'c' || *letter == 'd'))
             buf_puts(&b, w->token[*letter - 'c']);
         else if (letter && *letter == 'E')
-            buf_puts(&b, "msrp://edge.example:5061");
+            buf_puts(&b, is_on_websocket(w, who) ? "msrps://edge.example:5061" : "msrp://edge.example:5061");
         else if (letter && *letter == 'P' && who <= CLIENT_D)
             buf_printf(&b, "%s%u", secret, who + 1);
         else if (letter && *letter == 't' && w->sock[who] != SIZE_MAX && oracle_next_request(w->sock[who], &r))
@@ -300,33 +352,37 @@ static size_t add_path(struct world *w, struct buf *b, enum who who, unsigned to
     case CLIENT_C:
     case CLIENT_D:
         if (to % 3 == 0)
-            buf_printf(b, "%s %s %s", w->token[who], w->token[!who], uris[!who]);
+            buf_printf(b, "%s %s %s", w->token[who], w->token[!who], uri_of(w, (enum who)!who));
         else
-            buf_printf(b, "%s %s", w->token[who], uris[to % 3 == 1 ? DIALLED_G : FOREIGN_F]);
+            buf_printf(b, "%s %s", w->token[who], uri_of(w, to % 3 == 1 ? DIALLED_G : FOREIGN_F));
         break;
     default:
-        buf_printf(b, "%s %s", w->token[to % 2], uris[to % 2]);
+        buf_printf(b, "%s %s", w->token[to % 2], uri_of(w, (enum who)(to % 2)));
     }
     return b->n;
 }
 
 /* A frame as it should be: u8 to whom; u8 Failure-Report, Success-Report, method; u16 octets of body; u8 how they are
- * numbered and what the frame ends with; u8 which message. */
+ * numbered, what the frame ends with, whether there are 16 times as many of them, and which they are; u8 which message. */
 static void say_frame(struct world *w, enum who who, struct script *s)
 {
     static const char traps[] = "\r\n-------abcd$\r\nMSRP abcd SEND\r\n\r\n-------\r\n--------x+\r\n";
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    static const struct sv bodies[] = { { traps, sizeof traps - 1 }, { letters, 26 }, { "\xc3\xa9", 2 }, { "MSRP\xe9\0", 6 } };
     static const char *const reports[] = { "", "Failure-Report: yes\r\n", "Failure-Report: partial\r\n",
                                            "Failure-Report: no\r\n" };
     unsigned to = u8(s), how = u8(s), n = u16(s) % 6000, numbered = u8(s), which = u8(s);
     const char *method = how >> 4 & 8 ? (how >> 4 & 4 ? "REPORT" : "NICKNAME") : "SEND";
     bool is_send = method[0] == 'S', has_body = is_send && !(how & 8);
+    struct sv body = bodies[numbered & 8 ? 0 : 1 + (numbered >> 5) % 3];
     char flag = is_send ? "$$+#"[numbered & 3] : '$', tid[16];
     struct buf b = BUF_INIT;
 
+    n *= numbered & 16 ? 16 : 1;
     snprintf(tid, sizeof tid, "w%u.%04u", who, w->n_said++);
     buf_printf(&b, "MSRP %s %s\r\nTo-Path: ", tid, method);
     add_path(w, &b, who, to);
-    buf_printf(&b, "\r\nFrom-Path: %s\r\nMessage-ID: m%u.%u\r\nX-Said: %s\r\n%s%s", uris[who], who, which % 8, tid,
+    buf_printf(&b, "\r\nFrom-Path: %s\r\nMessage-ID: m%u.%u\r\nX-Said: %s\r\n%s%s", uri_of(w, who), who, which % 8, tid,
                is_send ? reports[how & 3] : "", is_send && how & 4 ? "Success-Report: yes\r\n" : "");
     if (numbered & 4 && has_body)
         buf_printf(&b, "Byte-Range: %u-%s/*\r\n", 1 + which, "*");
@@ -335,7 +391,7 @@ static void say_frame(struct world *w, enum who who, struct script *s)
     if (has_body) {
         buf_puts(&b, "Content-Type: text/plain\r\n\r\n");
         for (unsigned i = 0; i < n; i++)
-            buf_putc(&b, numbered & 8 ? traps[(i + which) % (sizeof traps - 1)] : (char)('a' + (i + which) % 26));
+            buf_putc(&b, body.p[(i + which) % body.n]);
         buf_puts(&b, "\r\n");
     }
     buf_printf(&b, "-------%s%c\r\n", tid, flag);
@@ -416,6 +472,14 @@ static void command(struct world *w, struct script *s)
     case DRAIN:
         relay_drain(w->relays[who % w->n_workers]);
         break;
+    case WS_MANNER:
+    case WS_CONTROL:
+        n = u8(s);
+        if (sock && wsp_is(w->sock[who]) && (op & 15) % COMMANDS == WS_MANNER)
+            wsp_manner(w->sock[who], (uint8_t)n);
+        else if (sock && wsp_is(w->sock[who]))
+            wsp_control(w->sock[who], n);
+        break;
     case COMMANDS:
         break;
     }
@@ -442,8 +506,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct world w;
     struct script s = { data, TD_MIN(size, (size_t)SCRIPT_MAX) };
+    unsigned first;
 
-    world_new(&w, 1 + (u8(&s) & 1));
+    first = u8(&s);
+    world_new(&w, 1 + (first & 1), first >> 1 & 15);
     for (int i = 0; i < COMMANDS_MAX && s.n; i++)
         command(&w, &s);
     settle(&w);

@@ -27,7 +27,8 @@ fuzz_conf_LDADD = $(COMMON_LIBS)
 
 ## The whole relay, with the system calls of net/ and of the loops, randomness, and who judges credentials, wrapped.
 fuzz_targets += fuzz-conn
-fuzz_conn_SOURCES = fuzz/fuzz_conn.c fuzz/oracle.c fuzz/oracle.h fuzz/wrapped_io.c fuzz/wrapped_io.h $(TD_FUZZ_MAIN)
+fuzz_conn_SOURCES = fuzz/fuzz_conn.c fuzz/oracle.c fuzz/oracle.h fuzz/wrapped_io.c fuzz/wrapped_io.h \
+	fuzz/ws_peer.c fuzz/ws_peer.h $(TD_FUZZ_MAIN)
 fuzz_conn_LDFLAGS = $(TD_FUZZ_LINK) \
 	-Wl,--wrap=clock_gettime -Wl,--wrap=time -Wl,--wrap=epoll_create1 -Wl,--wrap=epoll_ctl -Wl,--wrap=epoll_wait \
 	-Wl,--wrap=eventfd -Wl,--wrap=read -Wl,--wrap=write -Wl,--wrap=recv -Wl,--wrap=send -Wl,--wrap=sendmsg -Wl,--wrap=socket \

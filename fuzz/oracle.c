@@ -6,7 +6,16 @@
 #include "client/wire.h"
 #include "fuzz/fuzz.h"
 
-enum { REQUESTS = 512, TIDS = 512, GOODS = 64, RANGES = 8, PIECE_MIN = 2048 /* octets of a piece that is not the last (M-CHK-07) */ };
+enum {
+    REQUESTS = 512,
+    TIDS = 512,
+    GOODS = 64,
+    RANGES = 8,
+    PIECE_MIN = 2048,      /* octets of a piece that is not the last (M-CHK-07) */
+    WS_PIECE_MAX = 65536,  /* of one on a WebSocket (M-WS-05) */
+    HEAD_MAX = 16 * 1024,  /* msrp.max_header */
+    WS_BAD_MESSAGE = 1002, /* RFC 6455 s.7.4.1 */
+};
 
 /* A frame as a peer said it. Views into the socket's bytes, which do not move. */
 struct frame {
@@ -30,6 +39,11 @@ struct frame {
 
 struct peer {
     bool used, owner, lost; /* lost: its framing is */
+    bool on_websocket;
+    bool over; /* a message was not exactly one frame: the connection is to be ended, and what comes later is nothing */
+    bool may_break, closed; /* has said what may end its WebSocket as over does; the relay has ended it */
+    char *in; /* owned, for all runs: what it said; does not move */
+    size_t in_n;
     size_t parsed; /* of what it said */
     size_t frame; /* the one under way; SIZE_MAX: none */
     size_t scanned; /* of its body */
@@ -56,7 +70,8 @@ void oracle_start(const char *password)
 {
     secret = password;
     n_frames = n_requests = 0;
-    memset(peers, 0, sizeof peers);
+    for (size_t i = 0; i < WIO_PEERS; i++)
+        peers[i] = (struct peer){ .in = peers[i].in };
 }
 
 void oracle_stop(void)
@@ -65,16 +80,22 @@ void oracle_stop(void)
         buf_fini(&peers[i].kept);
 }
 
-void oracle_peer(size_t sock)
+void oracle_peer(size_t sock, bool on_websocket)
 {
-    peers[sock].used = true;
-    peers[sock].frame = SIZE_MAX;
+    struct peer *p = &peers[sock];
+
+    p->used = true;
+    p->on_websocket = on_websocket;
+    p->frame = SIZE_MAX;
+    if (!p->in)
+        p->in = malloc(WIO_STREAM_MAX);
+    FUZZ_CHECK(p->in);
 }
 
 void oracle_good_frame(size_t sock)
 {
     if (peers[sock].n_goods < GOODS)
-        peers[sock].goods[peers[sock].n_goods++] = wio_socks[sock].in_n;
+        peers[sock].goods[peers[sock].n_goods++] = peers[sock].in_n;
 }
 
 /* ---- what the peers say ---- */
@@ -143,12 +164,11 @@ static bool is_header(struct sv line)
 static bool read_head(size_t sock)
 {
     struct peer *p = &peers[sock];
-    struct wio_sock *s = &wio_socks[sock];
-    struct sv rest = sv_make(s->in + p->parsed, s->in_n - p->parsed);
+    struct sv rest = sv_make(p->in + p->parsed, p->in_n - p->parsed);
     struct frame f = { .sock = sock, .start = 1, .report = WANTS_ALL };
     const char *headers = NULL;
 
-    while (p->parsed == 0 && sv_starts(rest, SV("\r\n"))) /* keep-alive before the first frame */
+    while (p->parsed == 0 && !p->on_websocket && sv_starts(rest, SV("\r\n"))) /* keep-alive before the first frame */
         rest = sv_from(rest, 2);
     for (size_t at_line = 0;; at_line++) {
         const char *end = rest.n ? memmem(rest.p, rest.n, "\r\n", 2) : NULL;
@@ -161,6 +181,8 @@ static bool read_head(size_t sock)
         if (at_line == 0) {
             struct sv words = sv_from(line, 5);
 
+            if (sv_find(line, '\n') != line.n)
+                return false;
             f.tid = sv_upto(words, sv_find(words, ' '));
             f.method = sv_from(words, f.tid.n + 1);
             if (!sv_starts(line, SV("MSRP ")) || !mc_is_ident(f.tid) || n_frames == ORACLE_FRAMES) {
@@ -173,7 +195,7 @@ static bool read_head(size_t sock)
             f.headers = sv_make(headers ? headers : line.p, headers ? (size_t)(line.p - headers) : 0);
             f.ended = !f.has_body;
             f.flag = f.has_body ? 0 : line.p[line.n - 1];
-            f.body_at = (size_t)(rest.p - s->in);
+            f.body_at = (size_t)(rest.p - p->in);
             for (size_t i = 0; i < p->n_goods; i++)
                 f.good |= p->goods[i] == p->parsed;
             p->frame = n_frames;
@@ -197,41 +219,70 @@ static bool read_head(size_t sock)
 static bool read_body(size_t sock)
 {
     struct peer *p = &peers[sock];
-    struct wio_sock *s = &wio_socks[sock];
     struct frame *f = &frames[p->frame];
     size_t from = TD_MAX(p->scanned, f->body_at + 64) - 64; /* an end-line may have begun there */
 
     if (from <= f->body_at)
         from = f->body_at - 2; /* right behind the blank line: an empty body */
     for (size_t at = from;;) {
-        const char *cr = at < s->in_n ? memmem(s->in + at, s->in_n - at, "\r\n-------", 9) : NULL;
+        const char *cr = at < p->in_n ? memmem(p->in + at, p->in_n - at, "\r\n-------", 9) : NULL;
         struct sv line;
         const char *end;
 
         if (!cr)
             break;
-        line = sv_make(cr + 2, (size_t)(s->in + s->in_n - (cr + 2)));
+        line = sv_make(cr + 2, (size_t)(p->in + p->in_n - (cr + 2)));
         end = memmem(line.p, line.n, "\r\n", 2);
         if (end && is_end_line(f, sv_make(line.p, (size_t)(end - line.p)))) {
-            size_t body_end = (size_t)(cr - s->in);
+            size_t body_end = (size_t)(cr - p->in);
 
             f->body_n = body_end > f->body_at ? body_end - f->body_at : 0;
             f->ended = true;
             f->flag = end[-1];
-            p->parsed = (size_t)(end + 2 - s->in);
+            p->parsed = (size_t)(end + 2 - p->in);
             return true;
         }
-        at = (size_t)(cr - s->in) + 2;
+        at = (size_t)(cr - p->in) + 2;
     }
-    p->scanned = s->in_n;
-    f->body_n = s->in_n - f->body_at;
+    p->scanned = p->in_n;
+    f->body_n = p->in_n - f->body_at;
     return false;
 }
 
-void oracle_heard(size_t sock)
+/* A message is one frame, no more and no less, or nothing of it is taken (M-WS-04). */
+static void read_message(size_t sock)
+{
+    struct peer *p = &peers[sock];
+    size_t at = p->parsed, frames_before = n_frames;
+    bool has_head = read_head(sock);
+
+    if (has_head && (frames[p->frame].ended || read_body(sock)) && p->parsed == p->in_n) {
+        const struct frame *f = &frames[p->frame];
+
+        p->may_break |= f->body_at - at > HEAD_MAX || (sv_eq(f->method, SV("AUTH")) && f->has_body); /* M-FRM-19, M-FRM-20 */
+        p->frame = SIZE_MAX;
+        return;
+    }
+    n_frames = frames_before;
+    p->frame = SIZE_MAX;
+    p->parsed = at;
+    p->over = true;
+    p->lost |= has_head; /* else its head may be broken, and answered */
+}
+
+void oracle_heard(size_t sock, const char *bytes, size_t n)
 {
     struct peer *p = &peers[sock];
 
+    if (p->over)
+        return;
+    FUZZ_CHECK(p->in_n + n <= WIO_STREAM_MAX);
+    memcpy(p->in + p->in_n, bytes, n);
+    p->in_n += n;
+    if (p->on_websocket) {
+        read_message(sock);
+        return;
+    }
     while (!p->lost) {
         if (p->frame == SIZE_MAX && !read_head(sock))
             return;
@@ -239,6 +290,11 @@ void oracle_heard(size_t sock)
             return;
         p->frame = SIZE_MAX;
     }
+}
+
+void oracle_over(size_t sock)
+{
+    peers[sock].over = true;
 }
 
 /* ---- what the relay writes: requests ---- */
@@ -474,7 +530,7 @@ static void got_request(size_t sock, const struct mc_head *h)
 /* Does a head with this identifier begin in what it said, and not end? */
 static bool is_broken_head(size_t sock, struct sv tid)
 {
-    struct sv rest = sv_make(wio_socks[sock].in + peers[sock].parsed, wio_socks[sock].in_n - peers[sock].parsed);
+    struct sv rest = sv_make(peers[sock].in + peers[sock].parsed, peers[sock].in_n - peers[sock].parsed);
 
     while (sv_starts(rest, SV("\r\n")))
         rest = sv_from(rest, 2);
@@ -570,7 +626,7 @@ static void got_body(struct peer *p, struct sv bytes)
 
     FUZZ_CHECK(f != NULL);
     FUZZ_CHECK(f->sent + bytes.n <= f->body_n);
-    FUZZ_CHECK(memcmp(wio_socks[f->sock].in + f->body_at + f->sent, bytes.p, bytes.n) == 0);
+    FUZZ_CHECK(memcmp(peers[f->sock].in + f->body_at + f->sent, bytes.p, bytes.n) == 0);
     f->sent += bytes.n;
 }
 
@@ -592,36 +648,71 @@ static void got_end(struct peer *p, char flag)
     p->out = NULL;
 }
 
+/* True: that was its end-line. */
+static bool got_event(size_t sock, const struct mc_event *ev)
+{
+    struct peer *p = &peers[sock];
+
+    FUZZ_CHECK(ev->kind != MC_EV_BAD);
+    if (ev->kind == MC_EV_HEAD) {
+        check_lines(ev->head);
+        if (ev->head->method.n)
+            got_request(sock, ev->head);
+        else
+            got_response(sock, ev->head);
+    } else if (ev->kind == MC_EV_BODY) {
+        got_body(p, ev->body);
+    } else {
+        got_end(p, ev->flag);
+    }
+    return ev->kind == MC_EV_END;
+}
+
+/* One frame, all of it (M-WS-04), and not too long (M-WS-05). */
+static void got_message(size_t sock, const char *bytes, size_t n)
+{
+    struct mc_event ev;
+    size_t at = 0;
+
+    do {
+        at += mc_reader_feed(&peers[sock].reader, bytes + at, n - at, &ev);
+        FUZZ_CHECK(ev.kind != MC_EV_MORE && (ev.kind != MC_EV_BODY || ev.body.n <= WS_PIECE_MAX));
+    } while (!got_event(sock, &ev));
+    FUZZ_CHECK(at == n);
+}
+
 void oracle_said(size_t sock, const char *bytes, size_t n)
 {
     struct peer *p = &peers[sock];
-    struct sv heard = sv_make(wio_socks[sock].in, wio_socks[sock].in_n);
+    struct sv heard = sv_make(p->in, p->in_n);
     size_t at = 0;
 
+    FUZZ_CHECK(p->used);
+    if (p->on_websocket) {
+        got_message(sock, bytes, n);
+        return;
+    }
     if (!sv_starts(heard, sv_upto(SV("MSRP "), heard.n))) /* of another protocol, and answered in that one */
         return;
     buf_add(&p->kept, bytes, n);
-    FUZZ_CHECK(p->used && !buf_failed(&p->kept));
+    FUZZ_CHECK(!buf_failed(&p->kept));
     for (;;) {
         struct mc_event ev;
 
         at += mc_reader_feed(&p->reader, p->kept.p + at, p->kept.n - at, &ev);
-        FUZZ_CHECK(ev.kind != MC_EV_BAD);
         if (ev.kind == MC_EV_MORE)
             break;
-        if (ev.kind == MC_EV_HEAD) {
-            check_lines(ev.head);
-            if (ev.head->method.n)
-                got_request(sock, ev.head);
-            else
-                got_response(sock, ev.head);
-        } else if (ev.kind == MC_EV_BODY) {
-            got_body(p, ev.body);
-        } else {
-            got_end(p, ev.flag);
-        }
+        got_event(sock, &ev);
     }
     buf_drop_front(&p->kept, at);
+}
+
+void oracle_closed(size_t sock, unsigned status)
+{
+    struct peer *p = &peers[sock];
+
+    p->closed = true;
+    FUZZ_CHECK(status != WS_BAD_MESSAGE || p->over || p->may_break);
 }
 
 void oracle_dialled(const struct addr *to)
@@ -654,6 +745,8 @@ struct sv oracle_use_path(size_t sock)
 
 void oracle_settled(void)
 {
+    for (size_t i = 0; i < WIO_PEERS; i++)
+        FUZZ_CHECK(!peers[i].over || !wio_socks[i].is_open || peers[i].closed || wio_socks[i].fin || wio_socks[i].reset); /* M-WS-04 */
     for (size_t i = 0; i < n_frames; i++) {
         const struct frame *f = &frames[i];
         const struct wio_sock *s = &wio_socks[f->sock];

@@ -13,14 +13,18 @@ enum { ORACLE_FRAMES = 384 };
 void oracle_start(const char *password);
 void oracle_stop(void);
 
-/* A new peer on this socket. */
-void oracle_peer(size_t sock);
+/* A new peer on this socket; on a WebSocket what it says and hears are messages, each of them one frame (M-WS-04). */
+void oracle_peer(size_t sock, bool on_websocket);
 /* From here in what it says a frame begins that is in order. */
 void oracle_good_frame(size_t sock);
-/* Something was said. */
-void oracle_heard(size_t sock);
-/* The relay wrote. */
+/* Something was said: octets, or a message. */
+void oracle_heard(size_t sock, const char *p, size_t n);
+/* The relay wrote: octets, or a message. */
 void oracle_said(size_t sock, const char *p, size_t n);
+/* What is said on this WebSocket from here on is of no consequence, and may end it. */
+void oracle_over(size_t sock);
+/* The relay ends this WebSocket: has it been given a reason for that status? */
+void oracle_closed(size_t sock, unsigned status);
 /* The relay connects: has anybody who may asked for it? */
 void oracle_dialled(const struct addr *to);
 

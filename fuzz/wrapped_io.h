@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "net/addr.h"
 
-enum { WIO_STREAM_MAX = 48 * 1024 /* bytes to the relay on one socket */, WIO_PEERS = 24 };
+enum { WIO_STREAM_MAX = 200 * 1024 /* bytes to the relay on one socket */, WIO_PEERS = 24 };
 
 /* A socket as its far end sees it. Its number is what peer functions take. */
 struct wio_sock {
