@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 import time
 
+from daemon import SLOW
 from ports import free_port
 from sipua import UA
 
 USERS = ("alice", "bob", "carol")
-START_S = 10
+START_S = 10 * SLOW
 
 
 class Skipped(Exception):
@@ -125,7 +126,7 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(START_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -157,13 +158,13 @@ class Server:
         return a
 
     def rows(self, sql, *args):
-        with contextlib.closing(sqlite3.connect(self.database, timeout=5)) as db:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=5 * SLOW)) as db:
             return db.execute(sql, args).fetchall()
 
 
 def add_users(database):
     """Rows as `tandemctl user add` makes them."""
-    with contextlib.closing(sqlite3.connect(database, timeout=5)) as db:
+    with contextlib.closing(sqlite3.connect(database, timeout=5 * SLOW)) as db:
         for user in USERS:
             for domain in ("example.com", "example.net"):
                 text = ("%s:%s:secret" % (user, domain)).encode()

@@ -300,7 +300,7 @@ def test_hung_sip_process_is_killed(make):
     a.ask("OPTIONS", "sip:example.com", 200)
     mark = s.mark()
     os.kill(s.sip_pid(), signal.SIGSTOP)
-    s.wait_for(r"does not answer: killed", mark, 20)
+    s.wait_for(r"does not answer: killed", mark, 20 * SLOW)
     s.wait_for(r"SIP process \d+ is up", mark)
     a.ask("OPTIONS", "sip:example.com", 200)
 

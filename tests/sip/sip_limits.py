@@ -10,6 +10,7 @@ import sys
 import time
 
 import sip_calls
+from daemon import SLOW
 from ports import free_port
 from server import storm
 from sipua import Timeout
@@ -17,11 +18,11 @@ from sipua import Timeout
 
 def ctl(s, *arguments):
     program = os.path.join(os.path.dirname(s.tandemd), "tandemctl")
-    return subprocess.run([program, "-c", s.conf, "--json"] + list(arguments), check=True, stdout=subprocess.PIPE, timeout=20).stdout.decode()
+    return subprocess.run([program, "-c", s.conf, "--json"] + list(arguments), check=True, stdout=subprocess.PIPE, timeout=20 * SLOW).stdout.decode()
 
 
 def until(what, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not what():
         assert time.monotonic() < end, what
         time.sleep(0.05)
@@ -197,7 +198,7 @@ def test_flood_is_refused_and_calls_go_on(make):
             a.expect(200)
         sip_calls.hang_up(a, b, call)
         assert flood.poll() is None, "the flood was over before"
-        said = flood.communicate(timeout=20)[0].decode()
+        said = flood.communicate(timeout=20 * SLOW)[0].decode()
     print("       a flood of (new calls, answers): " + said.strip())
     assert int(re.search(r" 503:(\d+)", said).group(1)) > 100, said
     s.wait_for("overload is over: datagrams")

@@ -12,12 +12,12 @@ import time
 import wave
 
 import scenarios
+from daemon import SLOW
 from ports import free_port
 from server import Skipped, long_only, storm
 from sip_limits import ctl, until
 from tunnel import Tunnel
 
-SLOW = float(os.environ.get("TANDEM_TEST_SLOW", "1"))
 REALM, PASSWORD = "example.com", "secret"
 KIB_A_CALL, KIB_A_REGISTER = 64, 16  # most that one may hold until its timers end: over UDP a REGISTER, as answered, for 32 s
 SPARE_KIB = 8 * 1024
@@ -59,7 +59,7 @@ class Sipp:
         before = len(self.s.rows("SELECT 1 FROM location"))
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.s.dir}
         self.running.append(subprocess.Popen(self.command(steps, ["-m", "1"], called), **quiet))
-        until(lambda: len(self.s.rows("SELECT 1 FROM location")) > before, 10 * SLOW)
+        until(lambda: len(self.s.rows("SELECT 1 FROM location")) > before)
 
     def run(self, steps, count, rate, *arguments, at_once=5):
         """To the end; each call must go as its scenario says. at_once: calls that may be under way, few enough for a busy machine to
@@ -124,7 +124,7 @@ class Base:
     def is_held_again(self, kib_more):
         """Descriptors are as they were and no transaction of the proxy is left; memory has grown by no more than this."""
         try:
-            until(lambda: [descriptors(p) for p in self.pids] == self.fds, 10 * SLOW)
+            until(lambda: [descriptors(p) for p in self.pids] == self.fds)
         except AssertionError:
             raise AssertionError("descriptors were, and are: %s" % [(a, descriptors(p)) for a, p in zip(self.fds, self.pids)])
         until(lambda: json.loads(ctl(self.s, "rpc", "stats.get"))["sip_transactions"] == 0, 40)
@@ -208,7 +208,7 @@ def test_peers_sipp_calls_that_fail(make):
 
 
 def add_numbered(s, count):
-    with contextlib.closing(sqlite3.connect(s.database, timeout=5)) as db:
+    with contextlib.closing(sqlite3.connect(s.database, timeout=5 * SLOW)) as db:
         db.executemany("INSERT INTO subscriber (username, domain, ha1) VALUES (?, ?, ?)",
                        [("u%d" % i, REALM, hashlib.md5(("u%d:%s:%s" % (i, REALM, PASSWORD)).encode()).hexdigest()) for i in range(count)])
         db.commit()
@@ -371,10 +371,10 @@ def test_peers_baresip_calls_baresip(make):
     base, running = Base(s), []
     try:
         running.append(baresip(s, "bob", ";answermode=auto"))
-        until(lambda: s.rows("SELECT 1 FROM location WHERE username = 'bob'"), 10 * SLOW)
+        until(lambda: s.rows("SELECT 1 FROM location WHERE username = 'bob'"))
         running.append(baresip(s, "alice", "", "-e", "d sip:bob@example.com", "-t", "%d" % (2 * SLOW)))
-        until(lambda: s.rows("SELECT 1 FROM acc WHERE method = 'INVITE' AND sip_code = '200'"), 10 * SLOW)
-        until(lambda: s.rows("SELECT 1 FROM acc WHERE method = 'BYE' AND sip_code = '200'"), 20 * SLOW)
+        until(lambda: s.rows("SELECT 1 FROM acc WHERE method = 'INVITE' AND sip_code = '200'"))
+        until(lambda: s.rows("SELECT 1 FROM acc WHERE method = 'BYE' AND sip_code = '200'"), 20)
         assert running[1].wait(20 * SLOW) == 0
     except AssertionError:
         for user in ("bob", "alice"):

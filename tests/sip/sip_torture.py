@@ -4,6 +4,7 @@ import hashlib
 import re
 import sqlite3
 
+from daemon import SLOW
 from sipua import TIMEOUT, Timeout, serial
 from torture import RFC4475, RFC5118
 
@@ -11,7 +12,7 @@ KINDS = ("udp", "tcp", "tls")
 
 
 def add_user(s, user, domain):
-    with contextlib.closing(sqlite3.connect(s.database, timeout=5)) as db:
+    with contextlib.closing(sqlite3.connect(s.database, timeout=5 * SLOW)) as db:
         db.execute("INSERT INTO subscriber (username, domain, ha1) VALUES (?, ?, ?)", (user, domain, hashlib.md5(b"-").hexdigest()))
         db.commit()
 
