@@ -21,7 +21,7 @@ enum {
     CHUNK_MIN = 2048,         /* octets: chunks up to here are sent whole (RFC 4975 s.7.1.1) */
     WS_CHUNK_MAX = 64 * 1024, /* octets of a chunk on a WebSocket: it is one message, in the middle of which nobody else has his turn (M-WS-05) */
     ROUTES_PER_CONN = 4096,   /* cached, with up to ROUTE_BYTES_PER_CONN; the oldest goes */
-    ROUTE_RECENT = 4,         /* messages of a route remembered as stopped or failed; the oldest is forgotten */
+    ROUTE_RECENT = 8,         /* messages of a conversation remembered as stopped, and as failed; the oldest is forgotten */
     ROUTE_BYTES_PER_CONN = 8 * 1024 * 1024, /* of their text */
     REFUSALS_MAX = 5,         /* requests refused on a connection that has had none accepted (M-CON-03) */
     TXNS_PER_CONN = 65536,    /* requests without an answer towards one next hop; more are not sent */
@@ -45,8 +45,18 @@ static inline bool recent_is_empty(const struct recent *r) /* asked first, as it
 bool recent_has(const struct recent *r, uint64_t message);
 /* False: it was there. */
 bool recent_put(struct recent *r, uint64_t message);
-/* Another worker may be putting into from. */
-void recent_copy(struct recent *to, const struct recent *from);
+
+/* What is known of the messages of a conversation. The route that comes in the place of one that is good no more shares it with that, as what is on
+ * its way there has still to be answered; so do all ways that a script has found for frames of one connection. Any worker. */
+struct route_memory {
+    int refs;              /* atomic */
+    struct recent stopped; /* no further chunk of them is passed on: 413, from the next hop or by our own limit (RFC 4975 s.10.5, M-FWD-16) */
+    struct recent failed;  /* their failure has its row in the accounts */
+};
+
+struct route_memory *route_memory_new(void); /* NULL: out of memory */
+struct route_memory *route_memory_ref(struct route_memory *k);
+void route_memory_unref(struct route_memory **k);
 
 /* Where frames with these two path lines go, and the lines that go with them. Found once, then matched byte for
  * byte. Lines and references never change, so a transaction on another worker may hold on to one (atomic count). */
@@ -73,8 +83,7 @@ struct route {
     struct sv ours;          /* our URI next to the far end: first of the From-Path sent */
     struct sv report;        /* the two lines of a failure REPORT by us */
     struct sv from_uri, to_uri; /* the two ends, for accounting */
-    struct recent stopped;    /* messages of which no further chunk is passed on: 413, from the next hop or by our own limit (RFC 4975 s.10.5, M-FWD-16) */
-    struct recent failed;     /* messages whose failure has its row in the accounts */
+    struct route_memory *memory; /* owned reference */
     /* of the next hop's worker: */
     size_t ahead;             /* bytes of what waits */
     struct list held_node;    /* dest's held: the origin is not read for want of room */
@@ -113,12 +122,13 @@ enum { ROUTE_WAITS = 1 };
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status);
 
 /* A way that a script knows: To-Path and From-Path to be sent, the latter in one part or two; hops_ended as it was
- * before dest was found. Its one reference is the caller's. NULL: out of memory, or no paths. */
+ * before dest was found. It takes a reference to memory; its own one is the caller's. NULL: out of memory, or no paths. */
 struct route_paths {
     struct sv to, from1, from2;
     struct sv second;        /* of from1, the URI of ours that stands before the first of To-Path: a REPORT comes through both; empty: none */
 };
-struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended);
+struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended,
+                              struct route_memory *memory);
 
 /* Is this the link of another relay, which has proven to be the host of the first URI of this From-Path (M-TLS-02,
  * M-TLS-07)? */

@@ -106,8 +106,8 @@ void relay_account(struct relay *relay, struct route *route, struct sv message_i
         .started_at = started_at,
         .finished_at = loop_unix_s(relay->worker->loop),
     };
-    if (status_is_good(status) ? recent_is_empty(&route->failed) || !recent_has(&route->failed, message_hash(message_id))
-                               : recent_put(&route->failed, message_hash(message_id)))
+    if (status_is_good(status) ? recent_is_empty(&route->memory->failed) || !recent_has(&route->memory->failed, message_hash(message_id))
+                               : recent_put(&route->memory->failed, message_hash(message_id)))
         o->message(relay->worker, &m);
 }
 
@@ -316,7 +316,7 @@ static void refuse_message(struct msrp_conn *m, const struct msrp_head *h, struc
     if (h->method != MSRP_SEND)
         return;
     if (status == 413)
-        recent_put(&route->stopped, message_hash(h->message_id));
+        recent_put(&route->memory->stopped, message_hash(h->message_id));
     relay_account(m->relay, route, h->message_id, h->range.present ? h->range.start - 1 : 0, status,
                   loop_unix_s(m->relay->worker->loop));
 }
@@ -417,7 +417,7 @@ static bool is_too_large(const struct msrp_conn *m, size_t n)
 static void stop_stream(struct msrp_conn *m)
 {
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
-    recent_put(&m->rx_route->stopped, m->rx_message);
+    recent_put(&m->rx_route->memory->stopped, m->rx_message);
     if (!m->rx_stream) {
         m->rx_refused = 413;
         cross_stream_refuse(m->relay, m);
@@ -524,7 +524,7 @@ size_t relay_go(struct msrp_conn *m, const struct msrp_head *h, const char *p, s
     enum flow_room room;
     bool gone;
 
-    status = policy_of_frame(relay_conf(relay->shared), &route->stopped, h, 0);
+    status = policy_of_frame(relay_conf(relay->shared), &route->memory->stopped, h, 0);
     if (status != 200) {
         refuse_message(m, h, route, status);
         return h->n;

@@ -12,6 +12,12 @@
 
 enum { TRIM_ROUTES = 256 };
 
+/* Its memory is counted with it: that is mostly its own. */
+static int64_t route_bytes(const struct route *r)
+{
+    return (int64_t)(sizeof *r + sizeof *r->memory + r->text_n);
+}
+
 struct route *route_ref(struct route *r)
 {
     __atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED);
@@ -25,9 +31,10 @@ void route_unref(struct relay *relay, struct route **rp)
     *rp = NULL;
     if (!r || __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
-    relay->worker->held -= (int64_t)(sizeof *r + r->text_n);
+    relay->worker->held -= route_bytes(r);
     session_unref(&r->u1);
     session_unref(&r->u2);
+    route_memory_unref(&r->memory);
     free(r);
 }
 
@@ -55,11 +62,28 @@ bool recent_put(struct recent *r, uint64_t message)
     return true;
 }
 
-void recent_copy(struct recent *to, const struct recent *from)
+struct route_memory *route_memory_new(void)
 {
-    to->n = __atomic_load_n(&from->n, __ATOMIC_RELAXED);
-    for (size_t i = 0; i < ROUTE_RECENT; i++)
-        to->hash[i] = __atomic_load_n(&from->hash[i], __ATOMIC_RELAXED);
+    struct route_memory *k = calloc(1, sizeof *k);
+
+    if (k)
+        k->refs = 1;
+    return k;
+}
+
+struct route_memory *route_memory_ref(struct route_memory *k)
+{
+    __atomic_add_fetch(&k->refs, 1, __ATOMIC_RELAXED);
+    return k;
+}
+
+void route_memory_unref(struct route_memory **kp)
+{
+    struct route_memory *k = *kp;
+
+    *kp = NULL;
+    if (k && __atomic_sub_fetch(&k->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        free(k);
 }
 
 void route_drop(struct relay *relay, struct msrp_conn *m, struct route *r)
@@ -151,7 +175,7 @@ struct making {
     const char *why; /* static: it goes nowhere; NULL: as its next hop may not be dialled */
     unsigned hops_ended; /* as it was before anything was looked up */
     struct conn_ref dest;
-    struct recent stopped, failed; /* of the route before, which is good no more */
+    struct route_memory *memory; /* owned reference until the route is made: that of the route before, which is good no more; NULL: there was none */
 };
 
 /* The connection on which a relay has proven to be the host of this URI (M-TLS-02, M-TLS-07). */
@@ -369,12 +393,19 @@ static struct sv last_of(struct sv path)
     return sv_from(path, n);
 }
 
-static struct route *new_route(struct conn *c, const struct msrp_head *h, struct conn_ref dest, unsigned hops_ended, size_t text)
+/* memory: an owned reference; NULL: it gets a new one. */
+static struct route *new_route(struct conn *c, const struct msrp_head *h, struct conn_ref dest, unsigned hops_ended, struct route_memory *memory,
+                               size_t text)
 {
     struct route *r = calloc(1, sizeof *r + text);
 
-    if (!r)
+    if (r)
+        r->memory = memory ? memory : route_memory_new();
+    if (!r || !r->memory) {
+        free(r);
+        route_memory_unref(&memory);
         return NULL;
+    }
     r->refs = 1;
     r->text_n = text;
     r->origin = conn_ref(c);
@@ -384,7 +415,7 @@ static struct route *new_route(struct conn *c, const struct msrp_head *h, struct
     list_init(&r->conn_node);
     list_init(&r->relay_node);
     list_init(&r->held_node);
-    c->worker->held += (int64_t)(sizeof *r + text); /* until it is freed, be that by another worker */
+    c->worker->held += route_bytes(r); /* until it is freed, be that by another worker */
     r->raw.lines = sv_make(r->text, h->paths.n);
     r->raw.to = sv_make(r->text + (h->to_path.p - h->paths.p), h->to_path.n);
     r->raw.from = sv_make(r->text + (h->from_path.p - h->paths.p), h->from_path.n);
@@ -392,11 +423,12 @@ static struct route *new_route(struct conn *c, const struct msrp_head *h, struct
     return r;
 }
 
-struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended)
+struct route *route_of_script(struct conn *c, const struct msrp_head *h, const struct route_paths *p, struct conn_ref dest, unsigned hops_ended,
+                              struct route_memory *memory)
 {
     struct sv to = h->to_path, from = h->from_path, u1, from1;
     size_t text = 5 * (h->paths.n + 64) + p->to.n + p->from1.n + p->from2.n + 64;
-    struct route *r = msrp_path_next(&to, &u1) && msrp_path_next(&from, &from1) ? new_route(c, h, dest, hops_ended, text) : NULL;
+    struct route *r = msrp_path_next(&to, &u1) && msrp_path_next(&from, &from1) ? new_route(c, h, dest, hops_ended, route_memory_ref(memory), text) : NULL;
     struct sv ours = sv_upto(p->from1, sv_find(p->from1, ' '));
     char *at;
 
@@ -416,11 +448,12 @@ static struct route *build(struct making *k)
     const struct msrp_head *h = k->h;
     const struct sv none = { 0 };
     size_t text = 6 * (h->paths.n + 64);
-    struct route *r = new_route(k->c, h, k->dest, k->hops_ended, text);
+    struct route *r = new_route(k->c, h, k->dest, k->hops_ended, k->memory, text);
     size_t skip = k->u2 ? 2 : 1;
     struct sv rest, u1 = k->to[0].text, u2 = k->u2 ? k->to[1].text : none;
     char *at;
 
+    k->memory = NULL;
     if (!r)
         return NULL;
     r->u1 = k->u1;
@@ -430,8 +463,6 @@ static struct route *build(struct making *k)
     r->from_relay = k->n_from > 1;
     r->via_peer = k->via_peer;
     r->in_clear = k->in_clear;
-    r->stopped = k->stopped;
-    r->failed = k->failed;
     rest = sv_make(k->to[skip].text.p, (size_t)(h->to_path.p + h->to_path.n - k->to[skip].text.p));
     at = add_lines(&r->out, r->text + r->raw.lines.n, rest, u2.n ? u2 : u1, u2.n ? u1 : h->from_path, u2.n ? h->from_path : none);
     r->ours = sv_make(r->out.p + 9 + rest.n + 2 + 11, u2.n ? u2.n : u1.n);
@@ -465,10 +496,11 @@ static void remember(struct relay *relay, struct conn *c, struct route *r)
 /* Is it going to be refused by our own policy? The octets are counted where that can make the difference. */
 static bool is_refused(const struct making *k, struct sv body)
 {
+    static const struct recent none;
     const struct conf *conf = relay_conf(k->relay->shared);
     size_t n = k->h->has_body && conf->msrp.max_message ? msrp_body_scan(body.p, body.n, k->h->tid, true).n : 0;
 
-    return policy_of_frame(conf, &k->stopped, k->h, n) != 200;
+    return policy_of_frame(conf, k->memory ? &k->memory->stopped : &none, k->h, n) != 200;
 }
 
 struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_head *h, struct sv body, unsigned *status)
@@ -488,8 +520,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
     }
     memset(&k, 0, sizeof k);
     if (r) { /* the way is another one from now on, the messages are the same */
-        recent_copy(&k.stopped, &r->stopped);
-        recent_copy(&k.failed, &r->failed);
+        k.memory = route_memory_ref(r->memory);
         route_drop(relay, m, r);
     }
     k.relay = relay;
@@ -515,6 +546,7 @@ struct route *route_of(struct relay *relay, struct conn *c, const struct msrp_he
         log_debug("msrp", c->id, "not forwarded: status=%u reason=%s", *status, k.why ? k.why : "the next hop is not to be dialled");
     session_unref(&k.u1);
     session_unref(&k.u2);
+    route_memory_unref(&k.memory);
     if (r) {
         remember(relay, c, r);
         m->last_route = r;

@@ -61,6 +61,7 @@ void dst_leave(struct msrp_conn *m)
     leave(m, &m->orders->at_socket);
     leave(m, &m->orders->at_id);
     route_unref(m->relay, &m->orders->sent);
+    route_memory_unref(&m->orders->memory);
     buf_fini(&m->orders->sent_for);
     buf_fini(&m->orders->dst);
 }
@@ -169,7 +170,7 @@ static bool is_refused(struct frame_event *e)
     static const struct recent none;
     const struct conf *conf = relay_conf(e->m->relay->shared);
 
-    return policy_of_frame(conf, &none, e->h, conf->msrp.max_message ? event_body(e).n : 0) != 200;
+    return policy_of_frame(conf, e->o->memory ? &e->o->memory->stopped : &none, e->h, conf->msrp.max_message ? event_body(e).n : 0) != 200;
 }
 
 static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct sv socket, const struct route_paths *paths, bool keep)
@@ -185,7 +186,9 @@ static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct
         e->waits |= status == ROUTE_WAITS;
         return status;
     }
-    e->route = route_of_script(e->m->conn, e->h, paths, dest, hops_ended);
+    if (!e->o->memory)
+        e->o->memory = route_memory_new();
+    e->route = e->o->memory ? route_of_script(e->m->conn, e->h, paths, dest, hops_ended, e->o->memory) : NULL;
     if (!e->route)
         return 408;
     if (keep)

@@ -26,6 +26,7 @@ struct orders {
     struct peer_entry *at, *at_socket, *at_id; /* owned: found by its peer's address, by our end as well, by its number */
     struct route *sent;       /* owned reference: the last way of a set_dst(), often that of the next frame, too */
     struct buf sent_for;      /* dst as it was for that */
+    struct route_memory *memory; /* owned reference: of the ways it has found; NULL: none yet */
     struct buf dst;           /* of the frame in hand: URI, a space, and the socket, if any; empty: not set */
 
     struct script_wait *wait; /* a run that waits for the database; the connection is paused */

@@ -579,13 +579,19 @@ void stream_drain(struct msrp_conn *dest)
     }
 }
 
+/* One route may have come in the place of the other. */
+static bool is_same_way(const struct route *a, const struct route *b)
+{
+    return a == b || (a->origin.id == b->origin.id && sv_eq(a->raw.lines, b->raw.lines));
+}
+
 void stream_stop_message(struct msrp_conn *dest, const struct stream *refused, struct route *route, struct sv message_id)
 {
-    recent_put(&route->stopped, message_hash(message_id));
+    recent_put(&route->memory->stopped, message_hash(message_id));
     list_each_safe(node, &dest->streams) {
         struct stream *s = list_item(node, struct stream, node);
 
-        if (s->stopped || s->f.route != route || !sv_eq(s->f.message_id, message_id))
+        if (s->stopped || !is_same_way(s->f.route, route) || !sv_eq(s->f.message_id, message_id))
             continue;
         if (s != refused && !s->has_source) { /* a chunk that was answered, and of which nobody else will tell */
             stream_fail(s, 413);

@@ -263,7 +263,80 @@ TEST(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that
     rig_stop(&r);
 }
 
-SUITE(cross_suite, TEST_ROW(sender_for_whom_there_is_no_memory_for_an_answer_is_closed),
+static unsigned n_rows, row_status;
+
+static void on_session(struct worker *w, const struct session *s)
+{
+}
+
+static void on_session_end(struct worker *w, const struct session *s, enum session_state how)
+{
+}
+
+static void on_message(struct worker *w, const struct relay_message *m)
+{
+    n_rows++;
+    row_status = m->status;
+}
+
+static const struct relay_observer observer = { on_session, on_session, on_session, on_session_end, on_message };
+
+/* M-FWD-16: other connections end all the time, and then a next hop on another worker is looked for again: what it says of a chunk that it had before
+ * is true of the message. One message that has failed is one row in the accounts, too. */
+TEST(message_refused_before_its_way_was_found_again_is_not_passed_on)
+{
+    char text[400];
+    struct peer *c, *f, *x;
+
+    for (unsigned status = 413; status <= 500; status += 87) {
+        rig_start(&r, NULL);
+        r.shared->observer = &observer;
+        n_rows = 0;
+        c = rig_client(&r, 'C', 'U');
+        f = rig_peer(&r);
+        x = rig_peer(&r);
+        snprintf(r.var['F'], RIG_VAR_MAX, "msrp://f.invalid:9/f;tcp");
+        say(f, "MSRP f001send SEND\nTo-Path: %U %C\nFrom-Path: %F\nMessage-ID: m-0001\n-------f001send$\n");
+        EXPECT(f, "MSRP f001send 200 OK\nTo-Path: %F\nFrom-Path: %U\n-------f001send$\n");
+        EXPECT(c, "MSRP %1 SEND\nTo-Path: %C\nFrom-Path: %U %F\nMessage-ID: m-0001\n-------%1$\n");
+        say(x, "MSRP x001send SEND\nTo-Path: %U %C\nFrom-Path: msrp://x.invalid:9/x;tcp\nMessage-ID: m-0002\n-------x001send$\n");
+        EXPECT(c, "MSRP %2 SEND\nTo-Path: %C\nFrom-Path: %U msrp://x.invalid:9/x;tcp\nMessage-ID: m-0002\n-------%2$\n");
+        CHECK_FATAL(f->worker != c->worker);
+        for (int i = 0; i < 2; i++) {
+            snprintf(text, sizeof text, "MSRP c00%dsend SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0003\nByte-Range: %d-*/30\nContent-Type: a/b\n\n"
+                     "0123456789\n-------c00%dsend+\n", i, 1 + 10 * i, i);
+            say(c, text);
+            snprintf(text, sizeof text, "MSRP c00%dsend 200 OK\nTo-Path: %%C\nFrom-Path: %%U\n-------c00%dsend$\n", i, i);
+            EXPECT(c, text);
+            snprintf(text, sizeof text, "MSRP %%%d SEND\nTo-Path: %%F\nFrom-Path: %%U %%C\nMessage-ID: m-0003\nByte-Range: %d-*/30\nContent-Type: a/b\n\n"
+                     "0123456789\n-------%%%d+\n", 3 + i, 1 + 10 * i, 3 + i);
+            EXPECT(f, text);
+            if (i == 0) {
+                peer_close(x);
+                rig_turn(&r);
+            }
+        }
+        for (int i = 0; i < (status == 413 ? 1 : 2); i++) {
+            struct heard h;
+
+            snprintf(text, sizeof text, "MSRP %%%d %u\nTo-Path: %%U\nFrom-Path: %%F\n-------%%%d$\n", 3 + i, status, 3 + i);
+            say(f, text);
+            CHECK(hear(c, &h) && sv_starts(heard_header(&h, "Status"), status == 413 ? SV("000 413") : SV("000 500")));
+        }
+        CHECK_INT(n_rows, 1);
+        CHECK_INT(row_status, status);
+        say(c, "MSRP c003send SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-0003\nByte-Range: 21-30/30\nContent-Type: a/b\n\n0123456789\n-------c003send$\n");
+        if (status == 413) {
+            EXPECT(c, "MSRP c003send 413 Stop\nTo-Path: %C\nFrom-Path: %U\n-------c003send$\n");
+            EXPECT_NOTHING(f);
+        }
+        CHECK_INT(n_rows, 1);
+        rig_stop(&r);
+    }
+}
+
+SUITE(cross_suite, TEST_ROW(message_refused_before_its_way_was_found_again_is_not_passed_on),
+      TEST_ROW(sender_for_whom_there_is_no_memory_for_an_answer_is_closed),
       TEST_ROW(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that_waits_for_it),
       TEST_ROW(sender_for_whom_there_is_no_memory_for_a_report_is_closed), TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
       TEST_ROW(word_that_a_source_may_go_on_reaches_it_with_a_full_ring_and_no_memory),
