@@ -2,9 +2,9 @@
 -- a hash table, and messages go to the addresses in it. A session that has lost its connection fails what is sent to it until its client comes back
 -- for it or it expires.
 --
--- It routes as tandem does without a script (see tests/flow), but for what a table cannot know: the name of the server and the bounds of Expires are
--- those below, not those of the configuration; sessions do not outlive the server, are not in msrp_session, and tandemctl can neither show nor end them;
--- rows of acc_msrp do not say whose session a message belongs to;
+-- It routes as tandem does without a script, but for what a table cannot know (tests/flow/msrp-htable.differs has it scenario by scenario): the name of
+-- the server and the bounds of Expires are those below, not those of the configuration; sessions do not outlive the server, are not in msrp_session, and
+-- tandemctl can neither show nor end them; rows of acc_msrp do not say whose session a message belongs to;
 -- the old connection of one that was taken up on a new one is not closed, and a connection on which nothing passes for msrp.idle_timeout is. There are
 -- no other relays before a client, nor AUTHs to one, as a script does not see certificates. msrp-cmap.lua uses sessions of the relay, which have all that.
 --

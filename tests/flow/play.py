@@ -57,6 +57,7 @@ class Player:
         self.sent = {}          # tid -> Frame
         self.override = None    # the next ${RESPONSE}: (algorithm, user, password, uri)
         self.counter = 0
+        self.patience = 1.0     # of what is waited for
 
     # --- running ---
 
@@ -131,7 +132,7 @@ class Player:
             return False
 
     def _wait(self, condition, seconds=PATIENCE):
-        return self.loop.run_until(condition, seconds * SLOW)
+        return self.loop.run_until(condition, seconds * SLOW * self.patience)
 
     @staticmethod
     def _options(words):

@@ -221,6 +221,14 @@ TEST(a_scheme_before_use_path_addr_is_dropped) /* K-PAR-04 */
     expect_faults("[msrp]\nuse_path_addr = msrps://relay.example.org:2855;tcp\n",
                   "FILE:2: use_path_addr: relay.example.org:2855;tcp is not HOST:PORT\n");
     expect_faults("[msrp]\nuse_path_addr = msrp://\n", "FILE:2: use_path_addr:  is not HOST:PORT\n");
+    expect_faults("[msrp]\nuse_path_addr = msrps://relay.example.org:0\n", "FILE:2: use_path_addr: relay.example.org:0 is not HOST:PORT\n");
+    expect_faults("[msrp]\nuse_path_addr = relay.example.org:65536\n", "FILE:2: use_path_addr: relay.example.org:65536 is not HOST:PORT\n");
+    expect_faults("[msrp]\nuse_path_addr = :2855\n", "FILE:2: use_path_addr: :2855 is not HOST:PORT\n");
+    expect_faults("[msrp]\nuse_path_addr = msrpx://relay.example.org:2855\n",
+                  "FILE:2: use_path_addr: msrpx://relay.example.org:2855 is not HOST:PORT\n");
+    c = load_good("[msrp]\nuse_path_addr = relay.example.org:65535\n");
+    CHECK_STR(c->msrp.use_path_addr, "relay.example.org:65535");
+    conf_free(&c);
 }
 
 /* Line and value limits come from the inih in use. */

@@ -590,6 +590,10 @@ TEST(the_session_decides_what_cmap_lookup_finds)
     CHECK_FATAL(use("assert(KSR.msrp.cmap_lookup() == -1)"));
     say(x, "MSRP s0004 SEND\nTo-Path: msrp://other.example:9/x;tcp %F\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0004$\n");
     EXPECT_END(x);
+    x = rig_peer(&r);
+    say(x, "MSRP s0005 SEND\nTo-Path: msrp://other.example:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0005$\n");
+    EXPECT_END(x);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0); /* else the built-in routing would have closed them */
     stop();
 }
 
