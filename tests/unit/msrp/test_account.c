@@ -232,6 +232,44 @@ TEST(next_hop_lost_in_the_middle_of_a_chunk_is_one_row_of_status_408)
     }
 }
 
+/* What had come and was too little for a piece of its own counts, too. */
+TEST(next_hop_lost_while_octets_wait_is_one_row_of_all_of_them)
+{
+    struct heard h;
+
+    start(NULL);
+    send_chunk("wait", "Byte-Range: 1-*/*\n", 4000, 0);
+    say(d, "MSRP d001send SEND\nTo-Path: %V\nFrom-Path: %D\nMessage-ID: m\n-------d001send$\n"); /* its answer interrupts the chunk */
+    CHECK(hear(d, &h) && h.body.n == 4000 && h.flag == '+');
+    say(c, "a hundred octets, less eighty");
+    peer_reset(d);
+    ROW("wait", 408, 4000 + 29);
+    stop();
+}
+
+/* A message that failed has its row, whatever becomes of its later chunks on another connection. */
+TEST(failed_message_has_one_row_over_two_connections)
+{
+    start(NULL);
+    rig_listen(&r, 'F', 0);
+    for (int i = 0; i < 2; i++) {
+        struct peer *f;
+        struct heard h;
+
+        say(c, i ? "MSRP two00002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: twice\nByte-Range: 2-2/2\nContent-Type: a/b\n\ny\n-------two00002$\n"
+                 : "MSRP two00001 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: twice\nByte-Range: 1-1/2\nContent-Type: a/b\n\nx\n-------two00001+\n");
+        f = rig_accept(&r);
+        CHECK_FATAL(f != NULL && hear(f, &h) && sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+        say(f, "MSRP %1 500 x\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+        if (i)
+            NO_ROW();
+        else
+            ROW("twice", 500, 1);
+        peer_close(f);
+    }
+    stop();
+}
+
 TEST(message_whose_sender_gives_up_or_dies_is_of_status_0)
 {
     start(NULL);
@@ -487,6 +525,7 @@ SUITE(account_suite, TEST_ROW(chunk_in_pieces_is_one_frame_of_its_sessions), TES
       TEST_ROW(message_nobody_confirms_is_of_status_0), TEST_ROW(failed_message_has_one_row_with_the_first_failure),
       TEST_ROW(message_to_a_next_hop_that_cannot_be_reached_is_of_status_408),
       TEST_ROW(next_hop_lost_in_the_middle_of_a_chunk_is_one_row_of_status_408),
+      TEST_ROW(next_hop_lost_while_octets_wait_is_one_row_of_all_of_them), TEST_ROW(failed_message_has_one_row_over_two_connections),
       TEST_ROW(message_whose_sender_gives_up_or_dies_is_of_status_0),
       TEST_ROW(refused_message_has_a_row_when_its_session_is_known),
       TEST_ROW(message_stopped_by_the_next_hop_is_one_row), TEST_ROW(accounts_can_be_switched_off));

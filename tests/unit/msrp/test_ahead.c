@@ -246,6 +246,63 @@ TEST(next_hop_that_ends_fails_what_waits_for_it)
     stop();
 }
 
+/* M-REP-03: a frame without body that waits behind a chunk of its message fails with it, of no octet. */
+TEST(bodiless_frame_that_waits_fails_with_the_range_it_came_with)
+{
+    struct heard h;
+    int bodiless = 0;
+
+    start(NULL);
+    chunk("i001send", 1, 900000, '+');
+    expect_200("i001send");
+    say(c, "MSRP i002send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-i001\n-------i002send$\n");
+    expect_200("i002send");
+    peer_reset(d);
+    for (int i = 0; i < 2; i++) {
+        CHECK_FATAL(hear(c, &h));
+        CHECK(sv_starts(heard_header(&h, "Status"), SV("000 408")));
+        bodiless += sv_eq(heard_header(&h, "Byte-Range"), SV("1-0/0"));
+    }
+    CHECK_INT(bodiless, 1);
+    EXPECT_NOTHING(c);
+    stop();
+}
+
+/* M-FAIR-02, M-FAIR-01: what waits of two senders goes on in turns, in pieces, and neither waits for the end of the other. */
+TEST(what_waits_of_two_senders_goes_on_in_turns)
+{
+    enum { N = 900000 };
+    size_t got[2] = { 0 }, alone = 0, longest = 0;
+    struct peer *x;
+    struct heard h;
+
+    start(NULL);
+    x = rig_client(&r, 'F', 'W');
+    chunk("i001send", 1, N, '+');
+    expect_200("i001send");
+    say(x, "MSRP x001send SEND\nTo-Path: %W %V %D\nFrom-Path: %F\nMessage-ID: m-x001\nContent-Type: a/b\n\n");
+    say_bytes(x, body, N);
+    say(x, "\n-------x001send$\n");
+    EXPECT(x, "MSRP x001send 200 OK\nTo-Path: %F\nFrom-Path: %W\n-------x001send$\n");
+    for (int i = 0; got[0] + got[1] < 2 * N && i < 100000; i++) {
+        peer_read(d, 16384);
+        rig_turn(&r);
+        while (peer_frame(d, &h)) {
+            int who = sv_eq(heard_header(&h, "Message-ID"), SV("m-x001"));
+
+            CHECK_FATAL(got[who] + h.body.n <= N && memcmp(h.body.p, body + got[who], h.body.n) == 0);
+            got[who] += h.body.n;
+            if (!got[1])
+                alone = got[0];
+            else if (got[!who] < N)
+                longest = TD_MAX(longest, h.body.n);
+        }
+    }
+    CHECK(got[0] == N && got[1] == N);
+    CHECK(alone < N && longest < 65536);
+    stop();
+}
+
 /* M-FWD-16, M-FR-02: 413 to a first piece ends all that waits of the message, which its sender hears once of each
  * chunk. */
 TEST(message_that_is_refused_while_it_waits_goes_no_further)
@@ -272,6 +329,35 @@ TEST(message_that_is_refused_while_it_waits_goes_no_further)
     EXPECT_NOTHING(d);
     EXPECT_NOTHING(c);
     CHECK_INT(rig_stat(&r, STAT_msrp_chunks), 0);
+    stop();
+}
+
+/* M-FWD-16: another message of the same sender goes on. */
+TEST(message_that_waits_is_not_refused_with_another_one)
+{
+    enum { N = 250000 };
+    size_t n = 0;
+    struct heard h;
+
+    start(NULL);
+    chunk("i001send", 1, 700000, '+');
+    expect_200("i001send");
+    say(c, "MSRP i003send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-else\nContent-Type: a/b\n\n");
+    say_bytes(c, body, N);
+    say(c, "\n-------i003send$\n");
+    expect_200("i003send");
+    say(c, own_report);
+    hear_piece(1, '+');
+    say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    CHECK(hear(c, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("m-i001")) && sv_starts(heard_header(&h, "Status"), SV("000 413")));
+    while (n < N && hear(d, &h)) {
+        if (!sv_eq(heard_header(&h, "Message-ID"), SV("m-else")))
+            continue;
+        CHECK_FATAL(h.flag != '#' && n + h.body.n <= N && memcmp(h.body.p, body + n, h.body.n) == 0);
+        n += h.body.n;
+    }
+    CHECK_INT(n, N);
+    EXPECT_NOTHING(c);
     stop();
 }
 
@@ -348,4 +434,6 @@ SUITE(ahead_suite, TEST_ROW(report_of_the_same_sender_overtakes_bulk_that_waits)
       TEST_ROW(sender_that_has_left_has_what_waits_delivered),
       TEST_ROW(sender_that_gives_up_has_what_waits_delivered), TEST_ROW(next_hop_that_ends_fails_what_waits_for_it),
       TEST_ROW(message_that_is_refused_while_it_waits_goes_no_further), TEST_ROW(identifier_in_use_that_waits_ends_the_piece),
-      TEST_ROW(what_waits_for_a_session_has_a_limit));
+      TEST_ROW(what_waits_for_a_session_has_a_limit),
+      TEST_ROW(message_that_waits_is_not_refused_with_another_one),
+      TEST_ROW(bodiless_frame_that_waits_fails_with_the_range_it_came_with), TEST_ROW(what_waits_of_two_senders_goes_on_in_turns));

@@ -109,8 +109,12 @@ static void check_shared(bool far)
     CHECK(rig_longest_queue(&r) < 512 * 1024);
     CHECK_INT(rig_stat(&r, STAT_msrp_too_slow), to_c.reports);
 
-    buf_clear(&b); /* and from now on at once */
+    buf_clear(&b); /* and from now on at once; nobody hears of what nobody wants to hear of (M-FWD-24), and a REPORT waits (M-FWD-33) */
     at = 0;
+    buf_printf(&b, "MSRP t000000 SEND\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: lost\r\nFailure-Report: no\r\n-------t000000$\r\n",
+               r.var['U'], r.var['V'], r.var['D'], r.var['C']);
+    buf_printf(&b, "MSRP t000001 REPORT\r\nTo-Path: %s %s %s\r\nFrom-Path: %s\r\nMessage-ID: told\r\nByte-Range: 1-1/1\r\nStatus: 000 408 x\r\n-------t000001$\r\n",
+               r.var['U'], r.var['V'], r.var['D'], r.var['C']);
     for (int i = 0; i < MANY; i++)
         frame(&b, i % 2 ? 'D' : 'F', i % 2 ? 'V' : 'W', i, SIZE);
     say_all(&b, &at, &to_c, &to_f);
@@ -123,6 +127,7 @@ static void check_shared(bool far)
         rig_wait(&r, 0);
     }
     CHECK_INT(to_d.sends + to_c.reports, MANY + MANY / 2);
+    CHECK_INT(to_d.reports, 1);
     buf_clear(&b);
     at = 0;
     frame(&b, 'D', 'V', 1, 10);

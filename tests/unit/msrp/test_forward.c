@@ -225,7 +225,7 @@ TEST(relay_without_a_certificate_is_refused)
 /* M-TLS-06, M-DNS-02, M-URI-02, M-SEC-02 */
 TEST(next_hop_that_must_not_or_cannot_be_dialled_is_refused)
 {
-    struct peer *c = start(NULL);
+    struct peer *c = start(NULL), *x = rig_peer(&r);
 
     say(c, "MSRP n001send SEND\nTo-Path: %U %F msrp://b.invalid:1/b;tcp\nFrom-Path: %C\n" HELLO "-------n001send$\n");
     EXPECT(c, "MSRP n001send 403 Forbidden\nTo-Path: %C\nFrom-Path: %U\n-------n001send$\n");
@@ -235,6 +235,9 @@ TEST(next_hop_that_must_not_or_cannot_be_dialled_is_refused)
     EXPECT(c, "MSRP n003send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------n003send$\n");
     say(c, "MSRP n004send SEND\nTo-Path: %U msrps://127.0.0.1:9999/r;ws msrp://b.invalid:1/b;tcp\nFrom-Path: %C\n" HELLO "-------n004send$\n");
     EXPECT(c, "MSRP n004send 481 No such session\nTo-Path: %C\nFrom-Path: %U\n-------n004send$\n");
+    say(x, "MSRP n005send SEND\nTo-Path: %U %C\nFrom-Path: msrp://x.invalid/x;tcp\n" HELLO "-------n005send$\n"); /* who could not be answered */
+    EXPECT(x, "MSRP n005send 400 Bad Request\nTo-Path: msrp://x.invalid/x;tcp\nFrom-Path: %U\n-------n005send$\n");
+    EXPECT_NOTHING(c);
     CHECK(rig_accept(&r) == NULL);
     rig_stop(&r);
 }

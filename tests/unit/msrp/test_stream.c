@@ -192,36 +192,45 @@ TEST(positions_go_on_past_32_bits)
     }
 }
 
-/* M-CHK-08: when a chunk was interrupted behind its last octet, a piece without octets follows for an end-line that says more than "there is more". */
+/* M-CHK-08, M-CHK-12: when a chunk was interrupted behind its last octet, a piece without octets follows for an end-line that says more than "there is
+ * more"; octets that have come since and are too few for a piece of their own go with it, whatever it says. */
+static void check_end_behind_an_interruption(size_t more, char flag)
+{
+    char end[] = "\n-------b001send?\n";
+    struct heard h;
+
+    start();
+    head(HEAD);
+    say_bytes(c, body, 50000);
+    report_for_d("x-0001");
+    CHECK(hear(d, &h) && h.body.n == 50000 && h.flag == '+');
+    CHECK(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("x-0001")));
+    say_bytes(c, body + 50000, more);
+    *strchr(end, '?') = flag;
+    say(c, end);
+    if (flag == '+' && !more) {
+        EXPECT_NOTHING(d);
+    } else {
+        CHECK_FATAL(hear(d, &h));
+        CHECK(h.flag == flag && sv_eq(h.body, sv_make(body + 50000, more)));
+        CHECK(sv_eq(heard_header(&h, "Byte-Range"), SV("50001-*/200000")));
+        CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+    }
+    EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
+    if (flag == '#' && !more) { /* M-REP-02: there is no octet of which its failure could be reported */
+        say(d, "MSRP %1 400 Bad\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        EXPECT_NOTHING(c);
+    }
+    stop();
+}
+
 TEST(end_line_alone_is_a_piece_when_it_says_something)
 {
     static const char flags[] = "$#+";
 
     for (const char *flag = flags; *flag; flag++) {
-        struct heard h;
-
-        start();
-        head(HEAD);
-        say_bytes(c, body, 50000);
-        report_for_d("x-0001");
-        CHECK(hear(d, &h) && h.body.n == 50000 && h.flag == '+');
-        CHECK(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), SV("x-0001")));
-        say(c, "\n-------b001send");
-        say_bytes(c, flag, 1);
-        say(c, "\n");
-        if (*flag == '+') {
-            EXPECT_NOTHING(d);
-        } else {
-            CHECK(hear(d, &h) && h.body.n == 0 && h.flag == *flag);
-            CHECK(sv_eq(heard_header(&h, "Byte-Range"), SV("50001-*/200000")));
-            CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
-        }
-        EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
-        if (*flag == '#') { /* M-REP-02: there is no octet of which its failure could be reported */
-            say(d, "MSRP %1 400 Bad\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
-            EXPECT_NOTHING(c);
-        }
-        stop();
+        check_end_behind_an_interruption(0, *flag);
+        check_end_behind_an_interruption(100, *flag);
     }
 }
 
@@ -436,6 +445,27 @@ TEST(message_that_was_stopped_is_sent_no_further)
     stop();
 }
 
+/* M-FWD-16, M-FR-02: a chunk that is still coming when an earlier one is refused ends with it, without a REPORT of its own. */
+TEST(chunk_that_comes_when_an_earlier_one_is_refused_ends_without_a_report)
+{
+    struct heard h;
+
+    start();
+    say(c, "MSRP b000send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\nByte-Range: 1-5/200000\nContent-Type: a/b\n\nhello\n-------b000send+\n");
+    EXPECT(c, "MSRP b000send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b000send$\n");
+    CHECK(hear(d, &h) && h.body.n == 5 && sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+    head("Byte-Range: 6-*/200000\nContent-Type: a/b\n");
+    say_bytes(c, body, 5000);
+    say(d, "MSRP %1 413 Stop\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 1-5/200000\nStatus: 000 413 Stop\n-------%2$\n");
+    CHECK(hear(d, &h) && h.body.n == 5000 && h.flag == '#');
+    EXPECT_NOTHING(c);
+    say_bytes(c, body + 5000, 5000);
+    EXPECT_NOTHING(d);
+    EXPECT_NOTHING(c);
+    stop();
+}
+
 /* M-FWD-16: what others send under the same Message-ID is another message. */
 TEST(message_that_was_stopped_is_one_senders)
 {
@@ -552,4 +582,5 @@ SUITE(stream_suite, TEST_ROW(long_chunk_comes_out_as_one_when_nothing_else_waits
       TEST_ROW(sender_who_gives_up_ends_the_chunk_downstream), TEST_ROW(empty_chunk_that_gives_up_is_forwarded_as_such),
       TEST_ROW(source_that_dies_ends_the_chunk_and_the_next_hop_stays_usable),
       TEST_ROW(identifier_in_use_that_comes_in_the_body_ends_the_piece),
-      TEST_ROW(message_that_was_stopped_is_sent_no_further), TEST_ROW(message_that_was_stopped_is_one_senders), TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
+      TEST_ROW(message_that_was_stopped_is_sent_no_further), TEST_ROW(message_that_was_stopped_is_one_senders),
+      TEST_ROW(chunk_that_comes_when_an_earlier_one_is_refused_ends_without_a_report), TEST_ROW(slow_reader_pauses_the_sender_and_loses_nothing));
