@@ -85,6 +85,17 @@ void log_write(enum log_level level, const char *area, uint64_t id, const char *
     }
 }
 
+bool log_may(struct log_quota *q, const char *area, const char *what, uint64_t now_s)
+{
+    if (now_s != q->second) {
+        if (q->n > LOG_A_SECOND)
+            log_notice(area, 0, "%u more %s", q->n - LOG_A_SECOND, what);
+        q->second = now_s;
+        q->n = 0;
+    }
+    return ++q->n <= LOG_A_SECOND;
+}
+
 void log_faults(const char *area, const char *what, const char *lines)
 {
     do {

@@ -30,6 +30,16 @@ void log_write(enum log_level level, const char *area, uint64_t id, const char *
 /* An error for each line of this text, with what in front; at least one. */
 void log_faults(const char *area, const char *what, const char *lines);
 
+/* Of what peers cause there are at most LOG_A_SECOND lines of a kind a second; how many more there would have been is said when there is one again.
+ * Of one thread. */
+enum { LOG_A_SECOND = 20 };
+struct log_quota {
+    uint64_t second;
+    unsigned n; /* asked for in it */
+};
+/* what: they were, as "requests were denied"; now_s: any clock. True: it may be written. */
+bool log_may(struct log_quota *q, const char *area, const char *what, uint64_t now_s);
+
 #define LOG_AT_(level, area, id, ...)                    \
     do {                                                 \
         if (log_enabled(level))                          \

@@ -39,12 +39,22 @@ static void answer(struct auth_wait *a, unsigned status, struct sv headers)
     relay_answer(a->m->conn, sv_make(a->tid, a->tid_n), status, a->lines, headers);
 }
 
+static bool may_log(const struct msrp_conn *m)
+{
+    return log_may(&m->relay->worker->refusals, "msrp", "AUTHs were refused", loop_unix_s(m->relay->worker->loop));
+}
+
+/* What an operator is asked about: why somebody may not use the relay, or whose token he wanted. */
 static void refused(struct auth_wait *a, unsigned status, struct sv headers, const char *why)
 {
     struct msrp_conn *m = a->m;
+    char peer[ADDR_TEXT_MAX];
 
     stats_inc(&m->relay->worker->stats, STAT_msrp_refused);
-    log_debug("msrp", m->conn->id, "AUTH not accepted: status=%u reason=%s", status, why);
+    if (status == 403 && may_log(m))
+        log_info("msrp", m->conn->id, "AUTH refused: peer=%s status=403 reason=%s", addr_text(&m->conn->peer, peer), why);
+    else if (status != 403)
+        log_debug("msrp", m->conn->id, "AUTH not accepted: status=%u reason=%s", status, why);
     answer(a, status, headers);
 }
 
@@ -97,8 +107,9 @@ bool relay_auth_failed(struct msrp_conn *m, const struct authn_result *r)
 
     stats_inc(&m->relay->worker->stats, STAT_auth_failed);
     buf_add_escaped(&user, r->username, 64);
-    log_info("msrp", m->conn->id, "AUTH refused: peer=%s user=%s status=%d", addr_text(&m->conn->peer, peer),
-             buf_failed(&user) || !user.p ? "" : user.p, r->status);
+    if (may_log(m))
+        log_info("msrp", m->conn->id, "AUTH refused: peer=%s user=%s status=%d", addr_text(&m->conn->peer, peer),
+                 buf_failed(&user) || !user.p ? "" : user.p, r->status);
     buf_fini(&user);
     if (m->relay_link)
         return false; /* its other clients need it */

@@ -10,14 +10,22 @@
 #include "net/idle.h"
 #include "net/ws.h"
 
+static void log_malformed(const struct conn *c, const char *why)
+{
+    struct worker *w = c->worker;
+    char peer[ADDR_TEXT_MAX];
+
+    if (log_may(&w->faults, "msrp", "frames were malformed", loop_unix_s(w->loop)))
+        log_info("msrp", c->id, "malformed frame: peer=%s reason=%s", addr_text(&c->peer, peer), why);
+}
+
 /* The framing is lost: say so if the sender can be told, and end the connection (M-FRM-20). */
 static void broken(struct msrp_conn *m, const struct msrp_head *h)
 {
     struct conn *c = m->conn;
-    char peer[ADDR_TEXT_MAX];
 
     stats_inc(&c->worker->stats, STAT_msrp_malformed);
-    log_info("msrp", c->id, "malformed frame: peer=%s reason=%s", addr_text(&c->peer, peer), h->fault);
+    log_malformed(c, h->fault);
     if (h->tid.n && h->to_path.n && h->from_path.n && !h->is_response)
         relay_refuse(c, h, 400);
     conn_finish(c, CLOSE_FRAMING);
@@ -45,10 +53,8 @@ static bool is_one_frame(const struct msrp_conn *m, const char *p, size_t n)
 
 static void not_one_frame(struct conn *c)
 {
-    char peer[ADDR_TEXT_MAX];
-
     stats_inc(&c->worker->stats, STAT_msrp_malformed);
-    log_info("msrp", c->id, "malformed frame: peer=%s reason=a WebSocket message is not exactly one frame", addr_text(&c->peer, peer));
+    log_malformed(c, "a WebSocket message is not exactly one frame");
     conn_finish(c, CLOSE_WS_MESSAGE);
 }
 
@@ -56,7 +62,6 @@ static void not_one_frame(struct conn *c)
 static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *p, size_t n)
 {
     struct worker *w = m->relay->worker;
-    char peer[ADDR_TEXT_MAX];
     size_t taken;
 
     if (h->is_response) {
@@ -92,7 +97,7 @@ static size_t frame(struct msrp_conn *m, const struct msrp_head *h, const char *
             relay_refuse(m->conn, h, 400);
             relay_skip_body(m, h);
             if (h->method == MSRP_AUTH) {
-                log_info("msrp", m->conn->id, "malformed frame: peer=%s reason=an AUTH in pieces, or too long", addr_text(&m->conn->peer, peer));
+                log_malformed(m->conn, "an AUTH in pieces, or too long");
                 conn_finish(m->conn, CLOSE_FRAMING);
             }
             return h->n;

@@ -102,6 +102,8 @@ static void log_end(const struct conn *c, enum close_reason reason)
 {
     char peer[ADDR_TEXT_MAX];
 
+    if (close_reason_is_error(reason) && !log_may(&c->worker->ends, "net", "connections were closed", loop_unix_s(c->worker->loop)))
+        return;
     if (close_reason_is_error(reason))
         log_info("net", c->id, "closed: peer=%s protocol=%s transport=%s reason=%s", addr_text(&c->peer, peer),
                  c->proto ? c->proto->name : "-", conn_transport_text(c), close_reason_text(reason));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/crypto.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/stats.h"
 #include "net/txq.h"
@@ -45,6 +46,7 @@ struct worker {
     struct loop *loop;           /* owned */
     struct stats stats;          /* written here, read by any thread */
     struct rng rng;
+    struct log_quota ends, faults, refusals; /* lines about connections that end, malformed frames, AUTHs refused */
     struct limits *limits;       /* borrowed: shared by all workers, thread-safe; NULL: none */
     struct memory *memory;       /* borrowed: shared by all workers; NULL: no ceiling */
     struct tlsio_server *tls;    /* borrowed: shared, thread-safe; NULL without TLS */

@@ -186,16 +186,7 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
 
 bool request_may_note(struct sipd *d)
 {
-    enum { A_SECOND = 20 };
-    int64_t now = sipd_time();
-
-    if (now != d->denied_at) {
-        if (d->denied_n > A_SECOND)
-            log_notice("sip", 0, "%u more requests were denied", d->denied_n - A_SECOND);
-        d->denied_at = now;
-        d->denied_n = 0;
-    }
-    return ++d->denied_n <= A_SECOND;
+    return log_may(&d->denied, "sip", "requests were denied", (uint64_t)sipd_time());
 }
 
 static void log_denied(const struct request *r, int status, const char *why)

@@ -4,6 +4,7 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "common/list.h"
+#include "common/log.h"
 #include "common/stats.h"
 #include "net/reach.h"
 #include "sip/flow.h"
@@ -65,8 +66,7 @@ struct sipd {
         uint64_t hash, until_ms;
     } deaf[256];               /* places that took no connection and get datagrams of any size: hop.c's */
     int64_t swept_at;
-    int64_t denied_at;         /* the second in which denied_n requests were denied */
-    unsigned denied_n;
+    struct log_quota denied;   /* lines about them */
 };
 
 static inline uint64_t sipd_now_ms(void)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "msrp/private.h"
@@ -643,7 +644,41 @@ TEST(buffer_of_a_next_hop_is_full_at_its_limit)
     free(octets);
 }
 
-SUITE(bounds_suite, TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffer_of_a_next_hop_is_full_at_its_limit),
+/* M-SEC-04: who connects again and again to say what is no frame fills no log. */
+TEST(flood_of_malformed_frames_is_no_flood_of_lines)
+{
+    enum { FRAMES = 200 };
+    char line[1000], path[] = "/tmp/tandem-log-XXXXXX";
+    int file = mkstemp(path), before = dup(2), lines = 0;
+    time_t began = time(NULL);
+    FILE *log;
+
+    CHECK_FATAL(file >= 0 && before >= 0);
+    unlink(path);
+    rig_start(&r, NULL);
+    fflush(stderr);
+    dup2(file, 2);
+    for (int i = 0; i < FRAMES; i++) {
+        struct peer *p = rig_peer(&r);
+
+        say(p, "MSRP a SEND\n");
+        peer_close(p);
+        r.n_peers--;
+        buf_fini(&p->got);
+        rig_turn(&r);
+    }
+    dup2(before, 2);
+    close(before);
+    CHECK_INT(rig_stat(&r, STAT_msrp_malformed), FRAMES);
+    rewind(log = fdopen(file, "r"));
+    while (fgets(line, sizeof line, log))
+        lines++;
+    fclose(log);
+    CHECK(lines > 0 && lines <= RIG_WORKERS * 2 * (LOG_A_SECOND + 1) * (2 + (int)(time(NULL) - began)));
+    rig_stop(&r);
+}
+
+SUITE(bounds_suite, TEST_ROW(flood_of_malformed_frames_is_no_flood_of_lines), TEST_ROW(routes_of_a_connection_are_bounded), TEST_ROW(buffer_of_a_next_hop_is_full_at_its_limit),
       TEST_ROW(bulk_of_two_sessions_shares_a_connection), TEST_ROW(a_million_malformed_frames_keep_no_memory), TEST_ROW(next_hop_for_which_there_is_no_descriptor_is_a_408_report),
       TEST_ROW(only_so_many_connections_are_being_opened_for_one_client),
       TEST_ROW(full_next_hop_is_not_closed_for_one_frame_of_each_of_many_sources),
