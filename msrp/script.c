@@ -115,6 +115,9 @@ void script_forget(struct msrp_conn *m)
     free(m->orders->event);
     dst_leave(m);
     orders_clear(m);
+    if (m->orders->inner)
+        buf_fini(&m->orders->inner->lines);
+    free(m->orders->inner);
     free(m->orders);
     m->orders = NULL;
 }
@@ -183,6 +186,9 @@ static void decide(struct frame_event *e)
         o->finish_hop = e->relay_flags & FLAG_CLOSE;
         e->route = NULL;
     }
+    /* answered, and then there was no way: M-REP-01 holds for scripts, too, which Kamailio's lose it by */
+    if (e->failed && !e->relayed && !e->report && e->replied && !e->is_refused && e->h->method == MSRP_SEND)
+        e->report = e->failed;
     o->report = e->report;
     if (e->report) /* it goes nowhere: there is nothing to wait for, and nothing was proven */
         o->answer_late = false;
@@ -308,6 +314,37 @@ static enum script_end wait_for(struct frame_event *e)
     return SCRIPT_WAITS;
 }
 
+/* The frame as it would come back from its next hop, this server: one URI of To-Path further. False: no memory. */
+static bool go_inside(struct frame_event *e, const struct msrp_head *h)
+{
+    struct inner_frame *inner = e->o->inner ? e->o->inner : calloc(1, sizeof *inner);
+    struct msrp_head *in;
+    struct buf *b;
+    struct sv first = sv_upto(h->to_path, sv_find(h->to_path, ' ')), rest = sv_from(h->to_path, first.n + 1);
+    size_t to = strlen("To-Path: "), from = to + rest.n + strlen("\r\nFrom-Path: "), end = from + first.n + 1 + h->from_path.n;
+
+    if (!inner)
+        return false;
+    e->o->inner = inner;
+    in = &inner->head;
+    b = &inner->lines;
+    buf_clear(b);
+    buf_printf(b, "To-Path: " SV_FMT "\r\nFrom-Path: " SV_FMT " " SV_FMT "\r\n", SV_ARG(rest), SV_ARG(first), SV_ARG(h->from_path));
+    buf_add_sv(b, h->headers);
+    if (buf_failed(b))
+        return false;
+    *in = *h;
+    in->to_path = sv_make(b->p + to, rest.n);
+    in->from_path = sv_make(b->p + from, end - from);
+    in->paths = sv_make(b->p, end + 2);
+    in->headers = sv_make(b->p + in->paths.n, h->headers.n);
+    in->paths_known = false;
+    e->outer = h;
+    e->h = in;
+    e->paths_known = false;
+    return true;
+}
+
 /* Run the script for the frame, or go on with the run that has waited. */
 static enum script_end run(struct frame_event *e)
 {
@@ -325,7 +362,12 @@ static enum script_end run(struct frame_event *e)
         e->paths = fresh.paths;
         e->body_known = e->paths_known = false;
         script_move(o->wait, e);
-        end = script_resume(&o->wait, now_ms);
+        if (e->outer && !go_inside(e, fresh.h)) {
+            script_abandon(&o->wait);
+            end = SCRIPT_FAILED;
+        } else {
+            end = script_resume(&o->wait, now_ms);
+        }
     } else {
         buf_clear(&o->dst);
         end = script_start(&o->wait, relay->script, relay->callback, "msrp:frame-in", SCRIPT_MSRP, &host, e, now_ms);
@@ -336,6 +378,20 @@ static enum script_end run(struct frame_event *e)
         free(o->event);
         o->event = NULL;
     }
+    return end;
+}
+
+/* relay() has come to this server again: the script has the frame once more, as that would get it. */
+static enum script_end run_inside(struct frame_event *e)
+{
+    int64_t reply_flags = e->reply_flags;
+    enum script_end end;
+
+    e->to_us = false;
+    e->relay_flags = 0;
+    e->failed = 481; /* unless it sends it on, or says why not */
+    end = go_inside(e, e->h) ? run(e) : SCRIPT_FAILED;
+    e->reply_flags = reply_flags;
     return end;
 }
 
@@ -369,8 +425,12 @@ bool script_frame(struct msrp_conn *m, const struct msrp_head *h, const char *p,
     }
     e.o = m->orders;
     end = run(&e);
+    if (end == SCRIPT_DONE && e.to_us && !e.is_default && !e.report)
+        end = run_inside(&e);
     if (end == SCRIPT_WAITS)
         return true;
+    e.h = h;
+    e.outer = NULL;
     e.o->fetched = false;
     if (e.waits && !e.acted) { /* paused: the same again when there is a connection less being opened */
         orders_clear(m);

@@ -188,7 +188,7 @@ static unsigned find_way(struct frame_event *e, const struct msrp_uri *u, struct
     }
     if (!e->o->memory)
         e->o->memory = route_memory_new();
-    e->route = e->o->memory ? route_of_script(e->m->conn, e->h, paths, dest, hops_ended, e->o->memory) : NULL;
+    e->route = e->o->memory ? route_of_script(e->m->conn, event_head(e), paths, dest, hops_ended, e->o->memory) : NULL;
     if (!e->route)
         return 408;
     if (keep)
@@ -202,7 +202,7 @@ unsigned dst_look_up(struct frame_event *e)
     struct msrp_uri u;
     struct sv socket;
 
-    if (is_same(e)) {
+    if (!e->outer && is_same(e)) {
         route_unref(e->m->relay, &e->route);
         e->route = route_ref(e->o->sent);
         return 200;
@@ -213,7 +213,9 @@ unsigned dst_look_up(struct frame_event *e)
     paths.to = sv_from(e->h->to_path, (size_t)(e->paths->to[1].text.p - e->h->to_path.p));
     paths.from1 = e->paths->to[0].text;
     paths.from2 = e->h->from_path;
-    return find_way(e, &u, socket, &paths, true);
+    if (e->outer)
+        paths.second = paths.from1;
+    return find_way(e, &u, socket, &paths, !e->outer);
 }
 
 /* From-Path with two URIs in front of what it was, the nearer of which is the one that the request came to: as if two
@@ -236,7 +238,7 @@ void ksr_forward(struct script_call *c)
     bool set;
 
     script_return(c, -1);
-    if (e->h->is_response || e->relayed || e->acted || e->report)
+    if (e->h->is_response || e->relayed || e->acted || e->report || e->to_us || e->outer)
         return;
     event_paths(e);
     if (!e->n_to || !e->n_from)
@@ -254,8 +256,10 @@ void ksr_forward(struct script_call *c)
     paths.to = tpath.n ? tpath : e->h->to_path;
     paths.from1 = fpath.n ? fpath : tpath.n ? e->h->to_path : e->h->from_path;
     paths.second = second_of(e, fpath);
-    if (find_way(e, &u, socket, &paths, false) != 200)
+    e->failed = find_way(e, &u, socket, &paths, false);
+    if (e->failed != 200)
         return;
+    e->failed = 0;
     e->relayed = true;
     script_return(c, 1);
 }

@@ -57,16 +57,21 @@ static void add_start(struct buf *out, struct sv tid, unsigned code, struct sv t
 void ksr_reply(struct script_call *c)
 {
     struct frame_event *e = event_of(c);
-    const struct msrp_head *h = e->h;
+    const struct msrp_head *h = event_head(e);
     struct sv text = c->arg[1].s, headers = c->arg[2].s;
     int64_t code = c->arg[0].i;
     struct buf *out = &e->o->answer;
 
     script_truth(c, false);
-    if (h->is_response || h->method == MSRP_REPORT || e->replied || e->acted)
+    if (h->is_response || h->method == MSRP_REPORT || (e->replied && !e->outer) || e->acted)
         return;
     if (code < 200 || code > 999 || !sv_is_line(text) || !are_headers(headers))
         return;
+    if (e->replied) { /* by the hop before, which is us: a refusal is for that one to report */
+        e->report = code < 300 || e->relayed || e->is_refused ? e->report : (unsigned)code;
+        script_truth(c, true);
+        return;
+    }
     if (!out->p) {
         *out = e->m->relay->spare;
         e->m->relay->spare = BUF_INIT;
@@ -140,6 +145,8 @@ static unsigned look_up(struct frame_event *e)
         return dst_look_up(e);
     if (e->route)
         return 200;
+    if (e->outer) /* sessions of the relay are found before: two of them in one step */
+        return 481;
     e->m->no_dial = e->relay_flags & FLAG_NO_CONNECT;
     route = route_of(e->m->relay, e->m->conn, e->h, sv_from(e->bytes, e->h->n), &status);
     e->m->no_dial = false;
@@ -151,21 +158,35 @@ static unsigned look_up(struct frame_event *e)
     return 200;
 }
 
+/* Is the next hop this server again, by way of a session that is the script's? Kamailio sends the frame to itself. */
+static bool is_to_us(struct frame_event *e)
+{
+    if (e->o->dst.n || e->outer || e->h->method == MSRP_AUTH)
+        return false;
+    event_paths(e);
+    return e->n_to > 1 && e->n_from && relay_is_us(e->m->relay, e->m->conn, &e->paths->to[1], false);
+}
+
 void ksr_relay(struct script_call *c)
 {
     struct frame_event *e = event_of(c);
+    unsigned status;
 
     if (e->h->is_response || e->relayed) {
         e->relayed |= e->h->is_response;
         script_truth(c, e->h->is_response);
         return;
     }
-    if (e->acted || e->report || look_up(e) != 200) {
+    if (e->acted || e->report || e->to_us) {
         script_truth(c, false);
         return;
     }
-    e->relayed = true;
-    script_truth(c, true);
+    status = look_up(e);
+    e->to_us = status == 481 && is_to_us(e);
+    e->relayed = status == 200;
+    if (!e->relayed && !e->to_us && sv_find(e->h->to_path, ' ') < e->h->to_path.n) /* else it has come to its end */
+        e->failed = status ? status : 481;
+    script_truth(c, e->relayed || e->to_us);
 }
 
 void ksr_default(struct script_call *c)
@@ -201,6 +222,10 @@ void ksr_cmap_lookup(struct script_call *c)
     struct frame_event *e = event_of(c);
     unsigned status;
 
+    if (e->outer) {
+        script_return(c, -4);
+        return;
+    }
     if (e->h->is_response || e->h->method == MSRP_AUTH || sv_find(e->h->to_path, ' ') == e->h->to_path.n)
         event_paths(e); /* else the way is known, most often */
     if (e->h->is_response || e->h->method == MSRP_AUTH) {

@@ -9,6 +9,12 @@
 
 enum { FLAG_NO_CONNECT = 1, FLAG_CLOSE = 2 };
 
+/* The frame in hand as it would come back from its next hop, when that is this server; of the connection, as the memory is used again. */
+struct inner_frame {
+    struct msrp_head head;
+    struct buf lines;         /* of paths and headers */
+};
+
 /* What a script has said about a frame, for as long as the frame is there. One a connection, made for its first
  * event. */
 struct orders {
@@ -29,6 +35,8 @@ struct orders {
     struct route_memory *memory; /* owned reference: of the ways it has found; NULL: none yet */
     struct buf dst;           /* of the frame in hand: URI, a space, and the socket, if any; empty: not set */
 
+    struct inner_frame *inner; /* owned; NULL: none was needed yet */
+
     struct script_wait *wait; /* a run that waits for the database; the connection is paused */
     struct frame_event *event; /* owned: what that is about */
 
@@ -46,13 +54,16 @@ struct event_paths {
 /* A frame in a script: the subject of its callbacks. */
 struct frame_event {
     struct msrp_conn *m;
-    const struct msrp_head *h;
+    const struct msrp_head *h; /* what the script sees */
+    const struct msrp_head *outer; /* while h is that of orders.inner: the frame as it came; else NULL */
     struct sv bytes;          /* from its first octet, as far as it has arrived */
     struct orders *o;         /* of the connection */
     struct route *route;      /* owned reference: found by cmap_lookup() */
     bool relayed, replied, is_refused; /* replied with no 2xx */
     bool is_default;          /* the built-in routing is to have it */
     bool not_for_us;          /* cmap_lookup() says: for another relay */
+    bool to_us;               /* relay() has come to the next hop that is this server, too */
+    unsigned failed;          /* why the last relay() or forward() has found no way; 0: none has failed */
     bool waits;               /* no connection may be opened now: the frame comes again */
     bool acted;               /* cmap_save() has answered: it cannot be taken back */
     unsigned report;          /* as in orders */
@@ -73,6 +84,12 @@ struct frame_event {
 
 /* Credentials were wrong: counted, and the connection ends after the answer when there were too many. */
 void script_auth_failed(struct frame_event *e, const struct authn_result *r);
+
+/* The frame as it came. */
+static inline const struct msrp_head *event_head(const struct frame_event *e)
+{
+    return e->outer ? e->outer : e->h;
+}
 
 static inline struct frame_event *event_of(const struct script_call *c)
 {

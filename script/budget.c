@@ -8,7 +8,7 @@
 
 enum {
     SLICE = 1000,            /* instructions until the time is looked at */
-    INSTRUCTION_NS = 1000,   /* that one may take, on average: they take some tens, and calls of ours some hundreds */
+    INSTRUCTION_NS = 2000,   /* that one may take, on average: they take some tens, and calls of ours some hundreds */
 };
 
 static struct script *script_of(lua_State *L)

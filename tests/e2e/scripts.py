@@ -177,6 +177,36 @@ def test_examples_for_msrp(w):
         assert _errors(d) == 0
 
 
+def test_scripts_of_the_guide_line_by_line(w):
+    """the guide's two scripts, line by line, carry a conversation: to this server and from it again, with REPORTs, and none for whom there is no session"""
+    users = {aor.split("@")[0]: password for aor, password in daemon_mod.USERS.items()}
+    passwords = "{ %s }" % ", ".join('["%s"] = "%s"' % u for u in users.items())
+    for name in ("guide-htable.lua", "guide-cmap.lua"):
+        with open(os.path.join(daemon_mod.top(), "tests", "e2e", name)) as f:
+            text = f.read()
+        head = 'local REALM, SERVER, PASSWORDS = "%s", "msrp://%s:5061", %s\n' % (client.DOMAIN, client.DOMAIN, passwords)
+        d = w.daemon({"script.file": _write(w, name, head + text), "msrp.event_callback": "ksr_msrp_event", "script.htable": "msrp=>size=8;autoexpire=3600;"})
+        a, b = client.Client(d), client.Client(d)
+        for c, user in ((a, "alice"), (b, "bob")):
+            assert c.auth(user, to="msrp://%s:5061;tcp" % client.DOMAIN) == 200  # said, as sessions are called otherwise there
+        _exchange(a, b, b"there")
+        _exchange(b, a, b"and back")
+        tid = a.send(a.path_to(b), b"x" * 50000, sr="yes")
+        a.expect(200, tid)
+        got = client.Stream(b, lambda octets: None)
+        while not got.over:
+            got.step()
+        assert got.total == 50000, got.total
+        b.request("REPORT", b.path_to(a), [("Message-ID", "m-0001"), ("Byte-Range", "1-50000/50000"), ("Status", "000 200 OK")])
+        f = a.frame()
+        assert f.method == "REPORT" and f.get("Status") == "000 200 OK", f.raw
+        tid = a.send(a.path_to(b).replace(b.token, "0" * 32), b"to nobody")
+        a.expect(200, tid)
+        f = a.frame()
+        assert f.method == "REPORT" and f.get("Status").startswith("000 481"), f.raw
+        assert _errors(d) == 0
+
+
 def test_examples_for_sip(w):
     """sip-basic.lua and sip-policy-by-domain.lua register users, over TCP and over TLS, and the first carries a call and its messages"""
     for name, tables in (("sip-basic.lua", ""), ("sip-policy-by-domain.lua", "calls=>size=12;autoexpire=60;updateexpire=0")):

@@ -355,7 +355,8 @@ TEST(a_script_reports_what_has_failed)
     EXPECT(c, REPORTED("%2", "%U", "Byte-Range: 1-5/5\n"));
     say(c, "MSRP s0002 SEND\nTo-Path: %U %F\nFrom-Path: %C\nMessage-ID: m-no\nFailure-Report: no\n-------s0002$\n");
     EXPECT_NOTHING(c);
-    CHECK_FATAL(use("assert(KSR.msrp.report(408, KSR.pv.get('$msrp(crthop)') .. ' ' .. KSR.pv.get('$msrp(lasthop)')) == 1)"));
+    CHECK_FATAL(use("assert(KSR.msrp.report(500, KSR.pv.get('$msrp(lasthop)')) == 1)\n" /* the last one counts */
+                    "assert(KSR.msrp.report(408, KSR.pv.get('$msrp(crthop)') .. ' ' .. KSR.pv.get('$msrp(lasthop)')) == 1)"));
     say(c, SEND);
     EXPECT(c, REPORTED("%3", "%U %F", "Byte-Range: 1-5/5\n"));
     /* a chunk that is still coming is answered at once, as it goes nowhere; what comes behind it is a frame again */
@@ -593,7 +594,10 @@ TEST(the_session_decides_what_cmap_lookup_finds)
     x = rig_peer(&r);
     say(x, "MSRP s0005 SEND\nTo-Path: msrp://other.example:9/x;tcp\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0005$\n");
     EXPECT_END(x);
-    CHECK_INT(rig_stat(&r, STAT_script_errors), 0); /* else the built-in routing would have closed them */
+    CHECK_FATAL(use("assert(KSR.msrp.set_dst('msrp://127.0.0.1:5') == 1 and KSR.msrp.relay() == -1) KSR.msrp.reply(404, 'Nowhere')"));
+    say(c, "MSRP s0006 SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0001\n-------s0006$\n"); /* with nothing behind us in To-Path */
+    EXPECT(c, "MSRP s0006 404 Nowhere\nTo-Path: %C\nFrom-Path: %U\n-------s0006$\n");
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0); /* else the built-in routing would have closed and answered */
     stop();
 }
 
@@ -736,6 +740,102 @@ static void answer_query(int64_t n)
     r.queried(0, "", rows, r.queried_arg);
 }
 
+/* Each client has a session of the script's: guide, first example. */
+#define TABLE_ROUTES \
+    "local id, method = KSR.pv.gete('$msrp(sessid)'), KSR.pv.get('$msrp(method)')\n" \
+    "if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end\n" \
+    "if method == 'SAVE' then KSR.pv.sets('$sht(t=>' .. id .. '::addr)', KSR.pv.get('$msrp(srcaddr)')) return KSR.msrp.reply(200, 'OK') end\n" \
+    "if KSR.pv.get('$msrp(nexthops)') > 1 then\n" \
+    " if method == 'SEND' then KSR.msrp.reply(200, 'OK') end assert(KSR.msrp.relay() == 1 and KSR.msrp.relay() == -1) return end\n"
+
+static void save(struct peer *p, const char *id, const char *uri)
+{
+    char text[300];
+
+    snprintf(text, sizeof text, "MSRP save1 SAVE\nTo-Path: msrp://%%E/%s;tcp\nFrom-Path: %s\n-------save1$\n", id, uri);
+    say(p, text);
+    snprintf(text, sizeof text, "MSRP save1 200 OK\nTo-Path: %s\nFrom-Path: msrp://%%E/%s;tcp\n-------save1$\n", uri, id);
+    EXPECT(p, text);
+}
+
+#define D_URI "msrp://d.invalid:1/d;tcp"
+#define PATHS_CD "To-Path: msrp://%E/one;tcp msrp://%E/two;tcp " D_URI "\nFrom-Path: %C\n"
+
+/* K-EVT-01: relay to the next hop that is this server again; there Kamailio sends the frame to itself. */
+TEST(a_frame_for_this_server_again_is_for_the_script_again)
+{
+    struct peer *c = start("script.htable=t=>size=4"), *d = rig_peer(&r);
+
+    CHECK_FATAL(use(TABLE_ROUTES
+                    "assert(KSR.msrp.cmap_lookup() == -4 and KSR.msrp.relay() == -1 and KSR.msrp.forward('msrp://x.invalid:9/x;tcp') == -1)\n"
+                    "assert(KSR.pv.get('$msrp(prevhops)') == 2 and KSR.pv.get('$msrp(nexthop)') == KSR.pv.get('$msrp(lasthop)'))\n"
+                    "assert(KSR.hdr.get('To-Path') == KSR.pv.get('$msrp(crthop)') .. ' ' .. KSR.pv.get('$msrp(lasthop)'))\n"
+                    "assert(KSR.hdr.get('From-Path') == KSR.pv.get('$msrp(prevhop)') .. ' ' .. KSR.pv.get('$msrp(firsthop)'))\n"
+                    "if method == 'SEND' then\n"
+                    " assert(KSR.pv.get('$msrp(hdrs)') == 'To-Path: ' .. KSR.hdr.get('To-Path') .. '\\r\\nFrom-Path: ' .. KSR.hdr.get('From-Path') ..\n"
+                    "  '\\r\\nMessage-ID: m-0001\\r\\nX-Two: a\\r\\nX-Two: b\\r\\nByte-Range: 1-5/5\\r\\nContent-Type: text/plain\\r\\n')\n"
+                    " assert(KSR.pv.get('$msrp(body)') == 'hello' and KSR.pv.get('$(hdr(X-Two)[1])') == 'b' and KSR.msrp.reply(200, 'OK') == 1) end\n"
+                    "KSR.msrp.relay_flags(1) KSR.msrp.set_dst(KSR.pv.gete('$sht(t=>' .. id .. '::addr)'))\n"
+                    "assert(KSR.msrp.relay() == 1)"));
+    save(c, "one", "%C");
+    save(d, "two", D_URI);
+    for (int i = 0; i < 2; i++) {
+        say(c, "MSRP s0001 SEND\n" PATHS_CD HEADERS "\nhello\n-------s0001$\n");
+        EXPECT(c, "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\n-------s0001$\n");
+        EXPECT(d, "MSRP %1 SEND\nTo-Path: " D_URI "\nFrom-Path: msrp://%E/two;tcp msrp://%E/one;tcp %C\n" HEADERS "\nhello\n-------%1$\n");
+        say(d, "MSRP %1 415 No\nTo-Path: msrp://%E/two;tcp\nFrom-Path: " D_URI "\n-------%1$\n");
+        EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp msrp://%E/two;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 415 No\n-------%2$\n");
+        r.var['1'][0] = r.var['2'][0] = '\0';
+    }
+    /* and a REPORT on the way back */
+    say(d, "MSRP d0002 REPORT\nTo-Path: msrp://%E/two;tcp msrp://%E/one;tcp %C\nFrom-Path: " D_URI "\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------d0002$\n");
+    EXPECT(c, "MSRP %1 REPORT\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp msrp://%E/two;tcp " D_URI "\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 200 OK\n-------%1$\n");
+    EXPECT_NOTHING(d);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
+/* What was answered is not lost in silence: refused there, or forgotten, or for which there is no way at all. */
+TEST(what_a_script_has_answered_and_cannot_send_is_reported)
+{
+    static const struct {
+        const char *script, *status;
+    } ways[] = {
+        { TABLE_ROUTES "KSR.msrp.reply(403, 'No')", "403 Forbidden" },
+        { TABLE_ROUTES "KSR.msrp.reply(200, 'OK')", "481 No such session" },
+        { TABLE_ROUTES "KSR.msrp.reply(200, 'OK') assert(KSR.msrp.set_dst('msrp://10.0.0.1:5') == 1 and KSR.msrp.relay() == -1)", "403 Forbidden" },
+        { "KSR.msrp.reply(200, 'OK') assert(KSR.msrp.set_dst('msrp://10.0.0.1:5') == 1 and KSR.msrp.relay() == -1)", "403 Forbidden" },
+        { "KSR.msrp.reply(200, 'OK') assert(KSR.msrp.forward('msrp://10.0.0.1:5/x;tcp') == -1)", "403 Forbidden" },
+    };
+    struct peer *c = start("script.htable=t=>size=4");
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(ways); i++) {
+        char report[400];
+
+        CHECK_FATAL(use(ways[i].script));
+        say(c, "MSRP s0001 SEND\n" PATHS_CD HEADERS "\nhello\n-------s0001$\n");
+        EXPECT(c, "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\n-------s0001$\n");
+        snprintf(report, sizeof report, "MSRP %%2 REPORT\nTo-Path: %%C\nFrom-Path: msrp://%%E/one;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 %s\n-------%%2$\n", ways[i].status);
+        EXPECT(c, report);
+        r.var['2'][0] = '\0';
+        say(c, "MSRP s0002 SEND\n" PATHS_CD "Message-ID: m-0002\nFailure-Report: no\n-------s0002$\n");
+        EXPECT_NOTHING(c);
+    }
+    /* what has come to its end is none of that: it keeps a connection open, say */
+    CHECK_FATAL(use("KSR.msrp.reply(200, 'OK') assert(KSR.msrp.relay() == -1)"));
+    say(c, "MSRP s0004 SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0004\n-------s0004$\n");
+    EXPECT(c, "MSRP s0004 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------s0004$\n");
+    EXPECT_NOTHING(c);
+    /* one that fails there has done nothing: the built-in routing knows no such session */
+    CHECK_FATAL(use(TABLE_ROUTES "error('there')"));
+    say(c, "MSRP s0003 SEND\n" PATHS_CD HEADERS "\nhello\n-------s0003$\n");
+    EXPECT(c, "MSRP s0003 481 No such session\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\n-------s0003$\n");
+    EXPECT_NOTHING(c);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 1);
+    stop();
+}
+
+
 #define ASKS "if KSR.msrp.is_reply() > 0 then return KSR.msrp.relay() end local id = KSR.pv.get('$msrp(transid)')\n" \
              "if id:find('s') then assert(KSR.sqlops.sql_query('ca', 'select n from t where id = $msrp(transid)', 'r') == 1) end\n"
 
@@ -761,6 +861,23 @@ TEST(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other)
 }
 
 /* The frame may lie elsewhere when the run goes on; what was found before is still known. */
+TEST(a_frame_for_this_server_again_may_wait_there)
+{
+    struct peer *c = start("script.htable=t=>size=4"), *d = rig_peer(&r);
+
+    CHECK_FATAL(use(TABLE_ROUTES "assert(KSR.sqlops.sql_query('ca', 'select 1', 'r') == 1)\n"
+                    "assert(id == 'two' and KSR.pv.get('$msrp(prevhops)') == 2 and KSR.hdr.get('Message-ID') == 'm-0001')\n"
+                    "KSR.msrp.set_dst(KSR.pv.get('$sht(t=>two::addr)')) KSR.msrp.relay()"));
+    save(d, "two", D_URI);
+    say(c, "MSRP s0001 SEND\n" PATHS_CD HEADERS "\nhello\n-------s0001$\n");
+    EXPECT_NOTHING(c);
+    answer_query(1);
+    EXPECT(c, "MSRP s0001 200 OK\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\n-------s0001$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: " D_URI "\nFrom-Path: msrp://%E/two;tcp msrp://%E/one;tcp %C\n" HEADERS "\nhello\n-------%1$\n");
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
 TEST(a_frame_that_waits_may_move)
 {
     static char part[3000];
@@ -853,8 +970,9 @@ TEST(what_a_script_accepts_ends_probation)
     stop();
 }
 
-SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_name_of_the_module_guide_is_offered), TEST_ROW(every_case_runs_through), TEST_ROW(what_a_script_accepts_ends_probation),
-      TEST_ROW(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other), TEST_ROW(a_frame_that_waits_may_move),
+SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_case), TEST_ROW(every_name_of_the_module_guide_is_offered), TEST_ROW(every_case_runs_through),
+      TEST_ROW(a_frame_for_this_server_again_is_for_the_script_again), TEST_ROW(what_a_script_has_answered_and_cannot_send_is_reported), TEST_ROW(what_a_script_accepts_ends_probation),
+      TEST_ROW(a_frame_waits_for_a_query_and_its_connection_with_it_but_no_other), TEST_ROW(a_frame_that_waits_may_move), TEST_ROW(a_frame_for_this_server_again_may_wait_there),
       TEST_ROW(a_query_that_fails_is_a_result_and_one_that_never_ends_is_given_up_with_its_connection),
       TEST_ROW(a_frame_that_waits_is_decided_by_the_script_that_had_it),
       TEST_ROW(what_a_script_does_not_order_is_not_done), TEST_ROW(a_script_that_fails_leaves_the_frame_to_the_built_in_routing),
