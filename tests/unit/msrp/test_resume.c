@@ -529,6 +529,35 @@ TEST(chunk_under_way_ends_with_its_token)
         }
 }
 
+/* M-CHK-13, M-FR-02: the same between two of its pieces, of which the last one has said that there is more. */
+TEST(chunk_between_two_pieces_ends_with_its_token)
+{
+    static char body[5000];
+
+    for (int kick = 0; kick < 2; kick++) {
+        struct heard h;
+
+        start_short();
+        memset(body, 'b', sizeof body);
+        say(x, "MSRP b001send SEND\nTo-Path: %U %C\nFrom-Path: %X\nMessage-ID: m-0001\nByte-Range: 1-*/9000\nContent-Type: a/b\n\n");
+        say_bytes(x, body, 5000);
+        say(c, "MSRP c001send SEND\nTo-Path: %W\nFrom-Path: %C\nMessage-ID: m-0002\n-------c001send$\n"); /* its answer goes between */
+        CHECK(hear(c, &h) && h.body.n == 5000 && h.flag == '+' && sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+        EXPECT(c, "MSRP c001send 200 OK\nTo-Path: %C\nFrom-Path: %W\n-------c001send$\n");
+        say(c, "MSRP %1 200 OK\nTo-Path: %U\nFrom-Path: %C\n-------%1$\n");
+        end_token(kick);
+        say_bytes(x, body, 3000);
+        CHECK(hear(c, &h) && h.has_body && h.body.n == 0 && h.flag == '#' && sv_eq(heard_header(&h, "Byte-Range"), SV("5001-*/9000")));
+        CHECK(hear(x, &h) && sv_starts(heard_header(&h, "Status"), SV("000 481")) && sv_starts(heard_header(&h, "Byte-Range"), SV("5001-")));
+        say_bytes(x, body, 1000);
+        say(x, "\n-------b001send$\n");
+        EXPECT(x, "MSRP b001send 200 OK\nTo-Path: %X\nFrom-Path: %U\n-------b001send$\n");
+        EXPECT_NOTHING(c);
+        EXPECT_NOTHING(x);
+        rig_stop(&r);
+    }
+}
+
 /* M-AUTH-23: nor does what the owner himself sends. */
 TEST(upload_ends_with_the_token_of_its_sender)
 {
@@ -698,7 +727,7 @@ SUITE(resume_suite, TEST_ROW(token_of_a_broken_connection_is_408_until_its_owner
       TEST_ROW(bindings_stay_with_a_token_that_is_resumed),
       TEST_ROW(token_that_moves_while_its_old_connection_dies_ends_once),
       TEST_ROW(token_is_resumed_over_its_own_transport_only),
-      TEST_ROW(frames_that_wait_for_the_owner_of_a_token_that_ends_are_481), TEST_ROW(chunk_under_way_ends_with_its_token),
+      TEST_ROW(frames_that_wait_for_the_owner_of_a_token_that_ends_are_481), TEST_ROW(chunk_under_way_ends_with_its_token), TEST_ROW(chunk_between_two_pieces_ends_with_its_token),
       TEST_ROW(upload_ends_with_the_token_of_its_sender), TEST_ROW(frames_for_a_connection_that_breaks_are_408),
       TEST_ROW(session_of_the_last_process_is_resumed),
       TEST_ROW(tokens_of_a_user_are_limited_and_those_of_others_are_not_touched),

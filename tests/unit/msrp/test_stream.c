@@ -217,9 +217,13 @@ static void check_end_behind_an_interruption(size_t more, char flag)
         CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
     }
     EXPECT(c, "MSRP b001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b001send$\n");
-    if (flag == '#' && !more) { /* M-REP-02: there is no octet of which its failure could be reported */
+    if (flag == '#') {
         say(d, "MSRP %1 400 Bad\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
-        EXPECT_NOTHING(c);
+        if (more) {
+            EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0001\nByte-Range: 50001-50100/200000\nStatus: 000 400 Bad\n-------%2$\n");
+        } else { /* M-REP-02: there is no octet of which its failure could be reported */
+            EXPECT_NOTHING(c);
+        }
     }
     stop();
 }
@@ -367,6 +371,9 @@ TEST(empty_chunk_that_gives_up_is_forwarded_as_such)
            "4097-*/9000\nContent-Type: a/b\n\n\n-------b005send#\n");
     EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0004\nByte-Range: "
               "4097-*/9000\nContent-Type: a/b\n\n\n-------%1#\n");
+    say(d, "MSRP %1 400 Bad\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    EXPECT(c, "MSRP b005send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------b005send$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: %U %V\nMessage-ID: m-0004\nByte-Range: 4097-4096/9000\nStatus: 000 400 Bad\n-------%2$\n");
     stop();
 }
 
