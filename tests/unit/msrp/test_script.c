@@ -728,6 +728,31 @@ TEST(a_script_forwards_with_other_paths)
     stop();
 }
 
+/* M-FWD-16: of a message that the next hop has stopped no further chunk goes there, though a script finds the way anew for each. */
+TEST(a_message_that_was_stopped_goes_no_farther_by_a_script_either)
+{
+    static const char chunk[] = "MSRP s000%d SEND\nTo-Path: %%U %%F\nFrom-Path: %%C\nMessage-ID: m-0001\nByte-Range: %d-*/15\nContent-Type: text/plain\n\nhello\n"
+                                "-------s000%d+\n";
+    struct peer *c = start(NULL), *f;
+    char text[400];
+    struct heard h;
+
+    CHECK_FATAL(use("if KSR.msrp.is_request() > 0 then KSR.msrp.forward(KSR.pv.get('$msrp(nexthop)')) end"));
+    snprintf(text, sizeof text, chunk, 1, 1, 1);
+    say(c, text);
+    f = rig_accept(&r);
+    CHECK_FATAL(f != NULL && hear(f, &h));
+    CHECK(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+    say(f, "MSRP %1 413 Stop\nTo-Path: %U\nFrom-Path: %F\n-------%1$\n");
+    CHECK_FATAL(hear(c, &h) && sv_eq(heard_header(&h, "Status"), SV("000 413 Stop")));
+    snprintf(text, sizeof text, chunk, 2, 6, 2);
+    say(c, text);
+    EXPECT(c, "MSRP s0002 413 Stop\nTo-Path: %C\nFrom-Path: %U\n-------s0002$\n");
+    EXPECT_NOTHING(f);
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
 /* What the database has found: one number. */
 static void answer_query(int64_t n)
 {
@@ -991,4 +1016,4 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(the_script_runs_when_the_credentials_are_there), TEST_ROW(without_the_sip_view_the_frame_is_still_seen),
       TEST_ROW(the_session_decides_what_cmap_lookup_finds), TEST_ROW(a_script_sends_to_an_address_by_the_connection_that_is_there),
       TEST_ROW(a_script_opens_a_connection_from_the_socket_it_names), TEST_ROW(a_script_opens_no_door),
-      TEST_ROW(a_script_opens_no_more_connections_than_the_built_in_routing), TEST_ROW(a_script_forwards_with_other_paths));
+      TEST_ROW(a_script_opens_no_more_connections_than_the_built_in_routing), TEST_ROW(a_script_forwards_with_other_paths), TEST_ROW(a_message_that_was_stopped_goes_no_farther_by_a_script_either));
