@@ -96,4 +96,122 @@ TEST(bulk_of_several_senders_gets_equal_shares_of_a_connection)
     rig_stop(&r);
 }
 
-SUITE(fair_suite, TEST_ROW(bulk_of_several_senders_gets_equal_shares_of_a_connection));
+/* ---- both ways at once ---- */
+
+enum { COPY = 6 << 20, SLICE = 24000, BUFFER = 256 * 1024, READ = 65536 };
+
+/* Copies: C to F, D to F, F to C, F to D. No two of them have the same octet at the same place. */
+enum { COPIES = 4 };
+
+static char octet(int copy, size_t at)
+{
+    return (char)('a' + (at + at / 1021 + (size_t)copy * 7) % 26);
+}
+
+static void add_slice(struct buf *b, int copy, char token, char to, char from, size_t at, size_t n)
+{
+    size_t front;
+
+    buf_printf(b, "MSRP copy%d%07zu SEND\r\nTo-Path: %s %s\r\nFrom-Path: %s\r\nMessage-ID: copy%d\r\nFailure-Report: no\r\nByte-Range: %zu-*/%d\r\n"
+               "Content-Type: a/b\r\n\r\n", copy, at, r.var[(int)token], r.var[(int)to], r.var[(int)from], copy, at + 1, COPY);
+    front = b->n;
+    add_octets(b, n);
+    for (size_t i = 0; i < n; i++)
+        b->p[front + i] = octet(copy, at + i);
+    buf_printf(b, "\r\n-------copy%d%07zu%c\r\n", copy, at, at + n == COPY ? '$' : '+');
+}
+
+/* What it reads are the octets of its copies, in their order. */
+static void hear_copies(struct peer *p, size_t max, size_t got[COPIES])
+{
+    struct heard h;
+
+    peer_read(p, max);
+    while (peer_frame(p, &h)) {
+        struct sv id = heard_header(&h, "Message-ID"), range = heard_header(&h, "Byte-Range");
+        int copy = id.n == 5 ? id.p[4] - '0' : COPIES;
+        uint64_t start;
+        bool same = true;
+
+        CHECK_FATAL(copy < COPIES && sv_to_u64(sv_upto(range, sv_find(range, '-')), &start, NULL) && start == got[copy] + 1);
+        for (size_t i = 0; i < h.body.n && same; i++)
+            same = h.body.p[i] == octet(copy, got[copy] + i);
+        CHECK_FATAL(same);
+        got[copy] += h.body.n;
+        CHECK((h.flag == '$') == (got[copy] == COPY) && h.flag != '#');
+    }
+}
+
+static int64_t held(void)
+{
+    int64_t sum = 0;
+
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
+        sum += r.workers[i].held + r.workers[i].pool.held;
+    return sum;
+}
+
+/* When one of the two was complete, how much was there of the other one? Until then: all. */
+static size_t least_of(const size_t got[2], size_t least)
+{
+    size_t less = TD_MIN(got[0], got[1]);
+
+    return least == COPY && (got[0] == COPY || got[1] == COPY) ? TD_MIN(less, (size_t)COPY - 1) : least;
+}
+
+static void copy_both_ways(size_t f_reads)
+{
+    enum { CROSSING = 2 * REMOTE_MAX + WORKER_READ_SIZE, EACH = BUFFER + CONN_TX_HIGH + WORKER_READ_SIZE + CROSSING };
+    struct buf said[3] = { BUF_INIT, BUF_INIT, BUF_INIT };
+    size_t at[3] = { 0 }, got[COPIES] = { 0 }, least[2] = { COPY, COPY };
+    struct peer *from[3] = { 0 };
+    int64_t before, most = 0;
+
+    rig_start(&r, "msrp.buffer=256k");
+    from[0] = rig_client(&r, 'C', 'U');
+    from[1] = rig_client(&r, 'D', 'V');
+    rig_listen(&r, 'F', READ);
+    before = held();
+    add_slice(&said[0], 0, 'U', 'F', 'C', 0, COPY);
+    add_slice(&said[1], 1, 'V', 'F', 'D', 0, COPY);
+    for (size_t n = 0; n < COPY; n += TD_MIN((size_t)SLICE, COPY - n)) {
+        add_slice(&said[2], 2, 'U', 'C', 'F', n, TD_MIN((size_t)SLICE, COPY - n));
+        add_slice(&said[2], 3, 'V', 'D', 'F', n, TD_MIN((size_t)SLICE, COPY - n));
+    }
+    for (int steps = 0; got[0] + got[1] + got[2] + got[3] < (size_t)COPIES * COPY && steps < 100000; steps++) {
+        for (int i = 0; i < 3; i++) {
+            if (i == 2 && !from[2])
+                from[2] = rig_accept(&r);
+            CHECK_FATAL(from[i] != NULL && !from[i]->ended);
+            if (at[i] < said[i].n) {
+                ssize_t n = send(from[i]->fd, said[i].p + at[i], TD_MIN(said[i].n - at[i], (size_t)READ), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                at[i] += n > 0 ? (size_t)n : 0;
+            }
+            rig_wait(&r, 0);
+            hear_copies(from[i], i == 2 ? f_reads : READ, got);
+        }
+        most = TD_MAX(most, held() - before);
+        for (int i = 0; i < 2; i++)
+            least[i] = least_of(got + 2 * i, least[i]);
+    }
+    for (int i = 0; i < COPIES; i++)
+        CHECK_INT(got[i], COPY);
+    CHECK(least[0] >= COPY / 2 && least[1] >= COPY / 2);
+    CHECK(most <= COPIES * EACH);
+    CHECK_INT(rig_stat(&r, STAT_msrp_too_slow), 0);
+    for (int i = 0; i < 3; i++)
+        buf_fini(&said[i]);
+    rig_stop(&r);
+}
+
+/* M-FAIR-02, M-FAIR-04, M-CHK-11, M-FLOW-01: C and D copy to F, and F to both of them, on the one connection that these share as they would the link of a
+ * relay; all at once, F reading as fast as the others or far slower. No octet is lost or out of its place, neither copy of a direction waits for the
+ * other one, and what is held for them stays within their buffers. */
+TEST(bulk_goes_both_ways_over_a_shared_connection_at_once)
+{
+    copy_both_ways(READ);
+    copy_both_ways(READ / 16);
+}
+
+SUITE(fair_suite, TEST_ROW(bulk_of_several_senders_gets_equal_shares_of_a_connection), TEST_ROW(bulk_goes_both_ways_over_a_shared_connection_at_once));
