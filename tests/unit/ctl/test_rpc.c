@@ -304,7 +304,7 @@ static bool read_lines(int fd, size_t count, struct buf *in)
             lines += in->p[i] == '\n';
         if (lines >= count)
             return true;
-        if (poll(&p, 1, 5000) <= 0)
+        if (poll(&p, 1, 30000) <= 0)
             return false;
         n = read(fd, chunk, sizeof chunk);
         if (n <= 0)
@@ -388,7 +388,7 @@ TEST(a_large_answer_waits_for_a_slow_reader_while_others_are_served)
     int slow, quick;
 
     server_start(&s);
-    s.fake.n_sessions = 20000; /* some 8 MiB: more than a socket holds */
+    s.fake.n_sessions = 3000; /* more than a megabyte, and than a socket holds */
     slow = dial(&s);
     send_text(slow, REQUEST("msrp.sessions", "[]") "\n" REQUEST("core.version", "[]") "\n");
     quick = dial(&s);
@@ -396,7 +396,7 @@ TEST(a_large_answer_waits_for_a_slow_reader_while_others_are_served)
     CHECK(read_lines(quick, 1, &other));
     CHECK_STR(other.p, VERSION_ANSWER);
     CHECK(read_lines(slow, 2, &in));
-    CHECK(in.n > 5000000);
+    CHECK_FATAL(in.n > 1000000);
     CHECK(strcmp(in.p + in.n - strlen(VERSION_ANSWER), VERSION_ANSWER) == 0);
     close(slow);
     close(quick);
