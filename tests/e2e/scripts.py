@@ -20,7 +20,7 @@ WAYS = [
     ("error('on purpose')", "on purpose | stack traceback: "),
     ("local x = nil; x.y = 1", "attempt to index a nil value (local 'x')"),
     ("pcall(function() while true do end end) error('caught')", "stopped after 100000 instructions"),
-    ("local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", "out of memory: script.memory allows 2097152 bytes"),
+    ("local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", "out of memory: script.memory allows 2097152 bytes"),
     ("local t = setmetatable({}, { __index = function(t, k) return t[k .. 'x'] end }) local y = t.x", "C stack overflow"),
     ("KSR.msrp.reply('abc', 'x')", "KSR.msrp.reply: argument 1 is no whole number"),
     ("local m = KSR['msrp'] m.msrp_relay()", "KSR.msrp.msrp_relay is not offered"),

@@ -43,7 +43,7 @@ TEST(what_is_wrong_with_a_script_is_said_by_file_and_line)
         { "local pv = KSR.pv\nfunction run() KSR.info('a'..pv.nonesuch('$si')) end", ":2: KSR.pv.nonesuch is not offered" },
         { "KSR.test.note('x')", ":1: KSR.test.note: there is no frame here" },
         { "while true do end", ":1: stopped after " },
-        { "local t = {}\nwhile true do t[#t + 1] = ('x'):rep(1000) .. #t end", "out of memory: script.memory allows 16777216 bytes" },
+        { "local t = {}\nwhile true do t[#t + 1] = ('x'):rep(100000) .. #t end", "out of memory: script.memory allows 16777216 bytes" },
         { "\x1bLua", ":1: " },
     };
     struct scripts t;
