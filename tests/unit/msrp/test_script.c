@@ -846,6 +846,11 @@ TEST(what_a_script_has_answered_and_cannot_send_is_reported)
         say(c, "MSRP s0002 SEND\n" PATHS_CD "Message-ID: m-0002\nFailure-Report: no\n-------s0002$\n");
         EXPECT_NOTHING(c);
     }
+    /* once, not from there on again: three of ours in one path are one too many */
+    CHECK_FATAL(use("KSR.msrp.reply(200, 'OK') assert(KSR.msrp.relay() == (KSR.pv.get('$msrp(prevhops)') == 1 and 1 or -1))"));
+    say(c, "MSRP s0005 SEND\nTo-Path: msrp://%E/one;tcp msrp://%E/two;tcp msrp://%E/three;tcp " D_URI "\nFrom-Path: %C\n" HEADERS "\nhello\n-------s0005$\n");
+    EXPECT(c, "MSRP s0005 200 OK\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\n-------s0005$\n");
+    EXPECT(c, "MSRP %2 REPORT\nTo-Path: %C\nFrom-Path: msrp://%E/one;tcp\nMessage-ID: m-0001\nByte-Range: 1-5/5\nStatus: 000 481 No such session\n-------%2$\n");
     /* what has come to its end is none of that: it keeps a connection open, say */
     CHECK_FATAL(use("KSR.msrp.reply(200, 'OK') assert(KSR.msrp.relay() == -1)"));
     say(c, "MSRP s0004 SEND\nTo-Path: %U\nFrom-Path: %C\nMessage-ID: m-0004\n-------s0004$\n");
