@@ -246,6 +246,32 @@ TEST(next_hop_that_ends_fails_what_waits_for_it)
     stop();
 }
 
+/* M-FAIR-07: whole messages, too, wait beside the queue when it is full, and come in their order. */
+TEST(long_messages_wait_beside_a_queue_that_is_full)
+{
+    enum { N = 110, SIZE = 8000 };
+    char text[200];
+    struct heard h;
+
+    start(NULL);
+    for (int i = 0; i < N; i++) {
+        snprintf(text, sizeof text, "MSRP w%03dsend SEND\nTo-Path: %%U %%V %%D\nFrom-Path: %%C\nMessage-ID: m-w%03d\nFailure-Report: no\n"
+                 "Content-Type: a/b\n\n", i, i);
+        say(c, text);
+        say_bytes(c, body + i, SIZE);
+        snprintf(text, sizeof text, "\n-------w%03dsend$\n", i);
+        say(c, text);
+    }
+    rig_pass(&r, 40);
+    rig_turn(&r);
+    CHECK(rig_longest_queue(&r) <= CONN_TX_HIGH + WORKER_READ_SIZE);
+    for (int i = 0; i < N; i++) {
+        snprintf(text, sizeof text, "m-w%03d", i);
+        CHECK_FATAL(hear(d, &h) && sv_eq(heard_header(&h, "Message-ID"), sv_of(text)) && sv_eq(h.body, sv_make(body + i, SIZE)) && h.flag == '$');
+    }
+    stop();
+}
+
 /* M-REP-03: a frame without body that waits behind a chunk of its message fails with it, of no octet. */
 TEST(bodiless_frame_that_waits_fails_with_the_range_it_came_with)
 {
@@ -436,4 +462,4 @@ SUITE(ahead_suite, TEST_ROW(report_of_the_same_sender_overtakes_bulk_that_waits)
       TEST_ROW(message_that_is_refused_while_it_waits_goes_no_further), TEST_ROW(identifier_in_use_that_waits_ends_the_piece),
       TEST_ROW(what_waits_for_a_session_has_a_limit),
       TEST_ROW(message_that_waits_is_not_refused_with_another_one),
-      TEST_ROW(bodiless_frame_that_waits_fails_with_the_range_it_came_with), TEST_ROW(what_waits_of_two_senders_goes_on_in_turns));
+      TEST_ROW(long_messages_wait_beside_a_queue_that_is_full), TEST_ROW(bodiless_frame_that_waits_fails_with_the_range_it_came_with), TEST_ROW(what_waits_of_two_senders_goes_on_in_turns));

@@ -270,6 +270,11 @@ TEST(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it)
     rig_pass(&r, 40000);
     EXPECT_NOTHING(c);
     CHECK_INT(rig_stat(&r, STAT_msrp_timeouts), 0);
+    /* one that goes back to somebody (M-FWD-34) is the script's to pass on */
+    say(c, "MSRP n0001 NICKNAME\nTo-Path: %U %F\nFrom-Path: %C\n-------n0001$\n");
+    EXPECT(f, "MSRP %3 NICKNAME\nTo-Path: %F\nFrom-Path: %U %C\n-------%3$\n");
+    say(f, "MSRP %3 200 OK\nTo-Path: %U %C\nFrom-Path: %F\n-------%3$\n");
+    EXPECT_NOTHING(c);
     stop();
 }
 
