@@ -13,7 +13,7 @@
 #include "msrp/private.h"
 #include "msrp/stream.h"
 
-enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096 };
+enum { RING_SIZE = 256 * 1024, RECORDS_PER_WAKE = 4096, LOST_MAX = 16 };
 /* A record is at most a quarter of the ring: its head, headers of the largest msrp.max_header, a body. */
 _Static_assert(RING_SIZE / 4 == REMOTE_MAX && REMOTE_MAX >= 32 * 1024 + CROSS_BODY_MAX + 1024, "a record must fit");
 
@@ -56,6 +56,8 @@ struct cross_note {
 /* What this worker keeps for one it sends to. */
 struct outlet {
     struct cross_note *first, **last; /* owned: records that must get through and found no room */
+    struct conn_ref lost[LOST_MAX]; /* what was for them found neither room nor memory: they are to end. Of more nothing but the count is left */
+    unsigned n_lost;
     struct list waiters;            /* connections paused until there is room, by wait_node */
     bool dirty;                     /* to be woken at the end of this turn */
 };
@@ -194,6 +196,13 @@ static void wake(const struct cross *x)
         ;
 }
 
+/* The other one is to say when it has taken something out of its ring. */
+static void wait_for_room(struct cross *x, unsigned worker)
+{
+    __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
+    x->out[worker].dirty = true; /* a wake-up answers a ring that was emptied just now, too */
+}
+
 static bool no_room(struct cross *x, unsigned worker, struct msrp_conn *source)
 {
     struct outlet *o = &x->out[worker];
@@ -202,8 +211,7 @@ static bool no_room(struct cross *x, unsigned worker, struct msrp_conn *source)
         list_append(&o->waiters, &source->wait_node);
     conn_pause(source->conn, CONN_PAUSE_FLOW);
     stats_inc(&x->relay->worker->stats, STAT_msrp_paused);
-    __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
-    o->dirty = true; /* a wake-up answers a ring that was emptied just now, too */
+    wait_for_room(x, worker);
     return false;
 }
 
@@ -310,6 +318,7 @@ struct cross_note *cross_note_new(void)
 static void send_surely(struct relay *relay, unsigned worker, const struct record *r, struct sv bytes, struct cross_note **reserved)
 {
     struct cross *x = relay->cross;
+    struct outlet *o = &x->out[worker];
     size_t n = sizeof *r + bytes.n;
     char *at = n <= RING_SIZE / 4 ? reserve(x, worker, n) : NULL;
     struct cross_note *note;
@@ -325,6 +334,9 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
 
         stats_inc(&relay->worker->stats, STAT_msrp_dropped);
         route_unref(relay, &route);
+        if ((r->type == REC_DELIVER || r->type == REC_REPORT || r->type == REC_LOST) && o->n_lost < LOST_MAX)
+            o->lost[o->n_lost++] = r->conn;
+        wait_for_room(x, worker);
         return;
     }
     if (reserved)
@@ -333,10 +345,9 @@ static void send_surely(struct relay *relay, unsigned worker, const struct recor
     note->n = n;
     add(add(note->bytes, sv_make(r, sizeof *r)), bytes);
     relay->worker->held += (int64_t)(sizeof *note + n);
-    *x->out[worker].last = note;
-    x->out[worker].last = &note->next;
-    __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
-    x->out[worker].dirty = true;
+    *o->last = note;
+    o->last = &note->next;
+    wait_for_room(x, worker);
 }
 
 static void send_end(struct relay *relay, struct msrp_conn *source, enum record_type type, char flag, struct cross_note **note)
@@ -592,8 +603,7 @@ static void retry(struct cross *x, unsigned worker)
         char *at = ring_reserve(&channel_to(x, worker)->ring, note->n);
 
         if (!at) {
-            __atomic_store_n(&channel_to(x, worker)->blocked, 1, __ATOMIC_SEQ_CST);
-            o->dirty = true;
+            wait_for_room(x, worker);
             return;
         }
         memcpy(at, note->bytes, note->n);
@@ -603,6 +613,18 @@ static void retry(struct cross *x, unsigned worker)
             o->last = &o->first;
         x->relay->worker->held -= (int64_t)(sizeof *note + note->n);
         free(note);
+    }
+    while (o->n_lost) {
+        struct record r = { .type = REC_LOST, .conn = o->lost[o->n_lost - 1] };
+        char *at = reserve(x, worker, sizeof r);
+
+        if (!at) {
+            wait_for_room(x, worker);
+            return;
+        }
+        memcpy(at, &r, sizeof r);
+        commit(x, worker, sizeof r);
+        o->n_lost--;
     }
     list_splice(&now, &o->waiters);
     while (!list_is_empty(&now)) {
@@ -645,7 +667,7 @@ static void on_wake(struct loop_io *io, uint32_t events)
         if (!x->in[i])
             continue;
         receive(x, i);
-        if (x->out[i].first || !list_is_empty(&x->out[i].waiters))
+        if (x->out[i].first || x->out[i].n_lost || !list_is_empty(&x->out[i].waiters))
             retry(x, i);
     }
 }

@@ -432,7 +432,8 @@ bool cross_stream_body(struct relay *relay, struct msrp_conn *source, unsigned w
  * memory. */
 struct cross_note *cross_note_new(void);
 /* These always get through, in order with the others; the first two without new memory: *note (rx_note of the source)
- * is taken if the ring has no room, and cleared. The others are lost, and counted, when there is no memory. */
+ * is taken if the ring has no room, and cleared. The others are lost, and counted, when there is no memory; then the
+ * connection that waits for one ends, as by relay_lost(). */
 void cross_stream_end(struct relay *relay, struct msrp_conn *source, char flag);
 void cross_pause(struct relay *relay, struct conn_ref source, bool pause, struct cross_note **note);
 /* Our policy lets no more of the chunk pass (rx_refused): the other worker ends it downstream, and answers its sender

@@ -263,6 +263,25 @@ TEST(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that
     rig_stop(&r);
 }
 
+/* M-FR-01: nor for a REPORT that finds neither room in the ring nor memory to wait in: the sender's connection ends when there is room again. */
+TEST(report_without_room_and_memory_ends_the_connection_of_the_sender)
+{
+    struct peer *c, *d;
+
+    rig_start(&r, NULL);
+    c = rig_client(&r, 'C', 'U');
+    d = rig_client(&r, 'D', 'V');
+    say(c, "MSRP k001send SEND\nTo-Path: %U %V %D\nFrom-Path: %C\nMessage-ID: m-0001\n-------k001send$\n");
+    EXPECT(c, "MSRP k001send 200 OK\nTo-Path: %C\nFrom-Path: %U\n-------k001send$\n");
+    EXPECT(d, "MSRP %1 SEND\nTo-Path: %D\nFrom-Path: %V %U %C\nMessage-ID: m-0001\n-------%1$\n");
+    fill_ring(1, 0);
+    say_without(&no_memory, d, "MSRP %1 415 No\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+    EXPECT_END(c);
+    CHECK_INT(rig_stat(&r, STAT_msrp_dropped), 401); /* those that nobody wanted, too */
+    EXPECT_NOTHING(d);
+    rig_stop(&r);
+}
+
 static unsigned n_rows, row_status;
 
 static void on_session(struct worker *w, const struct session *s)
@@ -335,7 +354,8 @@ TEST(message_refused_before_its_way_was_found_again_is_not_passed_on)
     }
 }
 
-SUITE(cross_suite, TEST_ROW(message_refused_before_its_way_was_found_again_is_not_passed_on),
+SUITE(cross_suite, TEST_ROW(report_without_room_and_memory_ends_the_connection_of_the_sender),
+      TEST_ROW(message_refused_before_its_way_was_found_again_is_not_passed_on),
       TEST_ROW(sender_for_whom_there_is_no_memory_for_an_answer_is_closed),
       TEST_ROW(answer_of_the_far_end_for_which_there_is_no_memory_ends_the_connection_that_waits_for_it),
       TEST_ROW(sender_for_whom_there_is_no_memory_for_a_report_is_closed), TEST_ROW(end_of_a_chunk_reaches_the_other_worker_with_a_full_ring_and_no_memory),
