@@ -72,6 +72,17 @@ def _exchange(a, b, body, headers=()):
     a.expect(200, tid)
 
 
+def _both_ways(a, b):
+    _exchange(a, b, b"there")
+    _exchange(b, a, b"and back")
+    tid = a.send(a.path_to(b), b"x" * 50000, sr="yes")
+    a.expect(200, tid)
+    got = client.Stream(b, lambda octets: None)
+    while not got.over:
+        got.step()
+    assert got.total == 50000, got.total
+
+
 def _errors(d):
     return int(re.search(r"^script_errors\s+(\d+)", d.ctl("stats"), re.M).group(1))
 
@@ -143,14 +154,7 @@ def test_frames_wait_for_a_query(w):
 
 def _converse(d, tls):
     a, b = client.pair(d, tls)
-    _exchange(a, b, b"there")
-    _exchange(b, a, b"and back")
-    tid = a.send(a.path_to(b), b"x" * 50000, sr="yes")
-    a.expect(200, tid)
-    got = client.Stream(b, lambda octets: None)
-    while not got.over:
-        got.step()
-    assert got.total == 50000, got.total
+    _both_ways(a, b)
     tid = a.send(a.path_to(b).replace(b.token, "0" * 32), b"to nobody")
     f = a.frame()
     assert f.code in (403, 481) and f.tid == tid, f.raw
@@ -189,14 +193,7 @@ def test_script_moved_from_kamailio(w):
         a, b = client.Client(d), client.Client(d)
         for c, user in ((a, "alice"), (b, "bob")):
             assert c.auth(user, to="msrp://%s:5061;tcp" % client.DOMAIN) == 200  # said, as sessions are called otherwise there
-        _exchange(a, b, b"there")
-        _exchange(b, a, b"and back")
-        tid = a.send(a.path_to(b), b"x" * 50000, sr="yes")
-        a.expect(200, tid)
-        got = client.Stream(b, lambda octets: None)
-        while not got.over:
-            got.step()
-        assert got.total == 50000, got.total
+        _both_ways(a, b)
         b.request("REPORT", b.path_to(a), [("Message-ID", "m-0001"), ("Byte-Range", "1-50000/50000"), ("Status", "000 200 OK")])
         f = a.frame()
         assert f.method == "REPORT" and f.get("Status") == "000 200 OK", f.raw
