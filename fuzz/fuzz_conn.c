@@ -362,6 +362,20 @@ static size_t add_path(struct world *w, struct buf *b, enum who who, unsigned to
     return b->n;
 }
 
+/* n octets of a text that repeats, from its from-th on; in long strides, as a fuzzer counts every branch. */
+static void add_repeated(struct buf *b, struct sv text, size_t from, size_t n)
+{
+    char many[4096];
+    size_t whole = 0;
+
+    for (; whole + text.n <= sizeof many; whole += text.n)
+        memcpy(many + whole, text.p, text.n);
+    for (size_t at = from % text.n, take; n; n -= take, at = 0) {
+        take = TD_MIN(n, whole - at);
+        buf_add(b, many + at, take);
+    }
+}
+
 /* A frame as it should be: u8 to whom; u8 Failure-Report, Success-Report, method; u16 octets of body; u8 how they are
  * numbered, what the frame ends with, whether there are 16 times as many of them, and which they are; u8 which message. */
 static void say_frame(struct world *w, enum who who, struct script *s)
@@ -390,8 +404,7 @@ static void say_frame(struct world *w, enum who who, struct script *s)
         buf_puts(&b, "Byte-Range: 1-5/5\r\nStatus: 000 200 OK\r\n");
     if (has_body) {
         buf_puts(&b, "Content-Type: text/plain\r\n\r\n");
-        for (unsigned i = 0; i < n; i++)
-            buf_putc(&b, body.p[(i + which) % body.n]);
+        add_repeated(&b, body, which, n);
         buf_puts(&b, "\r\n");
     }
     buf_printf(&b, "-------%s%c\r\n", tid, flag);

@@ -5,6 +5,7 @@
 #include "fuzz/fuzz.h"
 
 enum { OP_REST, OP_TEXT, OP_BINARY, OP_CLOSE = 8, OP_PING, OP_PONG, FIN = 0x80, MASKED = 0x80 };
+enum { LONG = 1000 /* a longer frame has a key of zeros, which masks nothing and costs nothing */ };
 
 static struct wsp {
     bool is, shaken, closed; /* shaken: the relay's handshake has come */
@@ -51,7 +52,8 @@ void wsp_manner(size_t sock, uint8_t manner)
 
 static void add_frame(struct buf *b, uint8_t first, uint8_t mask_bit, const char *p, size_t n)
 {
-    static const uint8_t key[4] = { 0x37, 0xfa, 0x21, 0x3d };
+    static const uint8_t keys[2][4] = { { 0x37, 0xfa, 0x21, 0x3d } };
+    const uint8_t *key = keys[n > LONG];
     unsigned wide = n < 126 ? 0 : n < 65536 ? 2 : 8;
     size_t at;
 
@@ -63,7 +65,7 @@ static void add_frame(struct buf *b, uint8_t first, uint8_t mask_bit, const char
         buf_putc(b, (char)key[i]);
     at = b->n;
     buf_add(b, p, n);
-    for (size_t i = 0; mask_bit && i < n; i++)
+    for (size_t i = 0; mask_bit && n <= LONG && i < n; i++)
         b->p[at + i] ^= (char)key[i % 4];
 }
 
