@@ -272,6 +272,55 @@ TEST(long_messages_wait_beside_a_queue_that_is_full)
     stop();
 }
 
+/* M-FR-01: one of two tokens of a connection ends. What waits for it fails; what waits for the other one does not, nor does a request that only its
+ * far end answers. */
+TEST(what_waits_for_the_other_token_of_a_connection_is_delivered)
+{
+    enum { FILL = 60, SIZE = 8000, N = 5 };
+    char text[300];
+    struct msrp_uri u;
+    struct heard h;
+    int failed = 0, delivered = 0;
+
+    start(NULL);
+    say_auth(d, 'D', 'W');
+    for (int i = 0; i < FILL; i++) {
+        snprintf(text, sizeof text, "MSRP f%03dsend SEND\nTo-Path: %%U %%W %%D\nFrom-Path: %%C\nMessage-ID: m-f%03d\nFailure-Report: no\n"
+                 "Content-Type: a/b\n\n", i, i);
+        say(c, text);
+        say_bytes(c, body, SIZE);
+        snprintf(text, sizeof text, "\n-------f%03dsend$\n", i);
+        say(c, text);
+    }
+    say(c, "MSRP n001nick NICKNAME\nTo-Path: %U %V %D\nFrom-Path: %C\n-------n001nick$\n");
+    for (int i = 0; i < 2 * N; i++) {
+        snprintf(text, sizeof text, "MSRP s%03dsend SEND\nTo-Path: %%U %%%c %%D\nFrom-Path: %%C\nMessage-ID: m-%c%03d\nContent-Type: a/b\n\nhello\n"
+                 "-------s%03dsend$\n", i, "VW"[i % 2], "vw"[i % 2], i, i);
+        say(c, text);
+        snprintf(text, sizeof text, "s%03dsend", i);
+        expect_200(text);
+    }
+    CHECK_FATAL(msrp_uri_parse(&u, sv_of(r.var['V'])));
+    CHECK(relay_kick(r.shared, u.session));
+    rig_turn(&r);
+    while (hear(c, &h)) {
+        CHECK(sv_starts(heard_header(&h, "Message-ID"), SV("m-v")) && sv_starts(heard_header(&h, "Status"), SV("000 481")));
+        failed++;
+    }
+    CHECK_INT(failed, N);
+    while (hear(d, &h)) {
+        if (h.start.n > 8 && sv_eq(sv_from(h.start, h.start.n - 8), SV("NICKNAME"))) {
+            CHECK_FATAL(sv_copy(h.tid, r.var['1'], RIG_VAR_MAX));
+            say(d, "MSRP %1 200 OK\nTo-Path: %V\nFrom-Path: %D\n-------%1$\n");
+        }
+        delivered += sv_starts(heard_header(&h, "Message-ID"), SV("m-w"));
+    }
+    CHECK_INT(delivered, N);
+    EXPECT(c, "MSRP n001nick 200 OK\nTo-Path: %C\nFrom-Path: %U %V %D\n-------n001nick$\n");
+    EXPECT_NOTHING(c);
+    stop();
+}
+
 /* M-REP-03: a frame without body that waits behind a chunk of its message fails with it, of no octet. */
 TEST(bodiless_frame_that_waits_fails_with_the_range_it_came_with)
 {
@@ -460,6 +509,6 @@ SUITE(ahead_suite, TEST_ROW(report_of_the_same_sender_overtakes_bulk_that_waits)
       TEST_ROW(sender_that_has_left_has_what_waits_delivered),
       TEST_ROW(sender_that_gives_up_has_what_waits_delivered), TEST_ROW(next_hop_that_ends_fails_what_waits_for_it),
       TEST_ROW(message_that_is_refused_while_it_waits_goes_no_further), TEST_ROW(identifier_in_use_that_waits_ends_the_piece),
-      TEST_ROW(what_waits_for_a_session_has_a_limit),
+      TEST_ROW(what_waits_for_a_session_has_a_limit), TEST_ROW(what_waits_for_the_other_token_of_a_connection_is_delivered),
       TEST_ROW(message_that_waits_is_not_refused_with_another_one),
       TEST_ROW(long_messages_wait_beside_a_queue_that_is_full), TEST_ROW(bodiless_frame_that_waits_fails_with_the_range_it_came_with), TEST_ROW(what_waits_of_two_senders_goes_on_in_turns));
