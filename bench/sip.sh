@@ -82,6 +82,7 @@ sip_rate() { # ROW COLUMN SCENARIO MODE
         rate=$((rate * 7 / 5))
     done
     cell[$1/$2]+=", $best/s"
+    sleep "$sip_end_seconds" # the step that was too much goes on for so long
 }
 
 sip_row_names() {
