@@ -186,7 +186,7 @@ static void decide(struct frame_event *e)
         o->finish_hop = e->relay_flags & FLAG_CLOSE;
         e->route = NULL;
     }
-    /* answered, and then there was no way: M-REP-01 holds for scripts, too, which Kamailio's lose it by */
+    /* answered, and then there was no way: M-REP-01 holds for what a script answers, too (Kamailio loses such a message) */
     if (e->failed && !e->relayed && !e->report && e->replied && !e->is_refused && e->h->method == MSRP_SEND)
         e->report = e->failed;
     o->report = e->report;
