@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import client
+from ports import free_port
 import sip
 from world import SLOW, Background, Skip, until
 
@@ -303,7 +304,7 @@ def test_unwritable_database_at_the_start(w):
     """a database that cannot be made or written: status 2, and one line that names the file and the reason"""
     mount = _small_disk(w)
     d = w.daemon(start=False)
-    d.port = 1024 + os.getpid() % 30000
+    d.port = free_port()
     d.db = os.path.join(mount, "tandem.db")
 
     def refused(*reasons):

@@ -8,13 +8,13 @@ so that reading and writing never block each other."""
 import errno
 import heapq
 import selectors
-import random
 import socket
 import ssl
 import struct
 import time
 
 import msrp
+from ports import free_port
 
 _CHUNK = 256 * 1024
 _TLS_AHEAD = 64 * 1024  # ciphertext kept ready; more would hide that the far side has stopped reading
@@ -265,7 +265,7 @@ def dial(loop, address, context=None, server_name=None, rcvbuf=0, sndbuf=0, time
     try:
         if port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(("127.0.0.1", random.randrange(10000, 30000) if port == LOW_PORT else port))
+            sock.bind(("127.0.0.1", free_port() if port == LOW_PORT else port))
         sock.connect(address)
     except OSError:
         sock.close()

@@ -334,6 +334,7 @@ def test_peers_sipvicious_learns_no_name_and_no_password(make):
 
 BARESIP = """sip_trans_def tcp
 net_interface 127.0.0.1
+rtp_ports 30000-32000
 audio_player aufile,%(dir)s/heard.wav
 audio_alert aufile,%(dir)s/alert.wav
 audio_source aufile,%(dir)s/tone.wav
