@@ -5,7 +5,8 @@
 # message that had to be sent again, ends the search.
 
 sip_users=500
-cpu_rate=300 kept_rate=50 cpu_seconds=5 step_seconds=3 # kept_rate: what Kamailio still carries when it writes at once
+register_rate=300 call_rate=700 cpu_seconds=5 step_seconds=3 # rates for CPU that all columns carry
+kept_rate=50                                                 # what Kamailio still carries when it writes at once
 sip_end_seconds=36                                      # timers H and J, 32 s after the last response (RFC 3261, 17.2), and some more
 
 cpu_ticks() { # PID: of it and all below it, in 1/100 s
@@ -55,8 +56,8 @@ sipp_load() { # SCENARIO MODE RATE COUNT
         }'
 }
 
-sip_cpu() { # ROW COLUMN SCENARIO MODE [RATE]
-    local before after n lost took rate=${5:-$cpu_rate}
+sip_cpu() { # ROW COLUMN SCENARIO MODE RATE
+    local before after n lost took rate=$5
     local count=$((rate * cpu_seconds))
     printf '  %-9s %s\n' "$2" "$1" >&2
     before=$(cpu_ticks "$server")
@@ -86,11 +87,11 @@ sip_rate() { # ROW COLUMN SCENARIO MODE
 }
 
 sip_row_names() {
-    row sip-register-udp "CPU a registration with digest, highest rate: UDP"
+    row sip-register-udp "CPU a registration with digest, $register_rate/s, highest rate: UDP"
     row sip-register-tcp "  TCP"
     row sip-kept-udp "  CPU, $kept_rate/s, each on the disk before its 200: UDP"
     row sip-kept-tcp "  TCP"
-    row sip-call-udp "CPU a call (INVITE to BYE), highest rate: UDP"
+    row sip-call-udp "CPU a call (INVITE to BYE), $call_rate/s, highest rate: UDP"
     row sip-call-tcp "  TCP"
 }
 
@@ -150,7 +151,7 @@ with_callee() {
 sip_registrations() { # COLUMN
     local mode
     for mode in udp tcp; do
-        sip_cpu sip-register-$mode "$1" register "${mode:0:1}1"
+        sip_cpu sip-register-$mode "$1" register "${mode:0:1}1" "$register_rate"
     done
 }
 
@@ -164,7 +165,7 @@ sip_kept() { # COLUMN
 sip_calls() { # COLUMN
     local mode
     for mode in udp tcp; do
-        with_callee "$mode" sip-call-$mode "$1" sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1"
+        with_callee "$mode" sip-call-$mode "$1" sip_cpu sip-call-$mode "$1" caller "${mode:0:1}1" "$call_rate"
     done
 }
 
