@@ -223,6 +223,18 @@ static void read_length(struct sipframe *f, const struct start *start, struct sv
         refuse(f, start->is_request ? 400 : 0, "Body Shorter Than Content-Length");
 }
 
+/* Are there more values in its lists than may be? Each takes two octets at least: a short header section is not searched. */
+static bool has_too_many_values(struct sv head)
+{
+    size_t n = 0;
+
+    if (head.n <= 2 * SIPFRAME_VALUES_MAX)
+        return false;
+    for (size_t i = 0; i < head.n; i++)
+        n += head.p[i] == ',';
+    return n > SIPFRAME_VALUES_MAX;
+}
+
 /* All headers of a whole header section. datagram: bytes of the datagram it is in; 0: it is in a stream. */
 static void read_head(const char *p, size_t datagram, struct sipframe *f)
 {
@@ -230,7 +242,7 @@ static void read_head(const char *p, size_t datagram, struct sipframe *f)
     struct start start;
     struct line line;
     unsigned seen[H_N] = { 0 }, count = 0;
-    bool too_long = false;
+    bool too_long = has_too_many_values(rest);
 
     if (is_ambiguous(p, f->head)) {
         broken(f, 0, "bad line end");

@@ -12,6 +12,7 @@ enum {
     SIPFRAME_MAX = 64 * 1024,        /* a whole message; S-MSG-13 */
     SIPFRAME_LINE_MAX = 8 * 1024,    /* one header with its continuation lines */
     SIPFRAME_HEADERS_MAX = 128,
+    SIPFRAME_VALUES_MAX = 2000,      /* commas in the header section: the parser behind it walks a list for each of its values */
     SIPFRAME_SKIP_MAX = 16 * 1024 * 1024, /* a larger body is not skipped: the stream ends */
 };
 

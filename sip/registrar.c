@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "db/cred.h"
+#include "db/feed.h"
 #include "sip/fork.h"
 #include "sip/location.h"
 #include "sip/rank.h"
@@ -15,7 +16,7 @@
 
 enum phase { ASKED, KNOWN, CHANGING };
 
-enum { EXPIRES_MALFORMED = 3600, EXPIRES_423_BELOW = 3600, TEXT_MAX = 2048 };
+enum { EXPIRES_MALFORMED = 3600, EXPIRES_423_BELOW = 3600 };
 
 /* A REGISTER in work; in the request's memory. */
 struct registration {
@@ -25,6 +26,7 @@ struct registration {
     struct sv user, domain; /* the address of record */
     bool finished;
     bool is_outbound;       /* RFC 5626 applies */
+    char *path;             /* owned: as the bindings will have it, while they are made */
     const char *why;        /* phrase of the answer that refuses a change; NULL: the status's own */
 };
 
@@ -237,7 +239,7 @@ static struct binding *new_binding(const struct registration *g, const sip_conta
     b->contact = sv_dup(sv_of(url_as_string(msg_home(r->msg), m->m_url)));
     b->params = other_params(m);
     b->received = received_text(r, m->m_url);
-    b->path = path_text(r);
+    b->path = sv_dup(sv_of(g->path));
     b->callid = sv_dup(sv_of(r->sip->sip_call_id->i_id));
     b->user_agent = sv_dup(sv_upto(sv_of(r->sip->sip_user_agent ? r->sip->sip_user_agent->g_string : ""), 255));
     b->instance = param_text(m, "+sip.instance=");
@@ -258,15 +260,32 @@ static struct binding *new_binding(const struct registration *g, const sip_conta
     return b;
 }
 
-static bool is_same(su_home_t *home, const struct binding *b, const struct binding *other)
+/* The binding that this contact is of, by RFC 3261 s.10.2.4 or RFC 5626 s.6; NULL: it is a new one. */
+static struct binding *find_same(const struct registration *g, const sip_contact_t *m, struct list *bindings)
 {
-    url_t *u1, *u2;
+    su_home_t home[1] = { SU_HOME_INIT(home) };
+    int reg_id = g->is_outbound ? reg_id_of(m) : 0;
+    char *instance = param_text(m, "+sip.instance=");
+    struct binding *same = NULL;
 
-    if (b->reg_id || other->reg_id)
-        return b->reg_id == other->reg_id && strcmp(b->instance, other->instance) == 0;
-    u1 = url_hdup(home, URL_STRING_MAKE(b->contact)->us_url);
-    u2 = url_hdup(home, URL_STRING_MAKE(other->contact)->us_url);
-    return u1 && u2 && uri_eq(u1, u2);
+    list_each(node, bindings) {
+        struct binding *b = list_item(node, struct binding, node);
+        url_t *url;
+
+        if (b->reg_id || reg_id) {
+            if (b->reg_id == reg_id && instance && strcmp(b->instance, instance) == 0)
+                same = b;
+        } else {
+            url = url_hdup(home, URL_STRING_MAKE(b->contact)->us_url);
+            if (url && uri_eq(m->m_url, url))
+                same = b;
+        }
+        if (same)
+            break;
+    }
+    free(instance);
+    su_home_deinit(home);
+    return same;
 }
 
 /* ---- the change ---- */
@@ -325,43 +344,44 @@ static int check_contact(struct registration *g, const sip_contact_t *m, int64_t
     return expires > 0 && expires < TD_MIN(r->d->conf->sip.min_expires, (int64_t)EXPIRES_423_BELOW) ? 423 : 0;
 }
 
+/* What a row of the table holds: more would not be written, and must not be cut. */
+static bool is_storable(const struct binding *b)
+{
+    return strlen(b->contact) <= DB_TEXT_MAX && strlen(b->path) <= DB_TEXT_MAX && strlen(b->callid) <= DB_TEXT_MAX &&
+           strlen(b->instance) <= DB_TEXT_MAX;
+}
+
 /* Put one contact into the list. 0, or the status to refuse with. */
 static int apply(struct registration *g, const sip_contact_t *m, int64_t now, struct list *bindings)
 {
-    const struct request *r = g->r;
-    int64_t expires = asked_expires(r, m);
-    struct binding *b;
+    int64_t expires = asked_expires(g->r, m);
+    struct binding *b, *old;
     int status = check_contact(g, m, expires);
 
     if (status)
         return status;
-    b = new_binding(g, m, expires, now);
-    if (!b)
-        return 500;
-    list_each_safe(node, bindings) {
-        struct binding *old = list_item(node, struct binding, node);
-
-        if (!is_same(msg_home(r->msg), b, old))
-            continue;
-        if (is_out_of_order(r, old)) {
-            binding_free(&b);
-            return say(g, 500, "CSeq Is Not Higher");
-        }
-        memcpy(b->ruid, old->ruid, sizeof b->ruid);
-        binding_free(&old);
-        break;
-    }
-    if (expires > 0)
+    old = find_same(g, m, bindings);
+    if (old && is_out_of_order(g->r, old))
+        return say(g, 500, "CSeq Is Not Higher");
+    if (expires > 0) {
+        b = new_binding(g, m, expires, now);
+        if (!b)
+            return 500;
         list_append(bindings, &b->node);
-    else
-        binding_free(&b);
+        if (old)
+            memcpy(b->ruid, old->ruid, sizeof b->ruid);
+        if (!is_storable(b))
+            return say(g, 513, "Contact, Path Or Call-ID Too Long");
+    }
+    if (old)
+        binding_free(&old);
     return 0;
 }
 
 static int apply_all(struct registration *g, const struct aor *a, int64_t now, struct list *bindings)
 {
     const struct request *r = g->r;
-    size_t n = 0;
+    size_t n = 0, most = (size_t)r->d->conf->sip.max_contacts;
 
     if (!copy_bindings(r, a, now, bindings))
         return 500;
@@ -372,15 +392,23 @@ static int apply_all(struct registration *g, const struct aor *a, int64_t now, s
         bindings_free(bindings);
         return 0;
     }
+    for (const sip_contact_t *m = r->sip->sip_contact; m; m = m->m_next)
+        n += asked_expires(r, m) > 0;
+    if (n > most) /* before each is compared with all */
+        return say(g, 403, "Too Many Contacts");
+    g->path = path_text(r);
+    if (!g->path)
+        return 500;
     for (const sip_contact_t *m = r->sip->sip_contact; m; m = m->m_next) {
         int status = apply(g, m, now, bindings);
 
         if (status)
             return status;
     }
+    n = 0;
     list_each(node, bindings)
         n++;
-    return n > (size_t)r->d->conf->sip.max_contacts ? say(g, 403, "Too Many Contacts") : 0;
+    return n > most ? say(g, 403, "Too Many Contacts") : 0;
 }
 
 static void on_stored(int err, struct aor *a, void *arg)
@@ -401,6 +429,8 @@ static void on_turn(struct location_turn *t, struct aor *a)
     char line[40];
     int status = apply_all(g, a, sipd_time(), &bindings);
 
+    free(g->path);
+    g->path = NULL;
     if (status) {
         bindings_free(&bindings);
         snprintf(line, sizeof line, "Min-Expires: %lld\r\n", (long long)g->r->d->conf->sip.min_expires);
@@ -501,28 +531,39 @@ static enum verdict check_outbound(struct registration *g)
     return STEP_NEXT;
 }
 
-/* The Unsupported line that Require asks for, in the message's memory; NULL: all of it is supported. */
-static const char *unsupported(const struct request *r)
+/* The Unsupported line that Require asks for; empty: all of it is supported. */
+static void print_unsupported(const struct request *r, struct buf *out)
 {
     const msg_param_t *item = r->sip->sip_require ? r->sip->sip_require->k_items : NULL;
-    char *names = NULL;
 
     for (; item && *item; item++)
         if (!su_casematch(*item, "path") && !su_casematch(*item, "outbound"))
-            names = su_sprintf(msg_home(r->msg), "%s%s%s", names ? names : "Unsupported: ", names ? ", " : "", *item);
-    return names ? su_sprintf(msg_home(r->msg), "%s\r\n", names) : NULL;
+            buf_printf(out, "%s%s", out->n ? ", " : "Unsupported: ", *item);
+    if (out->n)
+        buf_puts(out, "\r\n");
+}
+
+/* 420, or 500 when there is no memory to say why. */
+static enum verdict refuse_unsupported(struct request *r, struct buf *line)
+{
+    enum verdict v = buf_failed(line) ? request_reply(r, SIP_500_INTERNAL_SERVER_ERROR, NULL) : request_deny(r, SIP_420_BAD_EXTENSION, line->p);
+
+    buf_fini(line);
+    return v;
 }
 
 static enum verdict check(struct registration *g)
 {
     struct request *r = g->r;
     const url_t *to = r->sip->sip_to->a_url;
+    struct buf unsupported = BUF_INIT;
 
     while (r->sip->sip_record_route) /* S-REG-09; nta would copy them into the answer */
         if (msg_header_remove(r->msg, (msg_pub_t *)r->sip, (msg_header_t *)r->sip->sip_record_route) < 0)
             break;
-    if (unsupported(r))
-        return request_deny(r, SIP_420_BAD_EXTENSION, unsupported(r));
+    print_unsupported(r, &unsupported);
+    if (unsupported.n)
+        return refuse_unsupported(r, &unsupported);
     if (to->url_type != url_sip && to->url_type != url_sips)
         return request_deny(r, 400, "To Is Not A SIP URI", NULL);
     if (!stack_is_domain(r->d->stack, to) || !uri_aor(msg_home(r->msg), to, &g->user, &g->domain))

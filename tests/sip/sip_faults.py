@@ -81,6 +81,30 @@ def test_pipelined_requests_do_not_cost_quadratic_memory(make):
     still_well(s, pid)
 
 
+def lists(name, value, count):
+    """Header lines with so many values, # in each being its number, each line within its limit."""
+    a_line = 8000 // (len(value) + 4)
+    values = [value.replace("#", str(i)) for i in range(count)]
+    return ["%s: %s" % (name, ",".join(values[i:i + a_line])) for i in range(0, count, a_line)]
+
+
+def test_long_lists_cost_neither_memory_nor_time(make):
+    # S-MSG-13 S-SEC-02: a REGISTER of 60 KB, from anybody, held everybody up for seconds and took gigabytes
+    s = make(auth="")
+    pid = s.sip_pid()
+    a, b = s.ua("tcp", "alice"), s.registered("tcp", "bob")
+    before = memory_kib(pid)
+    for lines, status in ((lists("Require", "x" * 30, 1900), 420), (lists("Contact", "<sip:#@192.0.2.1>", 1900), 403)):
+        a.send(a.request("REGISTER", "sip:example.com", to=a.aor, headers=lines))
+        assert a.receive().status == status
+    grown = memory_kib(pid) - before
+    assert grown < 40 * 1024, grown
+    a.send(a.request("OPTIONS", "sip:bob@example.com", headers=lists("Accept-Language", "a", 8000))) # each is walked over for the next one
+    assert a.receive().status == 513
+    b.silent()
+    still_well(s, pid)
+
+
 def test_maddr_in_via_causes_no_name_resolution(make):
     # a name in maddr was resolved by a blocking call
     s = make(auth="")

@@ -199,6 +199,22 @@ def test_contact_limit(make):
     s.ua("udp", "alice").register(contact="<sip:alice@127.0.0.1:1002>")
 
 
+def test_what_does_not_fit_into_the_table_is_refused_and_no_fault_of_ours(make):
+    # S-REG-07
+    s = make(auth="")
+    a = s.ua("tcp", "alice")
+    fits = "<sip:alice@192.0.2.1;x=%s>"
+    a.register(contact=fits % ("y" * (2048 - len(fits % "") + 2)))
+    mark = s.mark()
+    m = a.register(contact=fits % ("y" * (2048 - len(fits % "") + 3)), expect=513)
+    assert "Too Long" in m.start, m.raw
+    a.register(contact=fits % "", headers=["Supported: path"] + ["Path: <sip:192.0.2.2;x=%s;lr>" % ("y" * 100)] * 20, expect=513)
+    s.wait_for(r"denied: status=513 reason=\"Contact, Path Or Call-ID Too Long\"", mark)
+    with open(s.log, "rb") as f:
+        assert b"could not be stored" not in f.read()
+    assert len(a.register(contact="", expires=None).all("contact")) == 1
+
+
 def test_contact_may_not_be_the_server(make):
     # S-REG-10
     s = make(auth="")

@@ -143,7 +143,7 @@ TEST(bare_line_ends_and_nul_break_the_stream_unanswered)
 }
 
 /* S-MSG-13: at the limit and one past it. */
-TEST(limits_of_line_count_and_size)
+TEST(limits_of_line_count_size_and_values)
 {
     struct buf b = BUF_INIT;
     size_t n;
@@ -169,6 +169,13 @@ TEST(limits_of_line_count_and_size)
         CHECK_INT(frame_of(text, n).kind, over ? SIPFRAME_REFUSE : SIPFRAME_OK);
         CHECK_INT(frame_of(text, n).len, SIPFRAME_MAX + over);
         free(text);
+
+        buf_clear(&b);
+        buf_puts(&b, "Accept: a/b");
+        for (int i = 0; i < SIPFRAME_VALUES_MAX + over; i++)
+            buf_puts(&b, ",a");
+        buf_puts(&b, "\r\nTo: <sip");
+        expect("To: <sip", b.p, over ? SIPFRAME_REFUSE : SIPFRAME_OK, over ? 513 : 0);
     }
     buf_clear(&b);
     while (b.n < SIPFRAME_MAX)
@@ -324,7 +331,7 @@ TEST(websocket_message_is_one_message_and_may_leave_its_length_out)
 SUITE(sipframe_suite, TEST_ROW(every_split_point_gives_the_same_frame), TEST_ROW(empty_lines_between_messages_are_crlf),
       TEST_ROW(malformed_but_framed_messages_are_refused_with_a_status),
       TEST_ROW(what_may_be_repeated_or_missing_passes), TEST_ROW(what_leaves_the_end_unknown_breaks_the_stream),
-      TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered), TEST_ROW(limits_of_line_count_and_size),
+      TEST_ROW(bare_line_ends_and_nul_break_the_stream_unanswered), TEST_ROW(limits_of_line_count_size_and_values),
       TEST_ROW(responses_pass_and_bad_ones_are_dropped_unanswered), TEST_ROW(answer_copies_what_identifies_the_request),
       TEST_ROW(length_of_our_own_messages), TEST_ROW(datagrams_need_no_content_length_and_may_have_more),
       TEST_ROW(websocket_message_is_one_message_and_may_leave_its_length_out));
