@@ -264,11 +264,17 @@ static bool script_goes_on(struct fork *f)
     return false;
 }
 
+/* Nobody waits any more for what is no INVITE: RFC 3261 s.17.1.2.2, Timer F. */
+static bool is_late(const struct fork *f)
+{
+    return sipd_now_ms() - f->born_ms >= T1X64_MS;
+}
+
 static void check_end(struct fork *f)
 {
     if (f->open || f->launching || f->dying)
         return;
-    if (f->is_invite && !f->done && !f->no_more && f->next_target < f->origin.n_targets) {
+    if (!f->done && !f->no_more && f->next_target < f->origin.n_targets && (f->is_invite || !is_late(f))) {
         launch_group(f);
         return;
     }
@@ -359,6 +365,24 @@ static bool is_by_flow(const struct fork *f)
     return f->origin.in_dialog || f->origin.by_token;
 }
 
+/* What stands for a branch that was sent nowhere: S-OUT-05, S-OUT-07, S-DNS-08. */
+static int status_of(const struct branch *b, enum hop_end how)
+{
+    switch (how) {
+    case HOP_FOUND:
+        break;
+    case HOP_GONE:
+        return is_by_flow(b->fork) ? 430 : 480;
+    case HOP_FORBIDDEN:
+        return 403;
+    case HOP_ABSENT:
+        return b->target->uri ? 480 : 404;
+    case HOP_FAILED:
+        return 503;
+    }
+    return 500;
+}
+
 static void try_next_flow(struct fork *f, const struct branch *failed)
 {
     const struct target *all = f->origin.targets;
@@ -390,8 +414,11 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
     struct fork *f = b->fork;
     int status = sip ? sip->sip_status->st_status : nta_outgoing_status(orq);
     msg_t *m = nta_outgoing_getresponse(orq);
-    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via, may_retry, was_answered;
+    /* With no Via but ours there is nobody to take it to: S-RSP-01. */
+    bool is_internal = !m || !sip || nta_msg_is_internal(m) || !sip->sip_via || !sip->sip_via->v_next, may_retry, was_answered;
 
+    if (is_internal && status >= 200 && status < 300)
+        status = 500;
     if (!b->orq)
         b->orq = orq; /* failed at once: nta_outgoing_mcreate() has not returned yet */
     if (f->dying) {
@@ -439,9 +466,10 @@ static int on_response(struct branch *b, nta_outgoing_t *orq, sip_t const *sip)
             msg_destroy(m);
         if (status >= 600)
             cancel_all(f, NULL);
-        b->is_gone = may_retry && is_internal && status == 503 && b->target->hop.kind == MARK_FLOW;
-        if (b->is_gone && is_by_flow(f))
-            b->status = 430; /* as when its end had been known before: S-OUT-07 */
+        if (is_internal && status == 503 && b->target->hop.kind == MARK_FLOW) {
+            b->is_gone = may_retry;
+            b->status = status_of(b, HOP_GONE); /* as when its end had been known before: S-OUT-05, S-OUT-07 */
+        }
         try_next_flow(f, b);
     }
     check_end(f);
@@ -487,24 +515,6 @@ static void branch_give_up(struct branch *b)
         b->cancel_due = true;
     }
     branch_over(b, 408);
-}
-
-/* What stands for a branch that was sent nowhere: S-OUT-05, S-OUT-07, S-DNS-08. */
-static int status_of(const struct branch *b, enum hop_end how)
-{
-    switch (how) {
-    case HOP_FOUND:
-        break;
-    case HOP_GONE:
-        return is_by_flow(b->fork) ? 430 : 480;
-    case HOP_FORBIDDEN:
-        return 403;
-    case HOP_ABSENT:
-        return b->target->uri ? 480 : 404;
-    case HOP_FAILED:
-        return 503;
-    }
-    return 500;
 }
 
 static void on_hop(void *arg, enum hop_end how, const struct next_hop *hop)
@@ -758,11 +768,9 @@ static void sweep_fork(struct fork *f, uint64_t now)
 {
     if (f->dying || !f->started)
         return;
-    if (!f->is_invite) {
-        if (!f->done && !f->tried && now - f->born_ms >= SLOW_MS) {
-            f->tried = true;
-            nta_incoming_treply(f->irq, SIP_100_TRYING, TAG_END());
-        }
+    if (!f->is_invite && !f->done && !f->tried && now - f->born_ms >= SLOW_MS) {
+        f->tried = true;
+        nta_incoming_treply(f->irq, SIP_100_TRYING, TAG_END());
     }
     list_each_safe(node, &f->branches)
         sweep_branch(list_item(node, struct branch, node), now);

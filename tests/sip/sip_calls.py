@@ -343,6 +343,17 @@ def test_lower_q_is_tried_after_the_higher_failed(make):
     assert a.expect(200).tag("to") == "y"
 
 
+def test_message_goes_to_the_lower_q_when_the_higher_failed(make):
+    # S-FWD-09
+    s = make(auth="")
+    low, high = two_devices(s, ";q=0.2", ";q=0.9")
+    a = s.ua("udp", "alice")
+    a.send(a.request("MESSAGE", "sip:bob@example.com"))
+    high.reply(high.expect("MESSAGE"), 480)
+    low.reply(low.expect("MESSAGE"), 200)
+    a.expect(200)
+
+
 def test_retransmitted_invite_after_200_is_absorbed(make):
     # S-TXN-04, section 21.12
     s = make(auth="")

@@ -162,6 +162,23 @@ def test_responses_that_are_dropped(make):
         assert set(answered_with(make, raw)) == {None}
 
 
+def test_response_without_the_callers_via_goes_nowhere(make):
+    # S-RSP-01: it ends its branch at most, and not the call of the other device
+    s = make(auth="")
+    b1, b2, a = s.registered("udp", "bob"), s.registered("tcp", "bob"), s.ua("udp", "alice")
+    for status, method in ((180, "INVITE"), (200, "INVITE"), (486, "INVITE"), (200, "MESSAGE")):
+        a.send(a.request(method, "sip:bob@example.com", headers=["Contact: " + a.contact]))
+        got, other = b1.expect(method), b2.expect(method)
+        ours = got.all("via")[:1]
+        got.headers = [("via", ours[0])] + [h for h in got.headers if h[0] != "via"]
+        b1.reply(got, status, tag="odd")
+        b2.reply(other, 200, tag="good")
+        assert a.expect(200).tag("to") == "good"
+        a.silent(0.1)
+        if status != 200 and method == "INVITE":
+            b1.expect("CANCEL" if status == 180 else "ACK")
+
+
 def test_response_towards_a_broadcast_address_is_dropped(make):
     # S-VIA-09 S-TXN-06; RFC 4475 bcast: a response of no transaction, with the second Via saying where
     s, b = world(make)
