@@ -515,7 +515,7 @@ static bool write_some(struct conn *c, struct txq *q)
             if (errno == EINTR)
                 continue;
             if (errno != EAGAIN && !c->dial) /* else it is read, and another address tried */
-                conn_doom(c, errno == EPIPE || errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
+                conn_doom(c, c->eof ? CLOSE_PEER : errno == EPIPE || errno == ECONNRESET ? CLOSE_RESET : CLOSE_IO);
             return false;
         }
         txq_drop(q, &w->pool, (size_t)n);

@@ -59,6 +59,10 @@ struct conn_proto {
     /* The queue fell below the low mark after it had been above the high mark. May be NULL. */
     void (*drained)(struct conn *c);
 
+    /* The peer sends no more, and may still read what it is owed (a TCP connection without TLS). True: the protocol goes on with it, and ends it before
+     * long; nothing is read any more, and its data() does not come. False or NULL: it ends now. */
+    bool (*eof)(struct conn *c);
+
     /* Is it needed? NULL: it is, always. */
     enum conn_idle (*idle)(struct conn *c);
 
@@ -132,7 +136,7 @@ struct conn {
     struct loop_defer defer_free;
 };
 
-enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_MEMORY = 8, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64 };
+enum conn_pause { CONN_PAUSE_FLOW = 1, CONN_PAUSE_AUTH = 2, CONN_PAUSE_ROUTE = 4, CONN_PAUSE_MEMORY = 8, CONN_PAUSE_PUMP = 16, CONN_PAUSE_ANSWERS = 32, CONN_PAUSE_REMOTE = 64, CONN_PAUSE_EOF = 128 };
 
 /* Make a connection of a connected non-blocking socket, which it then owns (closed on failure, too). fd -1: a connection
  * that net/dial will give its socket. peer and local may be NULL. */

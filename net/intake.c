@@ -124,7 +124,7 @@ static void broken(struct conn *c, enum close_reason why, const char *text)
     if (c->dial)
         dial_again(c, CLOSE_TLS_HANDSHAKE, text);
     else
-        conn_close(c, why);
+        conn_close(c, c->eof ? CLOSE_PEER : why); /* it had said that it would send no more */
 }
 
 static void on_eof(struct conn *c)
@@ -134,7 +134,10 @@ static void on_eof(struct conn *c)
         return;
     }
     c->eof = 1;
-    conn_finish(c, CLOSE_PEER);
+    if (!c->tls && c->proto->eof && c->proto->eof(c))
+        conn_pause(c, CONN_PAUSE_EOF);
+    else
+        conn_finish(c, CLOSE_PEER);
 }
 
 static void tls_failed(struct conn *c)

@@ -1,7 +1,6 @@
 /* The SIP pump. */
 #include "net/pump.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,12 +15,12 @@
 #include "net/ws.h"
 
 enum {
-    TURN_BYTES =
-        8 * 1024, /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
+    TURN_BYTES = 8 * 1024, /* of one flow towards the SIP process in one turn, whole messages; bounds what Sofia buffers */
     LEG_HIGH = 8 * 1024, /* queued for a leg before its client is paused */
     LEG_SNDBUF = 16 * 1024, /* towards the SIP process: bounds what Sofia reads, and copies for each pipelined message, at once */
     LEG_MESSAGE_MAX = 256 * 1024, /* what comes from the SIP process has grown by Via and Record-Route */
     LEGS_PER_TURN = 64, /* opened in one turn: the listener's backlog is not endless */
+    ENDING_MS = 32000, /* a client that sends no more has answers so long: 64*T1, when it has given up */
     RETRY_MS = 20, /* after the control socket was full, or a leg could not be opened */
     START_LINE_LOG_MAX = 120,
 };
@@ -40,6 +39,8 @@ struct flow {
     uint32_t dial_id;         /* the SIP process asked for this connection; 0: it was accepted */
     bool announced;           /* to the present SIP process */
     bool asked;               /* whether it closed the leg */
+    bool is_ending;           /* its client sends no more, and is owed answers */
+    unsigned owed;            /* final responses to what the client has sent; those that never come are counted, too */
     bool last_was_crlf;
     size_t scanned;           /* bytes of an unfinished header section that were searched */
     size_t leg_scanned;
@@ -76,32 +77,21 @@ static void retry_later(struct pump *p)
         loop_timer_start(p->worker->loop, &p->retry, RETRY_MS);
 }
 
-/* False: it does not fit now. A dead SIP process takes everything. */
-static bool tell_with(struct pump *p, const struct pump_rec *r, int file)
+/* file: to go with it, or -1. False: it does not fit now. A dead SIP process takes everything. */
+static bool tell(struct pump *p, const struct pump_rec *r, int file)
 {
-    ssize_t n;
+    bool fits = !p->link || pump_link_try(p->link, r, file);
 
-    if (!p->link)
-        return true;
-    do {
-        n = pump_rec_send(p->link->fd, r, file, MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS))
-        return true;
-    retry_later(p);
-    return false;
-}
-
-static bool tell(struct pump *p, const struct pump_rec *r)
-{
-    return tell_with(p, r, -1);
+    if (!fits)
+        retry_later(p);
+    return fits;
 }
 
 static void tell_closed(struct pump *p, uint64_t id)
 {
     struct pump_rec r = { .type = PUMP_CLOSED, .worker = (uint16_t)p->worker->index, .conn_id = id };
 
-    if (!tell(p, &r))
+    if (!tell(p, &r, -1))
         buf_add(&p->closed, &id, sizeof id);
 }
 
@@ -110,7 +100,7 @@ static void ask(struct flow *f)
     struct pump_rec r = { .type = PUMP_ASK, .worker = (uint16_t)f->pump->worker->index, .conn_id = f->id };
 
     f->asked = true;
-    if (tell(f->pump, &r))
+    if (tell(f->pump, &r, -1))
         list_remove(&f->ask_node);
     else if (list_is_empty(&f->ask_node))
         list_append(&f->pump->asking, &f->ask_node);
@@ -177,7 +167,9 @@ static void on_flow_timer(struct wheel_timer *t)
     uint64_t now = loop_now_ms(p->worker->loop), idle_at = idle_end(f);
     uint64_t message_at = f->message_ms ? f->message_ms + (uint64_t)p->limits.message_ms : UINT64_MAX;
 
-    if (now >= message_at)
+    if (f->is_ending)
+        conn_finish(f->client, CLOSE_PEER);
+    else if (now >= message_at)
         conn_close(f->client, CLOSE_HEADER_TIMEOUT);
     else if (now >= idle_at)
         conn_finish(f->client, CLOSE_IDLE);
@@ -222,7 +214,7 @@ static bool leg_open(struct flow *f)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         return false;
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-    told = tell_with(p, &r, ends[1]);
+    told = tell(p, &r, ends[1]);
     close(ends[1]);
     if (!told) {
         close(ends[0]);
@@ -264,6 +256,10 @@ static size_t leg_data(struct conn *leg, const char *b, size_t n)
             return taken;
         }
         wsio_write(f->client, b + taken, (size_t)len);
+        if (f->owed && sipframe_is_final(sv_make(b + taken, (size_t)len)) && --f->owed == 0 && f->is_ending) {
+            conn_finish(f->client, CLOSE_PEER);
+            return n;
+        }
         taken += (size_t)len;
         f->active_ms = loop_now_ms(f->pump->worker->loop);
     }
@@ -333,7 +329,10 @@ static void await_turn(struct flow *f)
 /* False: its source sends too many, and is closed. */
 static bool may_pass(struct flow *f, struct sv message)
 {
-    if (sv_starts(message, SV("SIP/2.0 ")) || conn_may_request(f->client)) {
+    bool is_response = sv_starts(message, SV("SIP/2.0 "));
+
+    if (is_response || conn_may_request(f->client)) {
+        f->owed += !is_response && !sv_starts(message, SV("ACK "));
         note_last(f->pump, f, message);
         stats_inc(&f->pump->worker->stats, STAT_sip_messages);
         return true;
@@ -504,6 +503,21 @@ static void pump_drained(struct conn *c)
     }
 }
 
+/* It may have closed its connection or only said that it is done with asking (RFC 3261 s.18.2.2: the answer goes down the same connection while that is open).
+ * An empty line, which means nothing between messages, shows which: one that is closed is reset by it. */
+static bool pump_eof(struct conn *c)
+{
+    struct flow *f = c->user;
+    struct pump_rec r = { .type = PUMP_ENDING, .worker = (uint16_t)f->pump->worker->index, .conn_id = f->id };
+
+    if (c->ws || !f->leg || !f->owed || !f->announced || !tell(f->pump, &r, -1))
+        return false;
+    f->is_ending = true;
+    conn_write(c, "\r\n", 2);
+    loop_timer_start(f->pump->worker->loop, &f->timer, ENDING_MS);
+    return true;
+}
+
 static void pump_client_down(struct conn *c, enum close_reason reason)
 {
     struct flow *f = c->user;
@@ -516,7 +530,7 @@ static void pump_client_down(struct conn *c, enum close_reason reason)
     if (!f->id) { /* dialled, and never up */
         struct pump_rec r = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = f->dial_id };
 
-        tell(p, &r); /* if it is lost, the transaction times out */
+        tell(p, &r, -1); /* if it is lost, the transaction times out */
         flow_free(f);
         return;
     }
@@ -536,6 +550,7 @@ const struct conn_proto pump_proto = {
     .up = pump_client_up,
     .data = pump_data,
     .drained = pump_drained,
+    .eof = pump_eof,
     .down = pump_client_down,
     .keep_max = SIPFRAME_MAX,
 };
@@ -635,9 +650,12 @@ static void link_lost(struct pump *p)
             continue;
         f->announced = f->asked = false;
         list_remove(&f->ask_node);
+        if (f->is_ending) { /* nobody knows any more what it is owed */
+            conn_doom(f->client, CLOSE_PEER);
+            continue;
+        }
         if (f->leg)
-            conn_close(f->leg,
-                       CLOSE_SIP_CLOSED); /* leg_down(): the client is paused; half a message to it is dropped */
+            conn_close(f->leg, CLOSE_SIP_CLOSED); /* leg_down(): the client is paused; half a message to it is dropped */
         await_leg(f);
     }
     loop_timer_stop(p->worker->loop, &p->retry);
@@ -685,14 +703,14 @@ static void dial_out(struct pump *p, const struct pump_rec *r)
     struct flow *f = flow_new(p);
 
     if (!f) {
-        tell(p, &failed);
+        tell(p, &failed, -1);
         return;
     }
     f->dial_id = r->dial_id;
     list_append(&p->all, &f->all_node);
     if (dial(&f->client, p->worker, &to, &pump_proto, p, f) != TD_OK) {
         flow_free(f);
-        tell(p, &failed);
+        tell(p, &failed, -1);
     }
 }
 
@@ -701,7 +719,7 @@ static void keep(struct flow *f, uint32_t seconds)
 {
     f->keep_ms = (uint64_t)seconds * 1500;
     f->heard_ms = loop_now_ms(f->pump->worker->loop);
-    if (!f->message_ms) /* else the timer is set, and sees to both */
+    if (!f->message_ms && !f->is_ending) /* else the timer is set, and sees to both */
         loop_timer_start(f->pump->worker->loop, &f->timer, idle_end(f) - f->heard_ms);
 }
 

@@ -1,4 +1,5 @@
 /* The control socket to the SIP process, which the pumps of all workers share. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,4 +55,14 @@ ssize_t pump_rec_send(int socket, const struct pump_rec *r, int file, int flags)
         memcpy(CMSG_DATA(&control.align), &file, sizeof file);
     }
     return sendmsg(socket, &m, flags | MSG_NOSIGNAL);
+}
+
+bool pump_link_try(struct pump_link *l, const struct pump_rec *r, int file)
+{
+    ssize_t n;
+
+    do {
+        n = pump_rec_send(l->fd, r, file, MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS);
 }

@@ -19,6 +19,7 @@ enum pump_type {
      * process's end of the leg */
     PUMP_ANNOUNCE,
     PUMP_CLOSED,    /* conn_id: the client has gone */
+    PUMP_ENDING,    /* conn_id: the client sends no more, and takes the answers to what it has sent, but no requests */
     PUMP_ASK,       /* conn_id: the leg ended; was it you? */
     PUMP_PING,      /* are you alive? */
     PUMP_DIAL_FAILED, /* dial_id */

@@ -48,6 +48,12 @@ void sipframe_message(const char *p, size_t n, size_t *skip, struct sipframe *f)
 /* For messages made by our own SIP process: its length; 0: more bytes are needed; -1: not a message, or over max. */
 long sipframe_length(const char *p, size_t n, size_t scanned, size_t max);
 
+/* Is this message a final response? */
+static inline bool sipframe_is_final(struct sv m)
+{
+    return m.n > 8 && m.p[8] >= '2' && sv_starts(m, SV("SIP/2.0 "));
+}
+
 /* Append the response f->status to the request whose header section is at p (RFC 3261 s.8.2.6). False, and nothing
  * appended, when it must not or cannot be answered: a response, an ACK, no Via. */
 bool sipframe_answer(struct buf *out, const char *p, const struct sipframe *f);

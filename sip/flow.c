@@ -102,7 +102,9 @@ static uint64_t now_ms(void)
 
 bool flow_has_ended(struct flows *fs, uint64_t id)
 {
-    return !flow_by_id(fs, id) && now_ms() >= fs->settled_ms;
+    const struct flow *f = flow_by_id(fs, id);
+
+    return f ? f->is_ending : now_ms() >= fs->settled_ms;
 }
 
 static bool is_as(const struct flow *f, const char *host)
@@ -165,7 +167,7 @@ static tport_t *find_tport(struct flow *f)
 
 tport_t *flow_tport(struct flow *f)
 {
-    if (!f->in_peer)
+    if (!f->in_peer || f->is_ending)
         return NULL;
     if (!f->tport) {
         tport_t *tp = find_tport(f);
@@ -387,6 +389,11 @@ static void on_record(struct flows *fs, const struct pump_rec *r, int file)
         f = flow_by_id(fs, r->conn_id);
         if (f)
             flow_free(f);
+        break;
+    case PUMP_ENDING:
+        f = flow_by_id(fs, r->conn_id);
+        if (f)
+            f->is_ending = true;
         break;
     case PUMP_ASK:
         answer.type = PUMP_GONE; /* we live, so it was Sofia that closed the leg, or we who refused it */

@@ -19,6 +19,7 @@ struct flow {
     struct flows *flows;      /* back */
     struct hash_node by_id, by_peer;
     bool in_peer;             /* accepted */
+    bool is_ending;           /* its client sends no more, and is sent nothing but answers */
     struct list arrival_node; /* announced and not yet accepted */
     int leg;                  /* owned until then; -1: none */
     uint64_t id;              /* the connection id of the client's connection */
@@ -64,10 +65,10 @@ struct flow *flow_of_tport(struct flows *f, const tport_t *tp);
 /* The open flow to that peer, if any, for reuse; with TLS one that was dialled as this host, and so has proven to be it. */
 struct flow *flow_to_peer(struct flows *f, enum pump_kind kind, const struct addr *peer, const char *host);
 
-/* Sofia's transport of the flow, to send down; borrowed. NULL: the leg is not accepted yet, or shut down. */
+/* Sofia's transport of the flow, to send requests down; borrowed. NULL: the leg is not accepted yet, or the flow is ending or shut down. */
 tport_t *flow_tport(struct flow *f);
 
-/* Has it ended? False while the edge may not have announced it yet, in the first seconds of this process. */
+/* Has it ended, or is about to? False while the edge may not have announced it yet, in the first seconds of this process. */
 bool flow_has_ended(struct flows *f, uint64_t id);
 
 /* Its client has been told to be heard every so many seconds (RFC 5626 s.4.4): the edge ends it when it is not. */

@@ -1,6 +1,7 @@
 """Streams: framing, keep-alive, flows and what becomes of them when the SIP process dies."""
 import os
 import signal
+import socket
 import time
 
 from daemon import SLOW
@@ -111,6 +112,23 @@ def test_closed_flow_means_480_at_once(make):
     began = time.monotonic()
     a.ask("MESSAGE", "sip:bob@example.com", 480)
     assert time.monotonic() - began < 1 * SLOW
+
+
+def test_client_that_has_closed_its_half_gets_its_answers_and_no_requests(make):
+    # S-VIA-05 S-OUT-05: RFC 3261 s.18.2.2
+    s = make(auth="")
+    b, a, c = s.registered("udp", "bob"), s.registered("tcp", "alice"), s.ua("udp", "carol")
+    a.send(a.request("MESSAGE", "sip:bob@example.com") + a.request("OPTIONS", "sip:example.com"))
+    a.s.sock.shutdown(socket.SHUT_WR)
+    got = b.expect("MESSAGE")
+    a.expect(200)
+    c.ask("MESSAGE", "sip:alice@example.com", 480)
+    b.reply(got, 202)
+    a.expect(202)
+    assert a.receive() is None
+    a = s.ua("tcp", "alice")
+    a.s.sock.shutdown(socket.SHUT_WR)  # and nothing is owed
+    assert a.receive() is None
 
 
 def test_flow_is_used_and_not_the_contact(make):

@@ -287,6 +287,89 @@ TEST(client_that_goes_takes_its_leg_along_and_is_reported)
     rig_close(&r);
 }
 
+/* RFC 3261 s.18.2.2: it has asked, and says that it sends no more. */
+static int half_close(struct rig *r)
+{
+    struct pump_rec rec;
+    char got[1024];
+    int leg = leg_of(r, &rec);
+
+    put(r->client, message, sizeof message - 1);
+    turns(r, 4);
+    CHECK_INT(get(leg, got, sizeof got), sizeof message - 1);
+    shutdown(r->client, SHUT_WR);
+    turns(r, 4);
+    CHECK_FATAL(next_record(r, &rec));
+    CHECK_INT(rec.type, PUMP_ENDING);
+    CHECK_INT(rec.conn_id, r->ref.id);
+    CHECK_INT(get(r->client, got, sizeof got), 2); /* the empty line */
+    return leg;
+}
+
+/* S-VIA-05 */
+TEST(client_that_closes_its_half_gets_the_answer_and_then_its_end)
+{
+    static const char trying[] = "SIP/2.0 100 Trying\r\nContent-Length: 0\r\n\r\n";
+    struct rig r;
+    struct pump_rec rec;
+    char got[1024];
+    int leg;
+
+    rig_open(&r, true);
+    leg = half_close(&r);
+    put(leg, trying, sizeof trying - 1);
+    turns(&r, 4);
+    CHECK_INT(get(r.client, got, sizeof got), sizeof trying - 1);
+    put(leg, answer, sizeof answer - 1);
+    turns(&r, 4);
+    CHECK_INT(get(r.client, got, sizeof got), sizeof answer - 1);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    CHECK(conn_deref(&r.w, r.ref) == NULL);
+    CHECK_FATAL(next_record(&r, &rec));
+    CHECK_INT(rec.type, PUMP_CLOSED);
+    CHECK_INT(get(leg, got, sizeof got), 0);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(client_that_closes_its_half_and_is_never_answered_ends_after_64_T1)
+{
+    struct rig r;
+    struct pump_rec rec;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = half_close(&r);
+    wheel_advance(loop_wheel(r.w.loop), loop_now_ms(r.w.loop) + 31500);
+    turns(&r, 1);
+    CHECK(conn_deref(&r.w, r.ref) != NULL);
+    wheel_advance(loop_wheel(r.w.loop), loop_now_ms(r.w.loop) + 32100);
+    turns(&r, 2);
+    CHECK(conn_deref(&r.w, r.ref) == NULL);
+    CHECK_FATAL(next_record(&r, &rec));
+    CHECK_INT(rec.type, PUMP_CLOSED);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    close(leg);
+    rig_close(&r);
+}
+
+TEST(client_that_has_closed_its_half_ends_with_the_sip_process)
+{
+    struct rig r;
+    char got[64];
+    int leg;
+
+    rig_open(&r, true);
+    leg = half_close(&r);
+    close(leg);
+    link_down(&r);
+    turns(&r, 2);
+    CHECK(conn_deref(&r.w, r.ref) == NULL);
+    CHECK_INT(get(r.client, got, sizeof got), 0);
+    rig_close(&r);
+}
+
 /* S-OUT-10 */
 TEST(double_crlf_gets_one_crlf)
 {
@@ -624,7 +707,9 @@ SUITE(pump_suite, TEST_ROW(one_message_of_a_websocket_is_one_message_of_the_leg)
       TEST_ROW(sip_process_that_dies_costs_half_messages_and_no_client),
       TEST_ROW(clients_without_a_sip_process_wait_for_one),
       TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
-      TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(double_crlf_gets_one_crlf),
+      TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(client_that_closes_its_half_gets_the_answer_and_then_its_end),
+      TEST_ROW(client_that_closes_its_half_and_is_never_answered_ends_after_64_T1), TEST_ROW(client_that_has_closed_its_half_ends_with_the_sip_process),
+      TEST_ROW(double_crlf_gets_one_crlf),
       TEST_ROW(full_leg_pauses_its_client), TEST_ROW(unfinished_message_and_silence_end_the_client),
       TEST_ROW(a_flow_is_kept_for_the_idle_time_after_its_last_use),
       TEST_ROW(refused_message_is_answered_skipped_and_the_next_one_passes));
