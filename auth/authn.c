@@ -153,7 +153,7 @@ static void req_finish(struct authn_req *r)
     const auth_status_t *as = r->as;
     struct authn_result result = {
         .phrase = as->as_phrase, .status = as->as_status, .realm = sv_of(as->as_realm),
-        .username = r->scheme.had_credentials && r->scheme.cred.username.p ? r->scheme.cred.username : SV(""),
+        .username = r->scheme.had_credentials && r->scheme.cred.username.p ? digest_user(&r->scheme.cred) : SV(""),
         .had_credentials = r->scheme.had_credentials, .stale = r->scheme.stale,
     };
 
@@ -285,7 +285,7 @@ bool authn_password(struct sv headers, struct sv realm, struct sv password, bool
     if (!claim_first(&claimed, headers))
         return false;
     if (is_ha1)
-        return sv_copy(password, out->ha1_md5, sizeof out->ha1_md5);
+        return sv_copy(password, out->ha1_md5, sizeof out->ha1_md5) && sv_copy(password, out->ha1b_md5, sizeof out->ha1b_md5);
     buf_printf(&text, SV_FMT ":" SV_FMT ":" SV_FMT, SV_ARG(claimed.username), SV_ARG(realm), SV_ARG(password));
     good = !buf_failed(&text);
     if (good) {
@@ -293,6 +293,7 @@ bool authn_password(struct sv headers, struct sv realm, struct sv password, bool
 
         crypto_hash_hex(CRYPTO_MD5, buf_sv(&text), hex);
         memcpy(out->ha1_md5, hex, sizeof out->ha1_md5);
+        memcpy(out->ha1b_md5, hex, sizeof out->ha1b_md5);
         crypto_hash_hex(CRYPTO_SHA256, buf_sv(&text), out->ha1_sha256);
     }
     buf_fini(&text);
@@ -307,7 +308,7 @@ int authn_fetch(struct authn *a, struct sv headers, struct db_cred *out, void (*
 
     if (!claim_first(&claimed, headers))
         return TD_EINVAL;
-    return db_cred_get(env->db, claimed.username, claimed.realm, out, env->mailbox, done, arg, req);
+    return db_cred_get(env->db, digest_user(&claimed), claimed.realm, out, env->mailbox, done, arg, req);
 }
 
 struct authn_req *authn_sip(struct authn *a, struct sip_s const *sip, struct sv realm, bool is_proxy, authn_cb *cb,

@@ -172,6 +172,15 @@ enum digest_parse digest_parse(struct digest_cred *c, struct sv value)
     }
 }
 
+struct sv digest_user(const struct digest_cred *c)
+{
+    struct sv u = c->username;
+
+    if (c->realm.n && u.n > c->realm.n + 1 && u.p[u.n - c->realm.n - 1] == '@' && sv_eq(sv_from(u, u.n - c->realm.n), c->realm))
+        u.n -= c->realm.n + 1;
+    return u;
+}
+
 bool digest_nc_parse(struct sv nc, uint32_t *out)
 {
     uint32_t v = 0;

@@ -36,6 +36,9 @@ enum digest_parse digest_parse(struct digest_cred *c, struct sv value);
 void digest_cred_init(struct digest_cred *c);
 bool digest_take_param(struct digest_cred *c, struct sv param);
 
+/* The user that these credentials are of: username without "@realm", which some clients put behind it. */
+struct sv digest_user(const struct digest_cred *c);
+
 /* The response for these credentials with this HA1; method "" gives rspauth. uri is what is hashed (not c->uri).
  * Without c->qop the old form of RFC 2069 is computed. */
 void digest_response(enum digest_alg alg, const struct digest_cred *c, struct sv ha1, struct sv method, struct sv uri,

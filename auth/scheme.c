@@ -118,7 +118,8 @@ static void admit(struct auth_splugin_t *s, struct sv ha1)
 static void judge(struct auth_splugin_t *s, const struct db_cred *user)
 {
     auth_plugin_t *env = scheme_env(s->am);
-    struct sv ha1 = sv_of(s->alg == DIGEST_MD5 ? user->ha1_md5 : user->ha1_sha256), nonce = s->cred.nonce;
+    bool is_whole = digest_user(&s->cred).n < s->cred.username.n; /* SHA-256: the table has no other, and MD5 is offered again */
+    struct sv ha1 = sv_of(s->alg != DIGEST_MD5 ? user->ha1_sha256 : is_whole ? user->ha1b_md5 : user->ha1_md5), nonce = s->cred.nonce;
     bool has_ha1 = user->found && ha1.n, right;
     char expected[CRYPTO_HEX_MAX];
 
@@ -261,7 +262,7 @@ static void check(auth_mod_t *am, auth_status_t *as, msg_auth_t *au, const auth_
         judge(s, s->given);
         return;
     }
-    known = db_cred_get(env->db, s->cred.username, sv_of(as->as_realm), &user, env->mailbox, looked_up, s, &s->lookup);
+    known = db_cred_get(env->db, digest_user(&s->cred), sv_of(as->as_realm), &user, env->mailbox, looked_up, s, &s->lookup);
     if (known == 1)
         judge(s, &user);
     else if (known == 0)

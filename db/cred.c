@@ -48,13 +48,14 @@ static void take_ha1(char *out, size_t digits, struct sv stored)
     out[digits] = '\0';
 }
 
-static void ha1_of(enum crypto_hash alg, const char *user, const char *domain, struct sv password, char *out,
+/* at: "@" when the username is user@domain, else "". */
+static void ha1_of(enum crypto_hash alg, const char *user, const char *at, const char *domain, struct sv password, char *out,
                    size_t size)
 {
     char hex[CRYPTO_HEX_MAX];
     struct buf a1 = BUF_INIT;
 
-    buf_printf(&a1, "%s:%s:", user, domain);
+    buf_printf(&a1, "%s%s%s:%s:", user, at, *at ? domain : "", domain);
     buf_add_sv(&a1, password);
     out[0] = '\0';
     if (!buf_failed(&a1)) {
@@ -72,7 +73,7 @@ static int look_up(struct reader *r, struct db_cred_req *q)
 
     if (!r->subscriber)
         r->subscriber = db_prepare(
-            r->h, "SELECT password, ha1, ha1_sha256, blocked FROM subscriber WHERE username = ?1 AND domain = ?2");
+            r->h, "SELECT password, ha1, ha1_sha256, blocked, ha1b FROM subscriber WHERE username = ?1 AND domain = ?2");
     if (!r->subscriber)
         return db_err(sqlite3_errcode(r->h));
     db_bind_sv(r->subscriber, 1, sv_of(q->user));
@@ -84,9 +85,11 @@ static int look_up(struct reader *r, struct db_cred_req *q)
         take_ha1(c->ha1_md5, 32, db_column_sv(r->subscriber, 1));
         take_ha1(c->ha1_sha256, 64, db_column_sv(r->subscriber, 2));
         c->blocked = sqlite3_column_int(r->subscriber, 3) != 0;
+        take_ha1(c->ha1b_md5, 32, db_column_sv(r->subscriber, 4));
         if (plain.n) {
-            ha1_of(CRYPTO_MD5, q->user, q->domain, plain, c->ha1_md5, sizeof c->ha1_md5);
-            ha1_of(CRYPTO_SHA256, q->user, q->domain, plain, c->ha1_sha256, sizeof c->ha1_sha256);
+            ha1_of(CRYPTO_MD5, q->user, "", q->domain, plain, c->ha1_md5, sizeof c->ha1_md5);
+            ha1_of(CRYPTO_MD5, q->user, "@", q->domain, plain, c->ha1b_md5, sizeof c->ha1b_md5);
+            ha1_of(CRYPTO_SHA256, q->user, "", q->domain, plain, c->ha1_sha256, sizeof c->ha1_sha256);
         }
     }
     sqlite3_reset(r->subscriber);

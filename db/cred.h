@@ -21,6 +21,7 @@ struct db_cred {
     bool found;
     bool blocked;
     char ha1_md5[33];    /* lower-case hex; empty: the user has none */
+    char ha1b_md5[33];   /* the same for clients that give user@domain as their username, as Kamailio has it */
     char ha1_sha256[65];
 };
 

@@ -178,16 +178,29 @@ static char *path_text(const struct request *r)
     return b.p ? b.p : strdup("");
 }
 
-/* Where a UDP client's packets come from, when it is behind NAT. A proxy in between has seen to that by Path. */
-static char *received_text(const struct request *r, const url_t *contact)
+/* Does the Contact name another address than that it comes from? */
+static bool is_elsewhere(const struct request *r, const url_t *contact)
 {
     struct addr said;
-    char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4], transport[8] = "udp";
-    bool is_elsewhere = addr_from_host(&said, sv_of(contact->url_host), 0) && !addr_host_eq(&said, &r->source);
+
+    return addr_from_host(&said, sv_of(contact->url_host), 0) && !addr_host_eq(&said, &r->source);
+}
+
+/* A UDP client behind NAT is reached where its packets come from. A proxy in between has seen to that by Path. */
+static bool is_translated(const struct request *r, const url_t *contact)
+{
+    char transport[8] = "udp";
 
     url_param(contact->url_params, "transport", transport, sizeof transport);
-    if (r->flow_id || r->sip->sip_via->v_next || r->sip->sip_path || !su_casematch(transport, "udp") ||
-        !(is_elsewhere || request_is_behind_nat(r)))
+    return !r->flow_id && !r->sip->sip_via->v_next && !r->sip->sip_path && su_casematch(transport, "udp") &&
+           (is_elsewhere(r, contact) || request_is_behind_nat(r));
+}
+
+static char *received_text(const struct request *r, const url_t *contact)
+{
+    char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 4];
+
+    if (!is_translated(r, contact))
         return strdup("");
     snprintf(text, sizeof text, "sip:%s", addr_text(&r->source, at));
     return strdup(text);
@@ -314,6 +327,13 @@ static bool is_out_of_order(const struct request *r, const struct binding *b)
     return strcmp(b->callid, r->sip->sip_call_id->i_id) == 0 && r->sip->sip_cseq->cs_seq <= b->cseq;
 }
 
+/* Would requests for this Contact come back to us (S-REG-10)? Not those for a client behind NAT whose private address happens to be ours, and which is
+ * reached where it has come from. */
+static bool leads_to_us(const struct request *r, const url_t *contact)
+{
+    return stack_is_us(r->d->stack, contact) && !(is_elsewhere(r, contact) && (is_direct(r) || is_translated(r, contact)));
+}
+
 static int say(struct registration *g, int status, const char *why)
 {
     g->why = why;
@@ -339,8 +359,8 @@ static int check_contact(struct registration *g, const sip_contact_t *m, int64_t
             return say(g, 400, "SIPS Contact Beside A SIP Contact");
     if (m->m_q && !parse_q(m->m_q, &q))
         return say(g, 400, "Bad q");
-    if (expires > 0 && stack_is_us(r->d->stack, url))
-        return say(g, 403, "Contact Is This Server"); /* it would come back to us: S-REG-10 */
+    if (expires > 0 && leads_to_us(r, url))
+        return say(g, 403, "Contact Is This Server");
     return expires > 0 && expires < TD_MIN(r->d->conf->sip.min_expires, (int64_t)EXPIRES_423_BELOW) ? 423 : 0;
 }
 

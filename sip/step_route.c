@@ -130,7 +130,7 @@ enum verdict step_own(struct request *r)
     const url_t *uri = sipscript_uri(r);
     bool has_user = uri->url_user && *uri->url_user;
 
-    if (!r->for_us)
+    if (!r->for_us || (r->in_dialog && r->hop.kind != MARK_PLAIN)) /* the mark says who it is for, whatever he calls himself */
         return STEP_NEXT;
     if (r->sip->sip_request->rq_method == sip_method_register)
         return registrar_request(r);

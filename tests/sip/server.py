@@ -167,7 +167,8 @@ def add_users(database):
     with contextlib.closing(sqlite3.connect(database, timeout=5 * SLOW)) as db:
         for user in USERS:
             for domain in ("example.com", "example.net"):
-                text = ("%s:%s:secret" % (user, domain)).encode()
-                db.execute("INSERT INTO subscriber (username, domain, ha1, ha1_sha256) VALUES (?, ?, ?, ?)",
-                           (user, domain, hashlib.md5(text).hexdigest(), hashlib.sha256(text).hexdigest()))
+                text, whole = ("%s:%s:secret" % (u, domain) for u in (user, "%s@%s" % (user, domain)))
+                db.execute("INSERT INTO subscriber (username, domain, ha1, ha1b, ha1_sha256) VALUES (?, ?, ?, ?, ?)",
+                           (user, domain, hashlib.md5(text.encode()).hexdigest(), hashlib.md5(whole.encode()).hexdigest(),
+                            hashlib.sha256(text.encode()).hexdigest()))
         db.commit()

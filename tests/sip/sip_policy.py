@@ -5,6 +5,8 @@ import socket
 
 import sip_calls
 from server import Skipped
+from sip_calls import call_up
+from sipua import Socket
 
 
 def test_404_and_480(make):
@@ -215,6 +217,25 @@ def test_udp_client_behind_nat_is_reached_in_the_dialog(make):
     b.back(got, "BYE", "x")
     a.reply(a.expect("BYE"), 200)
     b.expect(200)
+
+
+def test_client_behind_nat_may_have_our_own_address_there(make):
+    # S-REG-10 S-OUT-04 S-OUT-08: it is reached where it sends from, also with a Contact that has no user
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    for kind in ("udp", "tcp"):
+        b = s.ua(kind, "bob", s=Socket(kind, s.port, source="127.0.0.2"))
+        b.contact = "<sip:127.0.0.1:%d%s>" % (s.port, ";transport=tcp" if kind == "tcp" else "")
+        b.register()
+        call, got, _ = call_up(a, b)
+        a.in_dialog(call, "OPTIONS")
+        b.reply(b.expect("OPTIONS"), 200)
+        a.expect(200)
+        b.back(got, "BYE", "callee")
+        a.reply(a.expect("BYE"), 200)
+        b.expect(200)
+        b.register(expires=0)
+    b.register(contact="<sip:example.com>", expect=403)
 
 
 def own_address(family, elsewhere):

@@ -37,6 +37,22 @@ def test_register_with_md5_over_each_transport(make):
     assert len(m.all("contact")) == 3
 
 
+def test_username_may_have_its_domain(make):
+    # S-REG-02 S-AUT-12: as with Kamailio's ha1b
+    s = make()
+    a, b = s.ua("tcp", "alice"), s.registered("udp", "bob")
+    a.user = "alice@example.com"
+    a.register(algorithm="MD5")
+    uri, call = "sip:bob@example.com", {"callid": "whole@test", "tag": "1"}
+    a.send(a.request("MESSAGE", uri, **call))
+    auth = a.credentials(a.expect(407), "MESSAGE", uri, algorithm="MD5")
+    a.send(a.request("MESSAGE", uri, cseq=2, headers=[auth], **call))
+    b.reply(b.expect("MESSAGE"), 200)
+    a.expect(200)
+    a.user = "alice@example.net"
+    a.register(algorithm="MD5", expect=401)
+
+
 def test_wrong_password_and_unknown_user_look_the_same(make):
     # S-AUT-09 S-AUT-13
     s = make()

@@ -302,6 +302,31 @@ TEST(right_credentials_without_uri_are_accepted_with_either_algorithm)
     end();
 }
 
+/* Kamailio's ha1b: a client whose username is user@domain is that user. With SHA-256 there is none of the kind, and MD5 is offered first then. */
+TEST(a_username_with_its_domain_is_that_user)
+{
+    struct client c;
+    struct seen s;
+
+    begin("SHA-256 MD5");
+    c = challenged(DIGEST_SHA256);
+    c.user = "alice@edge.tandem.example";
+    s = ask(line(credentials(&c, 1, "")));
+    CHECK(s.verdict == AUTHN_CHALLENGE && !s.stale && strstr(s.headers, "MD5") < strstr(s.headers, "SHA-256"));
+    c.alg = DIGEST_MD5;
+    take_challenge(&c, &s);
+    s = ask(line(credentials(&c, 1, "")));
+    CHECK_INT(s.verdict, AUTHN_OK);
+    CHECK_STR(s.username, "alice");
+    for (int i = 0; i < 3; i++) {
+        c.user = (const char *[]){ "alice@other.example", "@edge.tandem.example", "alice@alice@edge.tandem.example" }[i];
+        s = ask(line(credentials(&c, 2, "")));
+        CHECK_INT(s.verdict, AUTHN_CHALLENGE);
+        take_challenge(&c, &s);
+    }
+    end();
+}
+
 /* M-AUTH-08: variants (b) and (c) of X-01; the hash stays over the To-Path bytes. */
 TEST(a_uri_parameter_must_name_the_same_relay)
 {
@@ -783,7 +808,7 @@ TEST(an_old_sip_client_without_qop_stays_outside_if_qop_is_required)
 
 SUITE(authn_suite, TEST_ROW(a_stranger_is_challenged_exactly_as_in_x_01),
       TEST_ROW(each_algorithm_has_its_header_and_md5_is_the_last),
-      TEST_ROW(right_credentials_without_uri_are_accepted_with_either_algorithm),
+      TEST_ROW(right_credentials_without_uri_are_accepted_with_either_algorithm), TEST_ROW(a_username_with_its_domain_is_that_user),
       TEST_ROW(an_old_sip_client_without_qop_stays_outside_if_qop_is_required), TEST_ROW(a_uri_parameter_must_name_the_same_relay), TEST_ROW(incomplete_credentials_bring_a_fresh_challenge),
       TEST_ROW(a_form_that_is_not_ours_is_refused_even_with_its_own_right_response),
       TEST_ROW(wrong_password_and_unknown_user_get_the_same_challenge_without_stale),

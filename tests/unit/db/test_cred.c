@@ -58,6 +58,8 @@ TEST(a_user_is_looked_up_once_and_then_remembered_unknown_ones_too)
     CHECK(a.cred.found && !a.cred.blocked);
     CHECK_STR(a.cred.ha1_md5, ha1);
     CHECK_STR(a.cred.ha1_sha256, sha);
+    crypto_hash_hex(CRYPTO_MD5, SV("alice@example.com:example.com:secret"), sha);
+    CHECK_STR(a.cred.ha1b_md5, sha);
     CHECK_INT(get(db, mb, "alice", &a), 1);
     CHECK_STR(a.cred.ha1_md5, ha1);
     CHECK_INT(get(db, mb, "nobody", &a), 0);
@@ -97,6 +99,8 @@ TEST(a_plain_password_is_honoured_and_odd_hashes_are_not)
     crypto_hash_hex(CRYPTO_SHA256, SV("plain:example.com:secret"), sha);
     get(db, mb, "plain", &a);
     CHECK_STR(a.cred.ha1_md5, ha1);
+    crypto_hash_hex(CRYPTO_MD5, SV("plain@example.com:example.com:secret"), ha1);
+    CHECK_STR(a.cred.ha1b_md5, ha1);
     CHECK_STR(a.cred.ha1_sha256, sha);
     get(db, mb, "old", &a);
     CHECK_STR(a.cred.ha1_md5, md5_secret); /* lower case, whoever wrote it */
