@@ -521,6 +521,16 @@ static int give_leg(struct flows *fs, struct flow *f, struct sockaddr *sa, sockl
     return leg;
 }
 
+/* Names of ours and of Sofia's are a peer's address and port. Behind some NATs two clients have the same ones, each at another address or port of this server: the one that
+ * came first stays who it is. At the same place it is the same client, whose old connection has ended though nobody has said so yet; and what we have dialled is no
+ * client's. */
+static bool is_taken(struct flows *fs, const struct flow *f)
+{
+    const struct flow *other = find_peer(fs, f->kind, &f->peer, NULL);
+
+    return other && !other->dial_id && !f->dial_id && !addr_eq(&other->local, &f->local);
+}
+
 /* Sofia's listeners call this one instead of libc's: default visibility makes the executable export it. The knock is answered with the
  * last arrival; until then the listener stays readable, and Sofia comes again. */
 __attribute__((visibility("default"))) int accept(int listener, struct sockaddr *sa, socklen_t *len)
@@ -533,8 +543,12 @@ __attribute__((visibility("default"))) int accept(int listener, struct sockaddr 
         return accept4(listener, sa, len, SOCK_CLOEXEC);
     if (!first || d->arrivals.next == d->arrivals.prev)
         answer_knock(fs, d, listener);
-    if (first)
+    if (first && !is_taken(fs, first))
         return give_leg(fs, first, sa, len);
+    if (first) {
+        log_debug("flow", first->id, "refused: its address and port are those of another connection");
+        unlink_flow(first); /* the edge asks why, and ends it */
+    }
     errno = ECONNABORTED;
     return -1;
 }

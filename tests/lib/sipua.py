@@ -93,7 +93,7 @@ def serial():
 class Socket:
     """udp, tcp, tls, ws or wss towards the server."""
 
-    def __init__(self, kind, port, host="127.0.0.1", source=None):
+    def __init__(self, kind, port, host="127.0.0.1", source=None, sock=None):
         self.kind, self.server = kind, (host, port)
         self.ws = None
         self.buffer = b""
@@ -101,7 +101,7 @@ class Socket:
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
             self.bind(source or host)
         else:
-            self.sock = socket.create_connection(self.server, TIMEOUT, source_address=source and (source, 0))
+            self.sock = sock or socket.create_connection(self.server, TIMEOUT, source_address=source and (source, 0))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if kind in ("tls", "wss"):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -2,12 +2,14 @@
 import os
 import signal
 import socket
+import struct
 import time
 
 from daemon import SLOW
 from sip_calls import call_up, hang_up
 from sip_limits import until
-from sipua import Timeout
+from ports import free_port
+from sipua import TIMEOUT, Socket, Timeout
 
 
 def test_crlf_ping_gets_one_crlf(make):
@@ -129,6 +131,35 @@ def test_client_that_has_closed_its_half_gets_its_answers_and_no_requests(make):
     a = s.ua("tcp", "alice")
     a.s.sock.shutdown(socket.SHUT_WR)  # and nothing is owed
     assert a.receive() is None
+
+
+def connected_from(s, port, host):
+    """A connection whose own end is 127.0.0.1 and that port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the port is free again at once
+    sock.settimeout(TIMEOUT)
+    sock.connect((host, s.port))
+    return Socket("tcp", s.port, sock=sock)
+
+
+def test_two_clients_with_one_address_and_port_are_not_taken_for_each_other(make):
+    # S-OUT-04 S-SEC-06: a NAT may give them the same ones when each goes to another address of this server
+    s = make(auth="", address="127.0.0.1:%d 127.0.0.2:%d")
+    port, a = free_port(), s.ua("udp", "carol")
+    first = s.ua("tcp", "alice", s=connected_from(s, port, "127.0.0.1"))
+    first.register()
+    second = s.ua("tcp", "bob", s=connected_from(s, port, "127.0.0.2"))
+    second.send(second.request("REGISTER", "sip:example.com", to=second.aor, headers=["Contact: " + second.contact]))
+    assert second.receive() is None
+    second.close()
+    a.send(a.request("MESSAGE", "sip:alice@example.com"))
+    first.reply(first.expect("MESSAGE"), 200)
+    a.expect(200)
+    first.close()
+    a.ask("MESSAGE", "sip:alice@example.com", 480)
+    s.ua("tcp", "bob", s=connected_from(s, port, "127.0.0.2")).register()
 
 
 def test_flow_is_used_and_not_the_contact(make):
