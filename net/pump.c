@@ -59,7 +59,7 @@ struct pump {
     struct pump_link *link;   /* counted; NULL: no SIP process */
     struct hash flows;        /* by id */
     struct list all, waiting, more, asking;
-    struct buf closed;        /* ids of flows whose CLOSED did not fit in the socket */
+    struct buf unsent;        /* struct ending: what did not fit in the socket */
     struct wheel_timer retry;
     struct loop_hook hook;
     char last_line[START_LINE_LOG_MAX]; /* start line of the last message that went in */
@@ -87,12 +87,19 @@ static bool tell(struct pump *p, const struct pump_rec *r, int file)
     return fits;
 }
 
-static void tell_closed(struct pump *p, uint64_t id)
+/* The SIP process must hear of it, as it would wait for ever. */
+struct ending {
+    uint64_t conn_id; /* CLOSED */
+    uint32_t dial_id; /* DIAL_FAILED */
+    uint8_t type;     /* enum pump_type */
+};
+
+static void tell_ending(struct pump *p, struct ending e)
 {
-    struct pump_rec r = { .type = PUMP_CLOSED, .worker = (uint16_t)p->worker->index, .conn_id = id };
+    struct pump_rec r = { .type = e.type, .worker = (uint16_t)p->worker->index, .conn_id = e.conn_id, .dial_id = e.dial_id };
 
     if (!tell(p, &r, -1))
-        buf_add(&p->closed, &id, sizeof id);
+        buf_add(&p->unsent, &e, sizeof e);
 }
 
 static void ask(struct flow *f)
@@ -528,9 +535,7 @@ static void pump_client_down(struct conn *c, enum close_reason reason)
     p = f->pump;
     f->client = NULL;
     if (!f->id) { /* dialled, and never up */
-        struct pump_rec r = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = f->dial_id };
-
-        tell(p, &r, -1); /* if it is lost, the transaction times out */
+        tell_ending(p, (struct ending){ .type = PUMP_DIAL_FAILED, .dial_id = f->dial_id });
         flow_free(f);
         return;
     }
@@ -539,7 +544,7 @@ static void pump_client_down(struct conn *c, enum close_reason reason)
         conn_finish(f->leg, CLOSE_DONE);
     }
     if (f->announced)
-        tell_closed(p, f->id);
+        tell_ending(p, (struct ending){ .type = PUMP_CLOSED, .conn_id = f->id });
     stats_add(&p->worker->stats, STAT_sip_flows, -1);
     flow_free(f);
 }
@@ -589,17 +594,17 @@ static void on_turn_end(struct loop_hook *h)
 static void on_retry(struct wheel_timer *t)
 {
     struct pump *p = TD_CONTAINER_OF(t, struct pump, retry);
-    struct buf closed = p->closed;
+    struct buf unsent = p->unsent;
     struct list asking = LIST_INIT(asking);
 
-    p->closed = BUF_INIT;
-    for (size_t i = 0; i + sizeof(uint64_t) <= closed.n; i += sizeof(uint64_t)) {
-        uint64_t id;
+    p->unsent = BUF_INIT;
+    for (size_t i = 0; i + sizeof(struct ending) <= unsent.n; i += sizeof(struct ending)) {
+        struct ending e;
 
-        memcpy(&id, closed.p + i, sizeof id);
-        tell_closed(p, id);
+        memcpy(&e, unsent.p + i, sizeof e);
+        tell_ending(p, e);
     }
-    buf_fini(&closed);
+    buf_fini(&unsent);
     list_splice(&asking, &p->asking);
     while (!list_is_empty(&asking)) {
         struct flow *f = list_item(asking.next, struct flow, ask_node);
@@ -642,7 +647,7 @@ static void link_lost(struct pump *p)
     if (!p->link)
         return;
     pump_link_unref(&p->link);
-    buf_clear(&p->closed);
+    buf_clear(&p->unsent);
     list_each(node, &p->all) {
         struct flow *f = list_item(node, struct flow, all_node);
 
@@ -693,24 +698,23 @@ void pump_link_down(struct pump *p)
 
 static void dial_out(struct pump *p, const struct pump_rec *r)
 {
-    struct pump_rec failed = { .type = PUMP_DIAL_FAILED, .worker = (uint16_t)p->worker->index, .dial_id = r->dial_id };
-    bool is_tls = r->kind == PUMP_TLS;
+    struct ending failed = { .type = PUMP_DIAL_FAILED, .dial_id = r->dial_id };
     struct addr literal;
     /* A domain is who its certificate says; addresses are no domains (S-TLS-06). */
     enum tlsio_verify verify = addr_from_host(&literal, sv_of(r->text), 0) ? TLSIO_VERIFY_HOST : TLSIO_VERIFY_SIP;
-    struct dial_target to = { .host = r->text, .at = &r->peer, .timeout_ms = p->limits.dial_ms, .tls = is_tls,
+    struct dial_target to = { .host = r->text, .at = &r->peer, .timeout_ms = p->limits.dial_ms, .tls = r->kind == PUMP_TLS,
                               .verify = verify, .allow = p->limits.may_dial, .allow_arg = p->limits.may_dial_arg };
     struct flow *f = flow_new(p);
 
     if (!f) {
-        tell(p, &failed, -1);
+        tell_ending(p, failed);
         return;
     }
     f->dial_id = r->dial_id;
     list_append(&p->all, &f->all_node);
     if (dial(&f->client, p->worker, &to, &pump_proto, p, f) != TD_OK) {
         flow_free(f);
-        tell(p, &failed, -1);
+        tell_ending(p, failed);
     }
 }
 
@@ -789,7 +793,7 @@ void pump_free(struct pump **pp)
     loop_timer_stop(p->worker->loop, &p->retry);
     loop_hook_remove(&p->hook);
     pump_link_unref(&p->link);
-    buf_fini(&p->closed);
+    buf_fini(&p->unsent);
     hash_fini(&p->flows);
     free(p);
 }

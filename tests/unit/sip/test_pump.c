@@ -370,6 +370,45 @@ TEST(client_that_has_closed_its_half_ends_with_the_sip_process)
     rig_close(&r);
 }
 
+/* Else whoever goes there later would wait for the same answer, that never comes. */
+TEST(failed_connection_is_told_when_the_control_socket_has_room_again)
+{
+    uint16_t ports[PUMP_KIND_N][2] = { [PUMP_TCP] = { 1, 0 } };
+    struct pump_rec rec = { .type = PUMP_DIAL, .kind = PUMP_TCP, .dial_id = 77 };
+    struct pump_link *link;
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof ss;
+    struct rig r;
+    int sv[2], fill, deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n = 0;
+
+    rig_open(&r, false);
+    CHECK_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0);
+    fill = dup(sv[0]);
+    CHECK_FATAL(pump_link_new(&link, sv[0], ports) == TD_OK);
+    r.control = sv[1];
+    pump_link_up(r.pump, link);
+    pump_link_unref(&link);
+    turns(&r, 3);
+    close(leg_of(&r, &(struct pump_rec){ 0 }));
+    CHECK_FATAL(addr_from_text(&rec.peer, SV("127.0.0.1:0")) && bind(deaf, &rec.peer.sa, addr_len(&rec.peer)) == 0);
+    CHECK_FATAL(getsockname(deaf, (struct sockaddr *)&ss, &len) == 0);
+    addr_from_socket(&rec.peer, &ss); /* bound, and nobody listens there */
+    while (send(fill, "x", 1, MSG_NOSIGNAL) == 1)
+        n++;
+    CHECK(n > 0 && errno == EAGAIN);
+    pump_tell(r.pump, &rec);
+    turns(&r, 10);
+    for (char c; n > 0; n--)
+        CHECK_INT(recv(r.control, &c, 1, MSG_DONTWAIT), 1);
+    for (int i = 0; i < 200 && !(next_record(&r, &rec) && rec.type == PUMP_DIAL_FAILED); i++)
+        turns(&r, 1);
+    CHECK_INT(rec.type, PUMP_DIAL_FAILED);
+    CHECK_INT(rec.dial_id, 77);
+    close(fill);
+    close(deaf);
+    rig_close(&r);
+}
+
 /* S-OUT-10 */
 TEST(double_crlf_gets_one_crlf)
 {
@@ -709,7 +748,7 @@ SUITE(pump_suite, TEST_ROW(one_message_of_a_websocket_is_one_message_of_the_leg)
       TEST_ROW(ended_leg_is_asked_about_and_only_a_yes_closes_the_client),
       TEST_ROW(client_that_goes_takes_its_leg_along_and_is_reported), TEST_ROW(client_that_closes_its_half_gets_the_answer_and_then_its_end),
       TEST_ROW(client_that_closes_its_half_and_is_never_answered_ends_after_64_T1), TEST_ROW(client_that_has_closed_its_half_ends_with_the_sip_process),
-      TEST_ROW(double_crlf_gets_one_crlf),
+      TEST_ROW(failed_connection_is_told_when_the_control_socket_has_room_again), TEST_ROW(double_crlf_gets_one_crlf),
       TEST_ROW(full_leg_pauses_its_client), TEST_ROW(unfinished_message_and_silence_end_the_client),
       TEST_ROW(a_flow_is_kept_for_the_idle_time_after_its_last_use),
       TEST_ROW(refused_message_is_answered_skipped_and_the_next_one_passes));
