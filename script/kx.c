@@ -5,9 +5,12 @@
 
 void script_otherwise(struct script_call *c)
 {
-    const char *name = c->func->name, *get = strstr(name, "get");
+    const char *name = c->func->name, *get;
 
-    if (c->result.type != SCRIPT_NULL || !get)
+    if (c->result.type != SCRIPT_NULL || strcmp(name, "get") == 0) /* most often */
+        return;
+    get = strstr(name, "get");
+    if (!get)
         return;
     if (get[3] == 'e')
         script_set_str(&c->result, SV(""));

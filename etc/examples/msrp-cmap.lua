@@ -9,7 +9,7 @@
 local REALM = "" -- that of the configuration
 
 -- What runs for every frame is looked up once, here: KSR.msrp.relay() is three look-ups a call.
-local is_reply, relay, reply, cmap_lookup, get = KSR.msrp.is_reply, KSR.msrp.relay, KSR.msrp.reply, KSR.msrp.cmap_lookup, KSR.pv.get
+local relay, reply, cmap_lookup, get = KSR.msrp.relay, KSR.msrp.reply, KSR.msrp.cmap_lookup, KSR.pv.get
 
 local PHRASES = {
     [400] = "Bad Request", [403] = "Forbidden", [408] = "Downstream transaction timed out",
@@ -36,37 +36,37 @@ local function auth()
 end
 
 function ksr_msrp_event(evname)
-    if is_reply() > 0 then
+    local method = get("$msrp(method)")
+    if not method then -- a response
         relay()
-        return 1
+        return
     end
 
-    local method = get("$msrp(method)")
-    if method == "AUTH" then
+    if method ~= "SEND" and method ~= "REPORT" then
         if get("$msrp(nexthops)") == 0 then
-            auth()
-        elseif relay() < 0 then
-            KSR.msrp.default() -- the built-in routing refuses it, and says why
+            if method == "AUTH" then
+                auth()
+            else
+                reply(501, "Request-method-not-understood")
+            end
+            return
+        elseif method == "AUTH" then
+            if relay() < 0 then
+                KSR.msrp.default() -- the built-in routing refuses it, and says why
+            end
+            return
         end
-        return 1
-    end
-    if method ~= "SEND" and method ~= "REPORT" and get("$msrp(nexthops)") == 0 then
-        reply(501, "Request-method-not-understood")
-        return 1
     end
 
     local rc = cmap_lookup()
-    if rc == -4 then
-        reply(481, "Session-does-not-exist")
-    elseif rc == -1 then
-        return 1 -- for another relay: no answer, the connection is closed
-    elseif rc < 0 then
-        reply(-rc, PHRASES[-rc] or "Forbidden")
-    else
+    if rc > 0 then
         if method == "SEND" then
             reply(200, "OK")
         end
         relay()
+    elseif rc == -4 then
+        reply(481, "Session-does-not-exist")
+    elseif rc ~= -1 then -- -1 is for another relay: no answer, the connection is closed
+        reply(-rc, PHRASES[-rc] or "Forbidden")
     end
-    return 1
 end
