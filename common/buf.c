@@ -54,6 +54,15 @@ void buf_add(struct buf *b, const void *p, size_t n)
     b->p[b->n] = '\0';
 }
 
+char *buf_extend(struct buf *b, size_t n)
+{
+    if (!buf_room(b, n))
+        return NULL;
+    b->n += n;
+    b->p[b->n] = '\0';
+    return b->p + b->n - n;
+}
+
 void buf_puts(struct buf *b, const char *s)
 {
     buf_add(b, s, strlen(s));

@@ -20,6 +20,7 @@ struct buf {
 void buf_fini(struct buf *b);
 void buf_clear(struct buf *b); /* keeps the memory */
 void buf_add(struct buf *b, const void *p, size_t n);
+char *buf_extend(struct buf *b, size_t n); /* n more bytes, for the caller to fill in, all of them; NULL: it has failed */
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) TD_PRINTF(2, 3);

@@ -101,6 +101,36 @@ static inline void put_head(struct writer *w, const char *tid, const struct outg
     }
 }
 
+/* A response. */
+struct answer {
+    struct sv tid;
+    unsigned status;
+    struct sv phrase, lines, more; /* lines: its paths; more: headers; each with its CRLF */
+    bool more_is_cut;              /* but for the last of more */
+};
+
+static inline size_t answer_length(const struct answer *a)
+{
+    return strlen("MSRP  200\r\n-------$\r\n") + a->tid.n * 2 + (a->phrase.n ? 1 + a->phrase.n : 0) + a->lines.n + a->more.n +
+           (a->more_is_cut ? 2 : 0);
+}
+
+static inline void put_answer(struct writer *w, const struct answer *a)
+{
+    char code[] = { ' ', (char)('0' + a->status / 100), (char)('0' + a->status / 10 % 10), (char)('0' + a->status % 10), ' ' };
+
+    put(w, SV("MSRP "));
+    put(w, a->tid);
+    put(w, sv_make(code, a->phrase.n ? sizeof code : sizeof code - 1));
+    put(w, a->phrase);
+    put(w, SV("\r\n"));
+    put(w, a->lines);
+    put(w, a->more);
+    put(w, a->more_is_cut ? SV("\r\n-------") : SV("-------"));
+    put(w, a->tid);
+    put(w, SV("$\r\n"));
+}
+
 static inline struct sv range_text(char *out, size_t size, uint64_t start, const struct msrp_range *r)
 {
     int n = r->total_known ? snprintf(out, size, "%" PRIu64 "-*/%" PRIu64, start, r->total) : snprintf(out, size, "%" PRIu64 "-*/*", start);

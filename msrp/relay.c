@@ -32,25 +32,15 @@ void relay_lost(struct relay *relay, struct conn_ref to)
 
 void relay_answer(struct conn *c, struct sv tid, unsigned status, struct sv lines, struct sv more)
 {
-    struct sv phrase = sv_of(status_phrase(status));
-    char code[5] = { ' ', (char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10), ' ' };
+    struct answer a = { .tid = tid, .status = status, .phrase = sv_of(status_phrase(status)), .lines = lines, .more = more };
     struct writer w;
 
     hop_interrupt(msrp_of(c));
-    if (!writer_begin(&w, c, 5 + tid.n + sizeof code + phrase.n + 2 + lines.n + more.n + 7 + tid.n + 3)) {
+    if (!writer_begin(&w, c, answer_length(&a))) {
         relay_lost(msrp_of(c)->relay, conn_ref(c));
         return;
     }
-    put(&w, SV("MSRP "));
-    put(&w, tid);
-    put(&w, sv_make(code, sizeof code));
-    put(&w, phrase);
-    put(&w, SV("\r\n"));
-    put(&w, lines);
-    put(&w, more);
-    put(&w, SV("-------"));
-    put(&w, tid);
-    put(&w, SV("$\r\n"));
+    put_answer(&w, &a);
     writer_end(&w);
     message_end(c);
 }

@@ -3,6 +3,7 @@
 
 #include "auth/digest.h"
 #include "auth/claim.h"
+#include "msrp/emit.h"
 #include "msrp/script_private.h"
 
 void ksr_is_request(struct script_call *c)
@@ -43,15 +44,20 @@ static bool is_declined(const struct msrp_head *h, int64_t code)
     return h->failure_report == MSRP_FR_NO || (h->failure_report == MSRP_FR_PARTIAL && code < 300);
 }
 
-static void add_start(struct buf *out, struct sv tid, unsigned code, struct sv text)
+/* Kept until the frame is at its end. */
+static void keep_answer(struct frame_event *e, const struct answer *a)
 {
-    char digits[] = { ' ', (char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
+    struct buf *out = &e->o->answer;
+    struct writer w = { 0 };
 
-    buf_add_sv(out, SV("MSRP "));
-    buf_add_sv(out, tid);
-    buf_add(out, digits, text.n ? sizeof digits : sizeof digits - 1);
-    buf_add_sv(out, text);
-    buf_add_sv(out, SV("\r\n"));
+    if (!out->p) {
+        *out = e->m->relay->spare;
+        e->m->relay->spare = BUF_INIT;
+    }
+    buf_clear(out);
+    w.at = buf_extend(out, answer_length(a));
+    if (TD_LIKELY(w.at != NULL))
+        put_answer(&w, a);
 }
 
 void ksr_reply(struct script_call *c)
@@ -60,7 +66,8 @@ void ksr_reply(struct script_call *c)
     const struct msrp_head *h = event_head(e);
     struct sv text = c->arg[1].s, headers = c->arg[2].s;
     int64_t code = c->arg[0].i;
-    struct buf *out = &e->o->answer;
+    struct answer a = { .tid = h->tid, .status = (unsigned)code, .phrase = text, .more = headers };
+    struct buf lines = BUF_INIT;
 
     script_truth(c, false);
     if (h->is_response || h->method == MSRP_REPORT || (e->replied && !e->outer) || e->acted)
@@ -72,32 +79,22 @@ void ksr_reply(struct script_call *c)
         script_truth(c, true);
         return;
     }
-    if (!out->p) {
-        *out = e->m->relay->spare;
-        e->m->relay->spare = BUF_INIT;
+    if (e->route)
+        a.lines = h->method == MSRP_SEND ? e->route->answer : e->route->full_answer;
+    else
+        a.lines = relay_answer_lines(&lines, h);
+    if (a.lines.n) {
+        e->replied = true;
+        e->is_refused = code >= 300;
+        e->o->answer_late = h->method == MSRP_SEND && code < 300;
+        a.more_is_cut = headers.n && headers.p[headers.n - 1] != '\n';
+        buf_clear(&e->o->answer);
+        if (!is_declined(h, code))
+            keep_answer(e, &a);
+        script_truth(c, !buf_failed(&e->o->answer));
     }
-    buf_clear(out);
-    add_start(out, h->tid, (unsigned)code, text);
-    if (e->route) {
-        buf_add_sv(out, h->method == MSRP_SEND ? e->route->answer : e->route->full_answer);
-    } else if (!relay_answer_lines(out, h).n) {
-        buf_clear(out);
-        return;
-    }
-    e->replied = true;
-    e->is_refused = code >= 300;
-    e->o->answer_late = h->method == MSRP_SEND && code < 300;
-    if (is_declined(h, code)) {
-        buf_clear(out);
-    } else {
-        buf_add_sv(out, headers);
-        if (headers.n && headers.p[headers.n - 1] != '\n')
-            buf_puts(out, "\r\n");
-        buf_add_sv(out, SV("-------"));
-        buf_add_sv(out, h->tid);
-        buf_add_sv(out, SV("$\r\n"));
-    }
-    script_truth(c, !buf_failed(out));
+    if (lines.p)
+        buf_fini(&lines);
 }
 
 void ksr_report(struct script_call *c)

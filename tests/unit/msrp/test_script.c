@@ -257,6 +257,27 @@ TEST(a_script_relays_with_the_transactions_and_reports_of_the_relay)
     stop();
 }
 
+/* The last of the headers may lack its CRLF; a response needs no text. With a way and without one. */
+TEST(a_script_answers_with_headers_as_it_writes_them)
+{
+    static const char *const headers[] = { "", "X-A: 1", "X-A: 1\\r\\n", "X-A: 1\\r\\nX-B: 2", "X-A: 1\\r\\nX-B: 2\\r\\n" };
+    struct peer *c = start(NULL);
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(headers) * 2; i++) {
+        const char *lines = headers[i / 2];
+        char code[200], want[200];
+
+        snprintf(code, sizeof code, "%s KSR.msrp.reply(488, '%s', '%s')", i & 1 ? "KSR.msrp.cmap_lookup()" : "", i < 4 ? "" : "No", lines);
+        snprintf(want, sizeof want, "MSRP s0001 488%s\nTo-Path: %%C\nFrom-Path: %%U\n%s%s-------s0001$\n", i < 4 ? "" : " No", *lines ? "X-A: 1\n" : "",
+                 strstr(lines, "X-B") ? "X-B: 2\n" : "");
+        CHECK_FATAL(use(code));
+        say(c, SEND);
+        EXPECT(c, want);
+    }
+    CHECK_INT(rig_stat(&r, STAT_script_errors), 0);
+    stop();
+}
+
 TEST(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it)
 {
     struct peer *c = start(NULL), *f;
@@ -1014,7 +1035,7 @@ SUITE(script_suite, TEST_ROW(every_function_variable_and_transformation_has_a_ca
       TEST_ROW(what_a_script_had_ordered_before_it_failed_is_forgotten),
       TEST_ROW(a_script_may_leave_a_frame_to_the_built_in_routing),
       TEST_ROW(a_script_relays_with_the_transactions_and_reports_of_the_relay),
-      TEST_ROW(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it),
+      TEST_ROW(a_script_answers_with_headers_as_it_writes_them), TEST_ROW(a_response_ends_its_transaction_even_if_the_script_does_nothing_with_it),
       TEST_ROW(a_chunk_in_pieces_is_answered_when_its_last_octet_is_there),
       TEST_ROW(a_refusal_goes_out_at_once_and_the_rest_of_the_chunk_goes_nowhere),
       TEST_ROW(what_the_sender_does_not_want_to_hear_is_not_sent), TEST_ROW(a_script_reports_what_has_failed),
