@@ -66,12 +66,10 @@ static void on_count(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
-struct budget budget_begin(lua_State *L, int instructions)
+void budget_begin(struct budget *b, lua_State *L, int instructions)
 {
-    struct budget b = { .instructions = instructions, .left = instructions, .steps = (uint64_t)instructions * STEPS_FACTOR };
-
-    count_slice(L, &b);
-    return b;
+    *b = (struct budget){ .instructions = instructions, .left = instructions, .steps = (uint64_t)instructions * STEPS_FACTOR };
+    count_slice(L, b);
 }
 
 bool budget_take(struct script *s, uint64_t steps)

@@ -87,7 +87,7 @@ struct script {
     const struct pv *recent[PV_RECENT]; /* some of them, by the address of their text in the script */
 
     /* the run under way */
-    enum script_kind kind;
+    enum script_kind kind;    /* SCRIPT_ANY without a subject */
     void *subject;
     uint64_t now_ms;
     bool exiting;             /* KSR.x.exit() was called */
@@ -163,7 +163,7 @@ void script_log(struct script *s);
 /* ---- budget.c ---- */
 
 /* A run of this coroutine begins: its instructions are counted from now on. */
-struct budget budget_begin(struct lua_State *L, int instructions);
+void budget_begin(struct budget *b, struct lua_State *L, int instructions);
 /* Steps that the run takes; false: it has no more, and must end. A step is a byte of a pattern's subject or an item of a table that is moved; what is
  * faster takes less. */
 bool budget_take(struct script *s, uint64_t steps);

@@ -385,9 +385,7 @@ struct sv pv_format(const struct pv *p, struct script_call *c)
 /* Its row for this event; NULL: it is null here. */
 static const struct script_var *fitting(const struct pv *p, const struct script_call *c)
 {
-    const struct script_var *v = p->var[c->script->kind];
-
-    return v && (v->kind == SCRIPT_ANY || c->subject) ? v : NULL;
+    return p->var[c->script->kind];
 }
 
 void pv_get(const struct pv *p, struct script_call *c, struct script_value *out)

@@ -172,7 +172,7 @@ struct script_host {
 };
 
 /* The same for a run that may wait for what a function of it has asked for: with SCRIPT_WAITS *w is set, and script_resume() goes on, which
- * clears it when the run has ended. Others may run meanwhile; the budget of instructions is for all of it. script_abandon() gives it up.
+ * clears it when the run has ended. function and arg are known again by their addresses: they stay as they are for as long as the script is there. Others may run meanwhile; the budget of instructions is for all of it. script_abandon() gives it up.
  * A script that is freed while a run of it waits lives until that has ended. */
 struct script_wait;
 enum script_end script_start(struct script_wait **w, struct script *s, const char *function, const char *arg, enum script_kind kind,

@@ -84,7 +84,7 @@ static const struct script_func *fitting(lua_State *L, const struct script *s)
     const struct binding *b = lua_touserdata(L, lua_upvalueindex(1));
     const struct script_func *f = b->rows[s->kind];
 
-    if (TD_UNLIKELY(!f || (f->kind != SCRIPT_ANY && !s->subject)))
+    if (TD_UNLIKELY(!f))
         ksr_error(L, b->any, b->any->kind == SCRIPT_MSRP ? "there is no frame here" : "there is no SIP message here");
     return f;
 }
@@ -256,7 +256,7 @@ static bool call_protected(struct script *s, lua_CFunction fn, void *arg, int in
     int status;
 
     s->exiting = false;
-    s->run = budget_begin(L, instructions);
+    budget_begin(&s->run, L, instructions);
     buf_clear(&s->error);
     lua_pushcfunction(L, on_error);
     lua_pushcfunction(L, fn);
@@ -330,7 +330,7 @@ enum script_end script_run(struct script *s, const char *function, const char *a
     struct run run = { function, arg };
     bool good;
 
-    s->kind = kind;
+    s->kind = subject ? kind : SCRIPT_ANY;
     s->subject = subject;
     s->now_ms = now_ms;
     s->sql = &s->own_sql;
@@ -348,7 +348,7 @@ struct script_wait {
     struct script *s;         /* back */
     lua_State *co;            /* borrowed: anchored by ref */
     int ref;
-    const char *function, *arg; /* of its last event; the texts are on its stack. "": none */
+    const char *function, *arg; /* borrowed: of its last event, whose texts are on its stack, too; NULL: none */
     enum script_kind kind;
     void *subject;            /* borrowed */
     struct budget left;       /* while it waits */
@@ -361,7 +361,7 @@ enum { AT_GLOBALS = 1, AT_FUNCTION, AT_ARG, KEPT = AT_ARG };
 static void forget_event(struct script_wait *w)
 {
     lua_settop(w->co, 0);
-    w->function = w->arg = "";
+    w->function = w->arg = NULL;
 }
 
 static int make_coroutine(lua_State *L)
@@ -452,8 +452,8 @@ static int keep_event(lua_State *L)
     lua_pushstring(L, function);
     lua_pushstring(L, arg);
     lua_xmove(L, w->co, KEPT);
-    w->function = lua_tostring(w->co, AT_FUNCTION);
-    w->arg = lua_tostring(w->co, AT_ARG);
+    w->function = function;
+    w->arg = arg;
     return 0;
 }
 
@@ -463,7 +463,7 @@ static bool push_event(struct script_wait *w, const char *function, const char *
 {
     struct script *s = w->s;
 
-    if (strcmp(w->function, function) != 0 || strcmp(w->arg, arg) != 0) {
+    if (TD_UNLIKELY(w->function != function || w->arg != arg)) {
         w->function = function;
         w->arg = arg;
         if (!call_protected(s, keep_event, w, LOAD_INSTRUCTIONS)) {
@@ -482,6 +482,7 @@ static bool push_event(struct script_wait *w, const char *function, const char *
     return true;
 }
 
+/* Its budget is in s->run. */
 static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_ms)
 {
     struct script_wait *w = *wp;
@@ -494,10 +495,8 @@ static enum script_end go_on(struct script_wait **wp, int n_args, uint64_t now_m
     s->sql = &w->sql;
     s->now_ms = now_ms;
     s->exiting = false;
-    s->run = w->left;
-    s->run.begun_ns = 0; /* others have run meanwhile */
     status = lua_resume(w->co, s->lua, n_args, &n);
-    if (TD_LIKELY(status == LUA_OK))
+    if (TD_UNLIKELY(status == LUA_OK && n > KEPT)) /* it has returned something */
         lua_settop(w->co, KEPT);
     s->subject = NULL;
     s->sql = NULL;
@@ -535,22 +534,26 @@ enum script_end script_start(struct script_wait **wp, struct script *s, const ch
     w = wait_new(s);
     if (TD_UNLIKELY(!w))
         return run_failed(s);
-    w->kind = kind;
+    w->kind = subject ? kind : SCRIPT_ANY;
     w->subject = w->sql.subject = subject;
     w->sql.host = host;
     s->n_waiting++;
-    w->left = budget_begin(w->co, (int)s->instructions);
-    if (!push_event(w, function, arg)) {
+    if (TD_UNLIKELY(!push_event(w, function, arg))) {
         run_failed(s);
         wait_end(w, true);
         return SCRIPT_FAILED;
     }
+    budget_begin(&s->run, w->co, (int)s->instructions);
     *wp = w;
     return go_on(wp, 1, now_ms);
 }
 
 enum script_end script_resume(struct script_wait **w, uint64_t now_ms)
 {
+    struct script *s = (*w)->s;
+
+    s->run = (*w)->left;
+    s->run.begun_ns = 0; /* others have run meanwhile */
     return go_on(w, 0, now_ms);
 }
 

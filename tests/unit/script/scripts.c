@@ -93,11 +93,25 @@ static void ready(void *subject)
     ((struct subject *)subject)->answered++;
 }
 
+/* The same text, for as long as there are scripts. */
+static const char *kept(struct scripts *t, const char *name)
+{
+    size_t i = 0;
+
+    while (i < TD_ARRAY_LEN(t->names) && t->names[i] && strcmp(t->names[i], name) != 0)
+        i++;
+    CHECK_FATAL(i < TD_ARRAY_LEN(t->names));
+    if (!t->names[i])
+        t->names[i] = strdup(name);
+    CHECK_FATAL(t->names[i] != NULL);
+    return t->names[i];
+}
+
 enum script_end scripts_run(struct scripts *t, const char *function)
 {
     static const struct script_host host = { hold, ready };
     struct script_wait *w;
-    enum script_end end = script_start(&w, t->script, function, "test:event", SCRIPT_MSRP, &host, &t->subject, t->now_ms);
+    enum script_end end = script_start(&w, t->script, kept(t, function), "test:event", SCRIPT_MSRP, &host, &t->subject, t->now_ms);
 
     while (end == SCRIPT_WAITS && t->db) {
         t->waited++;
@@ -127,5 +141,7 @@ void scripts_stop(struct scripts *t)
     script_shared_free(&t->shared);
     conf_free(&t->conf);
     buf_fini(&t->faults);
+    for (size_t i = 0; i < TD_ARRAY_LEN(t->names); i++)
+        free(t->names[i]);
     unlink(t->path);
 }

@@ -25,6 +25,7 @@ struct scripts {
     struct db *db;           /* after scripts_open_db() */
     struct mailbox *mb;
     int waited;              /* runs that had an answer to wait for */
+    char *names[64];         /* owned: of functions that were run */
 };
 
 /* One more "section.key=value" or NULL. */
