@@ -4,6 +4,7 @@ libsip_a_SOURCES = \
 	sip/answered.c sip/answered.h \
 	sip/clock.c sip/clock.h \
 	sip/datagram.c sip/datagram.h \
+	sip/display.c sip/display.h \
 	sip/dns.c sip/dns.h \
 	sip/errand.c sip/errand.h \
 	sip/flow.c sip/flow.h \

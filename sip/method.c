@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/defs.h"
+#include "sip/display.h"
 
 /* Methods that Sofia has a code for; it reads these itself. CANCEL is one in responses alone: see method_reveal(). */
 static bool is_known(const char *name, bool is_request)
@@ -92,6 +93,8 @@ static void put_in_front(msg_mclass_t *mc, msg_hclass_t *theirs, msg_hclass_t *o
         at = (at + 1) % mc->mc_hash_size;
     mc->mc_hash[at] = found;
     mc->mc_hash_used++;
+    if (ours->hc_short[0])
+        ((msg_href_t *)(uintptr_t)mc->mc_short)[ours->hc_short[0] - 'a'].hr_class = ours; /* a table of the clone's own */
 }
 
 msg_mclass_t const *method_mclass(void)
@@ -110,6 +113,8 @@ msg_mclass_t const *method_mclass(void)
     memcpy(cseq_class, sip_cseq_class, sizeof cseq_class);
     cseq_class->hc_parse = cseq_d;
     put_in_front(mc, sip_cseq_class, cseq_class);
+    put_in_front(mc, sip_from_class, display_from_class());
+    put_in_front(mc, sip_to_class, display_to_class());
     return mc;
 }
 

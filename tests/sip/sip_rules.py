@@ -577,6 +577,23 @@ def test_what_is_not_ours_to_change_passes_byte_for_byte(make):
         b.register(expires=0)
 
 
+def test_name_of_another_alphabet_needs_no_quotes(make):
+    # S-MSG-07 S-VAL-10: as some phones have it
+    s = make(auth="")
+    b = s.registered("udp", "bob")
+    for kind in ("udp", "tcp"):
+        a = s.ua(kind, "alice")
+        for name in ("J\xc3\xbcrgen Stra\xc3\x9fe ", "\xe6\x9d\x8e"):
+            for uri, status in (("sip:bob@example.com", 200), ("sip:nobody@example.com", 404)):
+                a.send(a.request("MESSAGE", uri).replace(b"From: ", b"From: " + name.encode("latin-1")).replace(b"To: ", b"t:" + name.encode("latin-1")))
+                if status == 200:
+                    got = b.expect("MESSAGE")
+                    assert got.get("from").startswith(name + "<sip:alice@") and got.get("to").startswith(name + "<sip:bob@"), got.raw
+                    b.reply(got, status)
+                m = a.expect(status)
+                assert name.strip() in m.get("from") or not name.endswith(" "), m.raw
+
+
 def test_lists_on_one_line_lose_only_what_is_ours(make):
     # S-MSG-01 S-RT-01 S-RT-02 S-RSP-01 S-VIA-08: Route and Via as one line each, with values of ours in front
     s = make(forward_to="loopback")
