@@ -10,11 +10,11 @@ enum { REMEMBERED_MS = 32000 };
 struct answered {
     struct hash_node by_branch;
     struct list node;
-    uint64_t until_ms, flow_id;
+    uint64_t until_ms, flow_id, via; /* via_hash() of the caller's */
     char ident[8];           /* UDP: our socket towards the caller */
 };
 
-void answered_add(struct sipd *d, const char *branch, uint64_t flow_id, const char *ident)
+void answered_add(struct sipd *d, const char *branch, const sip_via_t *via, uint64_t flow_id, const char *ident)
 {
     struct answered *a = branch ? calloc(1, sizeof *a) : NULL;
 
@@ -22,6 +22,7 @@ void answered_add(struct sipd *d, const char *branch, uint64_t flow_id, const ch
         return; /* a lost retransmission is the callee's to repeat */
     a->until_ms = sipd_now_ms() + REMEMBERED_MS;
     a->flow_id = flow_id;
+    a->via = via_hash(via);
     sv_copy(sv_of(ident ? ident : ""), a->ident, sizeof a->ident);
     hash_insert(&d->answered, &a->by_branch, hash_bytes(branch, strlen(branch)));
     list_append(&d->answered_list, &a->node);
@@ -44,7 +45,7 @@ void answered_response(struct sipd *d, msg_t *msg, sip_t *sip)
     tport_t *tp;
 
     if (!a || status < 200 || status >= 300 || !sip->sip_cseq || sip->sip_cseq->cs_method != sip_method_invite ||
-        !sip->sip_via->v_next) {
+        !sip->sip_via->v_next || via_hash(sip->sip_via->v_next) != a->via) { /* a callee may not choose where it goes: S-SEC-05 */
         nta_msg_discard(d->nta, msg); /* S-TXN-06 */
         return;
     }

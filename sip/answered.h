@@ -4,10 +4,10 @@
 
 #include "sip/sipd.h"
 
-/* The branch that brought the 2xx; flow_id, or the ident of our UDP socket: towards the caller. */
-void answered_add(struct sipd *d, const char *branch, uint64_t flow_id, const char *ident);
+/* The branch that brought the 2xx; via: the caller's, as he sent it; flow_id, or the ident of our UDP socket: towards him. */
+void answered_add(struct sipd *d, const char *branch, const sip_via_t *via, uint64_t flow_id, const char *ident);
 
-/* A response without a transaction: such a repetition goes on, all else is dropped. Takes msg. */
+/* A response without a transaction: such a repetition goes on, to where that Via says, all else is dropped. Takes msg. */
 void answered_response(struct sipd *d, msg_t *msg, sip_t *sip);
 
 /* Forget what is old. */

@@ -73,7 +73,7 @@ static void remember_answered(const struct branch *b)
 {
     const struct request *from = &b->fork->origin;
 
-    answered_add(b->fork->d, nta_outgoing_branch(b->orq), from->flow_id,
+    answered_add(b->fork->d, nta_outgoing_branch(b->orq), from->sip->sip_via, from->flow_id,
                  from->tport ? tport_ident(tport_parent(from->tport)) : "");
 }
 
@@ -175,7 +175,7 @@ static void pass_up(struct fork *f, msg_t *m)
 
     drop_errors(m, sip);
     sip_via_remove(m, sip);
-    if (undelivered_may(&f->origin, sip->sip_status->st_status)) {
+    if (undelivered_may(&f->origin, sip->sip_status->st_status) && via_hash(sip->sip_via) == via_hash(f->origin.sip->sip_via)) {
         msg_t *again = msg_dup(m);
 
         if (again)
@@ -680,7 +680,7 @@ struct fork *fork_new(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport)
     f->origin.tport = tport_ref(tport);
     f->is_invite = sip->sip_request->rq_method == sip_method_invite;
     f->born_ms = sipd_now_ms();
-    f->irq = nta_incoming_create(d->nta, NULL, msg_ref_create(msg), sip, NTATAG_TPORT(tport), TAG_END());
+    f->irq = request_incoming(d, msg, sip, tport);
     if (!f->irq) {
         fork_destroy(f);
         return NULL;

@@ -334,6 +334,15 @@ static bool leads_to_us(const struct request *r, const url_t *contact)
     return stack_is_us(r->d->stack, contact) && !(is_elsewhere(r, contact) && (is_direct(r) || is_translated(r, contact)));
 }
 
+/* Has this request named it before? Then the binding that it is compared with is its own. */
+static bool is_repeated(const struct request *r, const sip_contact_t *m)
+{
+    for (const sip_contact_t *c = r->sip->sip_contact; c != m; c = c->m_next)
+        if (uri_eq(c->m_url, m->m_url))
+            return true;
+    return false;
+}
+
 static int say(struct registration *g, int status, const char *why)
 {
     g->why = why;
@@ -381,7 +390,7 @@ static int apply(struct registration *g, const sip_contact_t *m, int64_t now, st
     if (status)
         return status;
     old = find_same(g, m, bindings);
-    if (old && is_out_of_order(g->r, old))
+    if (old && is_out_of_order(g->r, old) && !is_repeated(g->r, m))
         return say(g, 500, "CSeq Is Not Higher");
     if (expires > 0) {
         b = new_binding(g, m, expires, now);

@@ -117,6 +117,35 @@ uint64_t request_hash(const sip_t *sip)
     return branch ? hash ^ hash_bytes(branch, strlen(branch)) << 1 : hash;
 }
 
+uint64_t via_hash(const sip_via_t *v)
+{
+    const char *const parts[] = { v->v_protocol, v->v_host, v->v_port, v->v_branch, v->v_received, v->v_rport, v->v_maddr };
+    uint64_t hash = 0;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(parts); i++)
+        if (parts[i])
+            hash = hash * 31 + hash_bytes(parts[i], strlen(parts[i])) + i;
+    return hash;
+}
+
+/* When its stream has gone, Sofia looks for the sender by what it notes here. That may not be a name (of a browser's Via, which has no received), as looking that up
+ * would hold up everybody: S-DNS-08. */
+nta_incoming_t *request_incoming(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport)
+{
+    sip_via_t *v = sip->sip_via;
+    const char *received = v->v_received;
+    char host[ADDR_TEXT_MAX];
+    struct addr source;
+    nta_incoming_t *irq;
+
+    memcpy(&source, msg_addr(msg), sizeof source);
+    if (!received && !addr_from_host(&(struct addr){ 0 }, sv_of(v->v_host), 0))
+        v->v_received = su_strdup(msg_home(msg), addr_host_text(&source, host));
+    irq = nta_incoming_create(d->nta, NULL, msg_ref_create(msg), sip, NTATAG_TPORT(tport), TAG_END());
+    v->v_received = received;
+    return irq;
+}
+
 bool request_hold(struct request *r)
 {
     if (!r->fork) {
@@ -179,6 +208,8 @@ enum verdict request_reply(struct request *r, int status, const char *phrase, co
         sip_to_tag(msg_home(r->msg), to, tag);
     if (r->is_admitted)
         account_once(r->d, r->sip, status, phrase, to->a_tag);
+    if (tport_is_secondary(r->tport) && !tport_is_clear_to_send(r->tport))
+        return STEP_DONE; /* it has gone, and Sofia would look for it by what its Via says */
     nta_msg_treply(r->d->nta, msg_ref_create(r->msg), status, phrase, NTATAG_TPORT(r->tport), SIPTAG_TO(to),
                    TAG_IF(headers && *headers, SIPTAG_HEADER_STR(headers)), TAG_END());
     return STEP_DONE;

@@ -82,8 +82,14 @@ void request_run(struct request *r);
  * (device: mark_device() of it; 0: none). By UDP: from the same host, and from the same port unless a NAT may have changed it. S-CAN-03. */
 bool request_is_by_sender_of(const struct request *cancel, const struct request *r, uint64_t device);
 
+/* nta's server transaction for a request; the message is counted. NULL: it could not be made. */
+nta_incoming_t *request_incoming(struct sipd *d, msg_t *msg, sip_t *sip, tport_t *tport);
+
 /* What a request, its repetitions and its CANCEL have in common, as a hash: for tables that forget. */
 uint64_t request_hash(const sip_t *sip);
+
+/* Where a Via sends responses, and its branch, as a hash: the same of a request and of each response to it, unless somebody has changed it. */
+uint64_t via_hash(const sip_via_t *v);
 
 /* Make the transaction, so that retransmissions and CANCEL find it. False: it could not be made; the request is
  * finished then. */

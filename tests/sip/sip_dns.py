@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -444,6 +445,29 @@ def test_response_goes_to_a_new_connection_when_the_old_one_has_gone(make):
             m = peer.receive()
             assert m.status == 200 and m.tag("to") == "late" and len(m.all("via")) == 1, m.raw
         t.is_quiet(0.05)
+
+
+def test_callee_does_not_choose_where_a_repeated_200_goes(make):
+    # S-VIA-09 S-SEC-05: to the caller, whatever Via it is given; not to this machine's own services, and no name is looked up for it
+    with Peer() as other:
+        s = make(auth="", forward_to="public", transports="udp tcp ws")
+        b, a, c = s.registered("udp", "bob"), s.ua("udp", "alice"), s.ua("tcp", "alice")
+        for caller in (a, c):
+            caller.invite("sip:bob@example.com")
+            got = b.expect("INVITE")
+            raw = b.reply(got, 200, tag="x")
+            caller.expect(200)
+            ours, theirs = got.all("via")
+            for via in ("SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKa" % other.port, "SIP/2.0/UDP very.slow.name.invalid;branch=z9hG4bKa",
+                        theirs.replace(caller.sent_by, "127.0.0.1:%d" % other.port), theirs + ";maddr=127.0.0.2",
+                        re.sub("received=[^;]*", "received=127.0.0.2", theirs), re.sub("rport=[^;]*", "rport=%d" % other.port, theirs)):
+                b.send(raw.replace(theirs.encode(), via.encode()))
+            b.send(raw)
+            caller.expect(200, again=True)
+            caller.silent(0.1)
+        other.is_quiet(0.05)
+        with open(s.log, "rb") as f:
+            assert b"getaddrinfo" not in f.read()
 
 
 def test_response_that_nobody_takes_over_udp_goes_to_the_next_place(make):

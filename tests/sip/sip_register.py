@@ -198,6 +198,14 @@ def test_old_cseq_fails_and_changes_nothing(make):
     a.register()
 
 
+def test_contact_that_is_named_twice_is_one(make):
+    # S-REG-06 S-REG-08: the last word counts
+    s = make(auth="")
+    a = s.ua("udp", "alice")
+    m = a.register(contact="<sip:alice@192.0.2.1>;q=0.1, <sip:alice@192.0.2.2>, <sip:alice@192.0.2.1>;q=0.7")
+    assert sorted(c.split(";expires")[0] for c in m.all("contact")) == ["<sip:alice@192.0.2.1>;q=0.700", "<sip:alice@192.0.2.2>"], m.raw
+
+
 def test_second_contact_invalid_stores_none(make):
     # S-REG-07
     s = make(auth="")

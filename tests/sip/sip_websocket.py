@@ -113,6 +113,24 @@ def test_browser_that_goes_is_gone_at_once(make):
         a.ask("MESSAGE", "sip:bob@nowhere.invalid;transport=ws", 480)
 
 
+def test_browser_that_goes_has_no_name_looked_up_for_it(make):
+    # S-DNS-08 S-WS-06: its Via has a name of its choice, and a look-up would hold up everybody
+    s = make(auth="", transports="udp ws")
+    b = s.registered("udp", "bob")
+    for method, status in (("MESSAGE", 200), ("INVITE", 180), ("INVITE", 486)):
+        a = s.ua("ws", "alice")
+        a.send(a.request(method, "sip:bob@example.com", headers=["Contact: " + a.contact]))
+        got = b.expect(method)
+        mark = s.mark()
+        a.s.sock.close()
+        s.wait_for("closed: peer", mark)
+        time.sleep(0.05)
+        b.reply(got, status, tag="x")
+    s.ua("udp", "alice").ask("OPTIONS", "sip:example.com", 200)
+    with open(s.log, "rb") as f:
+        assert b"getaddrinfo" not in f.read()
+
+
 def test_one_message_is_one_message(make):
     # S-WS-02 S-WS-03 S-MSG-04
     s = make(auth="", transports=ALL)
