@@ -9,6 +9,7 @@
 
 enum {
     DEAF_MS = 300 * 1000,
+    OFFER_MS = 1000,     /* a place that may be reached by UDP has so long to take a connection */
     UDP_SIZE_MAX = 1300, /* RFC 3261 s.18.1.1 */
     ADDED_MAX = 250,     /* what our Via and Record-Route add */
     ROUTE_MAX = ADDR_TEXT_MAX + 32,
@@ -16,6 +17,8 @@ enum {
 
 struct hops {
     struct sipd *d;              /* back */
+    struct list offer_node;      /* while a connection is offered to a place of UDP */
+    uint64_t offered_ms;
     struct mark mark;            /* FLOW and UDP: there and nowhere else */
     bool is_secure;              /* TLS on this hop */
     bool is_large;
@@ -40,6 +43,7 @@ static void give(struct hops *h, tport_t *tport, const struct addr *at, const ch
     struct next_hop hop = { .route = h->route, .tport = tport, .at = *at };
     char text[ADDR_TEXT_MAX];
 
+    list_remove(&h->offer_node);
     snprintf(h->route, sizeof h->route, "sip:%s;transport=%s", addr_text(at, text), transport);
     h->done(h->arg, HOP_FOUND, &hop);
 }
@@ -153,6 +157,19 @@ static void on_dialled(void *arg, struct flow *f)
     }
 }
 
+void hops_sweep(struct sipd *d, uint64_t now_ms)
+{
+    while (!list_is_empty(&d->offers)) {
+        struct hops *h = list_item(d->offers.next, struct hops, offer_node);
+
+        if (now_ms - h->offered_ms < OFFER_MS)
+            break;
+        list_remove(&h->offer_node);
+        flow_dial_cancel(h->dial); /* the connection is there for the next one, if it is made yet */
+        on_dialled(h, NULL);
+    }
+}
+
 static void use_stream(struct hops *h, enum pump_kind kind)
 {
     struct flow *f = flow_to_peer(h->d->flows, kind, &h->place.at, h->host);
@@ -182,6 +199,8 @@ static void use_place(struct hops *h, const struct place *p)
     } else if (p->transport != TRANSPORT_UDP) {
         use_stream(h, kind_of(p->transport));
     } else if (h->is_large && stack_has(h->d->stack, PUMP_TCP, p->at.sa.sa_family) && !is_deaf(h, &p->at)) {
+        h->offered_ms = sipd_now_ms();
+        list_append(&h->d->offers, &h->offer_node);
         use_stream(h, PUMP_TCP); /* and by UDP when that fails: S-TRN-01 */
     } else {
         use_udp(h);
@@ -293,6 +312,7 @@ static struct hops *hops_alloc(struct sipd *d)
 
     if (h) {
         h->d = d;
+        list_init(&h->offer_node);
         h->mark.kind = MARK_PLAIN;
         h->first.transport = TRANSPORT_ANY;
     }
@@ -346,6 +366,7 @@ void hops_free(struct hops **hp)
     if (!h)
         return;
     *hp = NULL;
+    list_remove(&h->offer_node);
     if (h->dial)
         flow_dial_cancel(h->dial);
     locate_free(&h->search);

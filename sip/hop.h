@@ -37,5 +37,8 @@ typedef void hops_done(void *arg, enum hop_end how, const struct next_hop *hop);
 /* The next one. done is called exactly once, perhaps before the call returns. Not while one is being looked for. */
 void hops_next(struct hops *h, hops_done *done, void *arg);
 
+/* Datagrams for those whose place has not taken the connection that it was offered: a firewall may say nothing at all. Twice a second. */
+void hops_sweep(struct sipd *d, uint64_t now_ms);
+
 /* False: there are no more. True: there may be. */
 bool hops_has_more(const struct hops *h);

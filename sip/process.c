@@ -26,6 +26,7 @@
 #include "sip/dns.h"
 #include "sip/errand.h"
 #include "sip/fork.h"
+#include "sip/hop.h"
 #include "sip/location.h"
 #include "sip/request.h"
 #include "sip/script.h"
@@ -162,6 +163,7 @@ static void on_sweep(su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
     size_t n_forks = 0;
 
     look_for_overload(d);
+    hops_sweep(d, sipd_now_ms());
     fork_sweep(d);
     list_each(node, &d->forks)
         n_forks++;
@@ -362,6 +364,7 @@ int sip_process_main(const struct conf *conf, int control_fd, const struct scrip
         return EXIT_RESOURCE;
     use_limits(&d);
     list_init(&d.forks);
+    list_init(&d.offers);
     list_init(&d.errands);
     list_init(&d.answered_list);
     list_init(&d.undelivered);

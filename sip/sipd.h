@@ -43,6 +43,7 @@ struct sipd {
     struct overload overload;
     size_t n_requests;         /* struct request that live */
     struct list forks;         /* transactions under way */
+    struct list offers;        /* connections offered to places of UDP: struct hops in hop.c, oldest first */
     struct list errands;       /* messages without one: struct errand in errand.c */
     size_t n_errands;
     struct list undelivered;   /* UDP responses that may have to go elsewhere: struct undelivered in undelivered.c, oldest first */

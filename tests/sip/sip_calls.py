@@ -1,4 +1,5 @@
 """Calls and messages between registered users. RFC 3261 s.16; spec section 21."""
+import contextlib
 import re
 import socket
 import time
@@ -625,6 +626,25 @@ def test_large_request_goes_by_tcp_and_else_by_udp(make):
     with open(s.log, "rb") as f:
         f.seek(mark)
         assert f.read().count(b"could not connect") == 1
+
+
+def test_large_request_does_not_wait_for_a_port_that_says_nothing(make):
+    # S-TRN-01: a firewall drops what would open a connection; here a listener whose queue is full does
+    s = make(auth="", forward_to="loopback")
+    b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", b.s.port))
+        listener.listen(0)
+        for _ in range(4):
+            full = stack.enter_context(socket.socket())
+            full.setblocking(False)
+            full.connect_ex(("127.0.0.1", b.s.port))
+        began = time.monotonic()
+        a.send(a.request("MESSAGE", "sip:bob@example.com", body=b"x" * 2000))
+        b.reply(b.expect("MESSAGE", timeout=12 * SLOW), 200)
+        assert 0.5 < time.monotonic() - began < 5 * SLOW  # and not 10 s
+        a.expect(200)
 
 
 @long_only

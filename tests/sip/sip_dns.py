@@ -470,6 +470,15 @@ def test_callee_does_not_choose_where_a_repeated_200_goes(make):
             assert b"getaddrinfo" not in f.read()
 
 
+def is_free(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def test_response_that_nobody_takes_over_udp_goes_to_the_next_place(make):
     # S-DNS-07 S-TRN-06: the sender's address first; when that refuses, those of the name in sent-by, one after the other, or the address there
     with names() as d, Peer(host="127.0.0.4") as last:
@@ -480,6 +489,8 @@ def test_response_that_nobody_takes_over_udp_goes_to_the_next_place(make):
         s = make(dns=d, auth="")
         b, a = s.registered("udp", "bob"), s.ua("udp", "alice")
         for sent_by in ("client.test", "two.test:%d" % last.port, "127.0.0.4:%d" % last.port):
+            if ":" not in sent_by and not is_free(5060):
+                continue  # some other server has the default port of this machine, and takes what is to be refused
             for method, answer in (("MESSAGE", 200), ("MESSAGE", 404), ("INVITE", 486)):
                 branch = "z9hG4bK-refused-%f" % time.monotonic()
                 via = "SIP/2.0/UDP %s;branch=%s" % (sent_by, branch)
