@@ -43,6 +43,45 @@ static issize_t to_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
     return addr_d(sip_to_class, home, h, s, n);
 }
 
+static char *end_of_quoted(char *s)
+{
+    while (*++s && *s != '"')
+        if (*s == '\\' && s[1])
+            s++;
+    return s;
+}
+
+/* Of each contact in the list. The header goes on as it came: this is Sofia's copy of its text. */
+static void blank_names(char *s)
+{
+    char *begin = s;
+    bool is_foreign = false;
+
+    for (; *s; s++) {
+        if (*s == '"') {
+            s = end_of_quoted(s);
+        } else if (*s == '<') {
+            if (is_foreign)
+                memset(begin, ' ', (size_t)(s - begin));
+            is_foreign = false;
+            s += strcspn(s, ">");
+        } else if (*s == ',') {
+            begin = s + 1;
+            is_foreign = false;
+        } else {
+            is_foreign = is_foreign || (unsigned char)*s >= 0x80;
+        }
+        if (!*s)
+            return;
+    }
+}
+
+static issize_t contact_d(su_home_t *home, msg_header_t *h, char *s, isize_t n)
+{
+    blank_names(s);
+    return sip_contact_class->hc_parse(home, h, s, n);
+}
+
 static msg_hclass_t *like(struct msg_hclass_s *ours, const msg_hclass_t *theirs, msg_parse_f *parse)
 {
     memcpy(ours, theirs, sizeof *ours);
@@ -62,4 +101,11 @@ msg_hclass_t *display_to_class(void)
     static struct msg_hclass_s to_class[1];
 
     return like(to_class, sip_to_class, to_d);
+}
+
+msg_hclass_t *display_contact_class(void)
+{
+    static struct msg_hclass_s contact_class[1];
+
+    return like(contact_class, sip_contact_class, contact_d);
 }

@@ -115,6 +115,7 @@ msg_mclass_t const *method_mclass(void)
     put_in_front(mc, sip_cseq_class, cseq_class);
     put_in_front(mc, sip_from_class, display_from_class());
     put_in_front(mc, sip_to_class, display_to_class());
+    put_in_front(mc, sip_contact_class, display_contact_class());
     return mc;
 }
 

@@ -585,13 +585,22 @@ def test_name_of_another_alphabet_needs_no_quotes(make):
         a = s.ua(kind, "alice")
         for name in ("J\xc3\xbcrgen Stra\xc3\x9fe ", "\xe6\x9d\x8e"):
             for uri, status in (("sip:bob@example.com", 200), ("sip:nobody@example.com", 404)):
-                a.send(a.request("MESSAGE", uri).replace(b"From: ", b"From: " + name.encode("latin-1")).replace(b"To: ", b"t:" + name.encode("latin-1")))
+                contact = "Contact: %s%s;q=0.5, \"<\\\"\" <sip:x@192.0.2.1>" % (name, a.contact)
+                a.send(a.request("MESSAGE", uri, headers=[contact]).replace(b"From: ", b"From: " + name.encode("latin-1")).replace(b"To: ", b"t:" + name.encode("latin-1")))
                 if status == 200:
                     got = b.expect("MESSAGE")
                     assert got.get("from").startswith(name + "<sip:alice@") and got.get("to").startswith(name + "<sip:bob@"), got.raw
+                    assert contact.encode("latin-1") in got.raw, got.raw
                     b.reply(got, status)
                 m = a.expect(status)
                 assert name.strip() in m.get("from") or not name.endswith(" "), m.raw
+
+
+def test_contact_with_a_name_of_another_alphabet_is_registered(make):
+    # S-REG-08
+    a = make(auth="").ua("udp", "alice")
+    m = a.register(contact="\xc3\xbc <sip:alice@192.0.2.1>, \"\xc3\xbc\" <sip:alice@192.0.2.2>, \xe6\x9d\x8e<sip:alice@192.0.2.3>;expires=60")
+    assert sorted(uri_of(c) for c in m.all("contact")) == ["sip:alice@192.0.2.%d" % i for i in (1, 2, 3)], m.raw
 
 
 def test_lists_on_one_line_lose_only_what_is_ours(make):
