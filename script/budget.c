@@ -79,6 +79,14 @@ bool budget_take(struct script *s, uint64_t steps)
     return s->run.steps != 0;
 }
 
+bool script_spend(struct script_call *c, uint64_t steps)
+{
+    if (budget_take(c->script, steps))
+        return true;
+    c->fault = "it takes too long";
+    return false;
+}
+
 /* ---- memory ---- */
 
 void *script_realloc(struct script *s, void *p, size_t old, size_t n)

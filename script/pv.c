@@ -400,8 +400,8 @@ void pv_get(const struct pv *p, struct script_call *c, struct script_value *out)
         name.text = expand(p, c);
     var->get(c, &name, out);
     for (size_t i = 0; i < p->n_trans && out->type != SCRIPT_NULL; i++) {
-        if (out->s.n > SCRIPT_LONG_TEXT && !budget_take(c->script, out->s.n / 4))
-            c->fault = "it takes too long";
+        if (out->s.n > SCRIPT_LONG_TEXT)
+            script_spend(c, out->s.n / 4);
         if (c->fault || !p->trans[i].row->fn(c, out, p->trans[i].params))
             *out = (struct script_value){ 0 };
     }

@@ -106,6 +106,8 @@ extern const struct script_api script_core_api;
 
 /* Memory that lives until the callback returns; NULL: a script's values are too long, c->fault is set. */
 char *script_room(struct script_call *c, size_t n);
+/* Steps of the run's budget, for what looks at texts; 20 are a microsecond or less. False: it has no more, must do no more, and c->fault says so. */
+bool script_spend(struct script_call *c, uint64_t steps);
 /* A copy of that kind. Empty when there is no room. */
 struct sv script_keep(struct script_call *c, struct sv s);
 void script_set_int(struct script_value *v, int64_t i); /* text as well: script_text() makes it */

@@ -40,8 +40,7 @@ void text_ifind(struct script_call *c)
     for (size_t i = 0; !found && i + part.n <= text.n && !c->fault; i++) {
         if (sv_lower(text.p[i]) != sv_lower(part.p[0]))
             continue;
-        if (!budget_take(c->script, 1 + part.n / 16)) /* it may be compared from each of its letters on */
-            c->fault = "it takes too long";
+        script_spend(c, 1 + part.n / 16); /* it may be compared from each of its letters on */
         found = sv_eq_nocase(sv_make(text.p + i, part.n), part);
     }
     script_truth(c, found);

@@ -63,9 +63,28 @@ void sipscript_fini(struct sipd *d)
 
 /* ---- changes of a message ---- */
 
-char *sipscript_event_text(const struct sip_event *e, struct sv s)
+bool sipscript_take(struct script_call *c, size_t n)
 {
-    return sv_is_line(s) ? su_strndup(home_of(e), s.n ? s.p : "", (isize_t)s.n) : NULL;
+    enum { COPIES = 3 }; /* its own, that of a header or URI, that of the parts */
+    struct routing *g = event_of(c)->g;
+
+    if (n > SCRIPT_TEXTS_MAX / COPIES || n * COPIES + SCRIPT_TEXT_COST > SCRIPT_TEXTS_MAX - g->texts) {
+        g->texts = SCRIPT_TEXTS_MAX;
+        c->fault = "more than 1 MiB of texts for one request";
+        return false;
+    }
+    g->texts += n * COPIES + SCRIPT_TEXT_COST;
+    return true;
+}
+
+char *sipscript_text(struct script_call *c, struct sv s)
+{
+    return sv_is_line(s) && sipscript_take(c, s.n) ? su_strndup(home_of(event_of(c)), s.n ? s.p : "", (isize_t)s.n) : NULL;
+}
+
+char *sipscript_uri_text(struct script_call *c, const url_t *url)
+{
+    return sipscript_take(c, (size_t)url_e(NULL, 0, url)) ? url_as_string(home_of(event_of(c)), url) : NULL;
 }
 
 bool sipscript_event_set_uri(struct sip_event *e, const char *text)

@@ -1,5 +1,6 @@
 /* Functions of scripts for SIP: what they say about a message, and what they order. */
 #include <regex.h>
+#include <stdlib.h>
 
 #include "sip/fork.h"
 #include "sip/script_private.h"
@@ -63,7 +64,7 @@ static void is_us(struct script_call *c, const url_t *url)
 
 void ksip_is_myself(struct script_call *c)
 {
-    char *text = sipscript_event_text(event_of(c), c->arg[0].s);
+    char *text = sipscript_text(c, c->arg[0].s);
 
     is_us(c, text ? url_make(home_of(event_of(c)), text) : NULL);
 }
@@ -88,7 +89,7 @@ void ksip_is_myself_suri(struct script_call *c)
     struct sip_event *e = event_of(c);
     char at[ADDR_TEXT_MAX];
 
-    is_us(c, url_format(home_of(e), "sip:%s", addr_text(&e->r->source, at)));
+    is_us(c, sipscript_take(c, sizeof at) ? url_format(home_of(e), "sip:%s", addr_text(&e->r->source, at)) : NULL);
 }
 
 /* ---- how it came ---- */
@@ -307,7 +308,7 @@ void ksip_t_is_set(struct script_call *c)
 
 static void name_route(struct script_call *c, const char **route)
 {
-    *route = c->arg[0].s.n ? sipscript_event_text(event_of(c), c->arg[0].s) : NULL;
+    *route = c->arg[0].s.n ? sipscript_text(c, c->arg[0].s) : NULL;
     script_truth(c, true);
 }
 
@@ -331,13 +332,47 @@ void ksip_t_is_canceled(struct script_call *c)
     script_truth(c, event_of(c)->is_cancelled);
 }
 
+/* How often its counts, as {2,9}, repeat what stands before them, at most. */
+static uint64_t repeats(const char *pattern)
+{
+    uint64_t all = 1;
+
+    while ((pattern = strchr(pattern, '{')) && all < UINT32_MAX) {
+        char *end;
+        unsigned long least = strtoul(pattern + 1, &end, 10), most = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+
+        most = TD_MAX(least, most);
+        if (most > 1)
+            all *= TD_MIN(most, (unsigned long)RE_DUP_MAX); /* more is refused by regcomp() */
+        pattern++;
+    }
+    return all;
+}
+
+/* A back-reference, which POSIX does not have there, would make libc try for hours. */
+static bool refers_back(const char *pattern)
+{
+    for (; (pattern = strchr(pattern, '\\')) && pattern[1]; pattern += 2)
+        if (pattern[1] >= '1' && pattern[1] <= '9')
+            return true;
+    return false;
+}
+
+/* libc writes out what is repeated, and may look from each character of the text at all behind it. */
 static bool matches(struct script_call *c, struct sv pattern, const char *text)
 {
+    uint64_t n = strlen(text);
     char copy[256];
     regex_t re;
     bool found;
 
-    if (!sv_copy(pattern, copy, sizeof copy) || regcomp(&re, copy, REG_EXTENDED | REG_NOSUB) != 0) {
+    if (!sv_copy(pattern, copy, sizeof copy) || refers_back(copy)) {
+        c->fault = "that is no regular expression";
+        return false;
+    }
+    if (!script_spend(c, 100 + pattern.n * repeats(copy) * 16 + n * n / 16))
+        return false;
+    if (regcomp(&re, copy, REG_EXTENDED | REG_NOSUB) != 0) {
         c->fault = "that is no regular expression";
         return false;
     }
@@ -381,7 +416,7 @@ void ksip_send_reply(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
     int64_t code = c->arg[0].i;
-    char *phrase = sipscript_event_text(e, c->arg[1].s);
+    char *phrase = sipscript_text(c, c->arg[1].s);
 
     if (code == 100) {
         script_truth(c, true);
@@ -459,12 +494,18 @@ static bool are_params(struct sv s)
 void ksip_add_rr_param(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
-    char *text = are_params(c->arg[0].s) ? su_sprintf(home_of(e), "%s%.*s", e->g->record_params, (int)c->arg[0].s.n, c->arg[0].s.p) : NULL;
+    struct sv more = c->arg[0].s;
+    size_t n = strlen(e->g->record_params) + more.n;
+    char *text = NULL;
 
-    if (!text || strlen(text) > SCRIPT_LINE_MAX)
+    if (!are_params(more) || n > SCRIPT_LINE_MAX)
         c->fault = "URI parameters are written ;NAME=VALUE";
-    else
+    else if (sipscript_take(c, n))
+        text = su_sprintf(home_of(e), "%s%.*s", e->g->record_params, (int)more.n, more.p);
+    if (text)
         e->g->record_params = text;
+    else if (!c->fault)
+        c->fault = "out of memory";
     script_truth(c, true);
 }
 
@@ -559,7 +600,7 @@ static bool is_elsewhere(const struct request *r, const char *host)
 
 void ksip_is_rfc1918(struct script_call *c)
 {
-    char *host = sipscript_event_text(event_of(c), c->arg[0].s);
+    char *host = sipscript_text(c, c->arg[0].s);
 
     script_truth(c, host && is_private(host));
 }
@@ -592,7 +633,6 @@ void ksip_nat_uac_test(struct script_call *c)
 /* `Name: value`, perhaps with the CRLF that Kamailio wants; in the request's memory. NULL: c->fault says why. */
 static char *header_line(struct script_call *c, struct sv *name)
 {
-    struct sip_event *e = event_of(c);
     struct sv line = c->arg[0].s;
     char *text;
 
@@ -600,11 +640,11 @@ static char *header_line(struct script_call *c, struct sv *name)
         line.n--;
     line = sv_trim(line);
     *name = sv_trim(sv_upto(line, sv_find(line, ':')));
-    text = name->n && name->n < line.n && line.n <= SCRIPT_LINE_MAX ? sipscript_event_text(e, line) : NULL;
+    text = name->n && name->n < line.n && line.n <= SCRIPT_LINE_MAX ? sipscript_text(c, line) : NULL;
     for (size_t i = 0; text && i < name->n; i++)
         if ((uint8_t)name->p[i] <= ' ' || (uint8_t)name->p[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", name->p[i]))
             text = NULL;
-    if (!text)
+    if (!text && !c->fault)
         c->fault = "a header line is written NAME: VALUE";
     return text;
 }
@@ -622,7 +662,7 @@ static bool is_changeable(struct sv name)
 
 static void edit(struct script_call *c, const char *name, const char *line)
 {
-    if (!name || !sipscript_event_edit(event_of(c), name, line))
+    if (!c->fault && (!name || !sipscript_event_edit(event_of(c), name, line)))
         c->fault = "too many changes, or not a header";
     script_truth(c, true);
 }
@@ -640,12 +680,10 @@ void ksip_hdr_append(struct script_call *c)
 
 void ksip_hdr_remove(struct script_call *c)
 {
-    struct sip_event *e = event_of(c);
-
     if (!is_changeable(c->arg[0].s))
         c->fault = "no message is sent without that header";
     else
-        edit(c, sipscript_event_text(e, c->arg[0].s), NULL);
+        edit(c, sipscript_text(c, c->arg[0].s), NULL);
 }
 
 void ksip_hdr_is_present(struct script_call *c)
@@ -663,14 +701,16 @@ void ksip_append_to_reply(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
     struct sv name;
-    char *line = header_line(c, &name), *all;
+    char *line = header_line(c, &name), *all = NULL;
+    const char *lines = e->g->reply_lines ? e->g->reply_lines : "";
 
     if (!line)
         return;
-    all = su_sprintf(home_of(e), "%s%s\r\n", e->g->reply_lines ? e->g->reply_lines : "", line);
-    if (!is_changeable(name) || !all || strlen(all) > SCRIPT_LINE_MAX)
-        c->fault = "not for an answer";
-    else
+    if (is_changeable(name) && strlen(lines) + strlen(line) + 2 <= SCRIPT_LINE_MAX && sipscript_take(c, strlen(lines) + strlen(line)))
+        all = su_sprintf(home_of(e), "%s%s\r\n", lines, line);
+    if (all)
         e->g->reply_lines = all;
+    else if (!c->fault)
+        c->fault = "not for an answer";
     script_truth(c, true);
 }

@@ -3,7 +3,13 @@
 
 #include "sip/script.h"
 
-enum { SCRIPT_EDITS_MAX = 64, SCRIPT_LINE_MAX = 4096, SCRIPT_BRANCHES_MAX = 32 /* with flags of their own */ };
+enum {
+    SCRIPT_EDITS_MAX = 64,
+    SCRIPT_LINE_MAX = 4096,
+    SCRIPT_BRANCHES_MAX = 32,         /* with flags of their own */
+    SCRIPT_TEXTS_MAX = 1024 * 1024,   /* bytes of a request's memory, for what all its runs have made */
+    SCRIPT_TEXT_COST = 512,           /* of these, for what becomes of a text beside copies of it */
+};
 
 enum route_kind { ROUTE_REQUEST, ROUTE_REPLY, ROUTE_ONREPLY, ROUTE_BRANCH, ROUTE_FAILURE };
 
@@ -49,6 +55,7 @@ struct routing {
     bool is_default;          /* the built-in steps have it, as it is now */
     bool is_known, user_exists; /* what KSR.uri_db has found */
     struct script_answer answer; /* ordered; status 0: none */
+    size_t texts;             /* of SCRIPT_TEXTS_MAX, taken */
 };
 
 static inline struct sip_event *event_of(const struct script_call *c)
@@ -61,8 +68,13 @@ static inline su_home_t *home_of(const struct sip_event *e)
     return msg_home(e->r->msg);
 }
 
+/* Memory of the request, which stays until that has ended, for a text of n bytes and what is made of it. False: its runs have no more,
+ * and c->fault says so. */
+bool sipscript_take(struct script_call *c, size_t n);
 /* A text of a script that Sofia is to see: in the request's memory; NULL: NUL or control characters in it, or no memory. */
-char *sipscript_event_text(const struct sip_event *e, struct sv s);
+char *sipscript_text(struct script_call *c, struct sv s);
+/* The URI as a text, there, too. */
+char *sipscript_uri_text(struct script_call *c, const url_t *url);
 bool sipscript_event_set_uri(struct sip_event *e, const char *text);
 /* The header of that name and index in the message of the event; negative: from the end. */
 msg_header_t *sipscript_event_header(const struct sip_event *e, struct sv name, int index);

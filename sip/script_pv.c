@@ -70,7 +70,7 @@ static bool has_uri(struct script_call *c)
 
 static bool use_uri(struct script_call *c, const char *text)
 {
-    if (!text || !sipscript_event_set_uri(event_of(c), text))
+    if (!c->fault && (!text || !sipscript_event_set_uri(event_of(c), text)))
         c->fault = "that is no SIP URI";
     return !c->fault;
 }
@@ -82,9 +82,9 @@ bool ksip_set_ru(struct script_call *c, const struct script_name *name, const st
     if (!has_uri(c))
         return false;
     if (v->type != SCRIPT_NULL)
-        return use_uri(c, sipscript_event_text(e, script_text(c, v)));
+        return use_uri(c, sipscript_text(c, script_text(c, v)));
     if (e->route == ROUTE_BRANCH)
-        return use_uri(c, url_as_string(home_of(e), e->r->sip->sip_request->rq_url));
+        return use_uri(c, sipscript_uri_text(c, e->r->sip->sip_request->rq_url));
     e->g->uri = NULL;
     e->g->is_located = false;
     return true;
@@ -95,7 +95,7 @@ static bool change_uri(struct script_call *c, const struct script_value *v, bool
 {
     struct sip_event *e = event_of(c);
     const url_t *now = request_uri(e);
-    char *text = sipscript_event_text(e, script_text(c, v));
+    char *text = sipscript_text(c, script_text(c, v));
     url_t changed;
 
     if (!has_uri(c))
@@ -108,7 +108,7 @@ static bool change_uri(struct script_call *c, const struct script_value *v, bool
         changed.url_user = *text ? text : NULL;
     else
         changed.url_host = text;
-    return use_uri(c, url_as_string(home_of(e), &changed));
+    return use_uri(c, sipscript_uri_text(c, &changed));
 }
 
 bool ksip_set_rU(struct script_call *c, const struct script_name *name, const struct script_value *v)
@@ -129,13 +129,15 @@ void ksip_get_du(struct script_call *c, const struct script_name *name, struct s
 bool ksip_set_du(struct script_call *c, const struct script_name *name, const struct script_value *v)
 {
     struct sip_event *e = event_of(c);
-    char *text = v->type == SCRIPT_NULL ? NULL : sipscript_event_text(e, script_text(c, v));
+    char *text = v->type == SCRIPT_NULL ? NULL : sipscript_text(c, script_text(c, v));
     const url_t *url = text ? url_make(home_of(e), text) : NULL;
 
     if (e->route != ROUTE_REQUEST && e->route != ROUTE_FAILURE) {
         c->fault = "where it goes is said in the route for requests or failures";
         return false;
     }
+    if (c->fault)
+        return false;
     if (v->type != SCRIPT_NULL && (!url || (url->url_type != url_sip && url->url_type != url_sips) || !url->url_host || !*url->url_host)) {
         c->fault = "that is no SIP URI";
         return false;

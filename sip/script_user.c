@@ -23,7 +23,7 @@ static bool may_wait(struct script_call *c)
 static bool ask(struct script_call *c, bool is_proxy)
 {
     struct request *r = event_of(c)->r;
-    char *domain = sipscript_event_text(event_of(c), c->arg[0].s);
+    char *domain = sipscript_text(c, c->arg[0].s);
     enum verdict v;
 
     if (!may_wait(c))
@@ -206,7 +206,7 @@ void ksip_lookup(struct script_call *c)
 void ksip_registered(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
-    char *text = c->n > 1 ? sipscript_event_text(e, c->arg[1].s) : NULL;
+    char *text = c->n > 1 ? sipscript_text(c, c->arg[1].s) : NULL;
     const url_t *url = c->n > 1 ? (text ? url_make(home_of(e), text) : NULL) : sipscript_uri(e->r);
     struct target *targets = e->r->targets;
     size_t n = e->r->n_targets;
@@ -246,7 +246,7 @@ void ksip_unregister(struct script_call *c)
 {
     struct sip_event *e = event_of(c);
     struct unregistration *u = e->g->unregistration;
-    char *text = sipscript_event_text(e, c->arg[1].s);
+    char *text = sipscript_text(c, c->arg[1].s);
     const url_t *url = text ? url_make(home_of(e), text) : NULL;
     struct sv user, domain;
 

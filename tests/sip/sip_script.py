@@ -344,6 +344,39 @@ def test_a_script_that_fails_leaves_traffic_flowing(make):
         assert sign in log, (sign, s.tail())
 
 
+def ask_ways(make, ways, what):
+    """One OPTIONS for each piece of Lua, which is ways[n] then."""
+    s = make(script="""local long, n = ("x"):rep(1000), 0
+        local ways = { %s }
+        function ksr_request_route()
+            n = n + 1
+            %s
+        end""" % (", ".join("function() %s end" % w for w in ways), what))
+    a = s.ua("udp", "alice")
+    for way in ways:
+        mark = s.mark()
+        a.send(a.request("OPTIONS", "sip:bob@example.com", headers=["Route: <sip:127.0.0.1:%d;lr;a=%s>" % (s.port, "a" * 6000)]))
+        yield way, s, mark
+
+
+# What is made of its texts stays until the request has ended, be it caught or thrown away.
+def test_a_script_has_no_more_than_so_much_memory_of_a_request(make):
+    ways = ["KSR.hdr.append('X-A: ' .. long)", "KSR.hdr.remove(long)", "KSR.hdr.append_to_reply('X-A: ' .. long)", "KSR.rr.add_rr_param(';a=x')",
+            "KSR.pv.sets('$rU', long)", "KSR.pv.sets('$ru', 'sip:' .. long .. '@x')", "KSR.pv.sets('$du', 'sip:' .. long .. '@x')", "KSR.is_myself('sip:' .. long)",
+            "KSR.tm.t_on_reply(long)", "KSR.is_myself_suri()"]
+    what = "for i = 1, 2500 do pcall(ways[n]) end KSR.info('it says ' .. tostring(select(2, pcall(KSR.is_myself, 'sip:x'))))"
+    for way, s, mark in ask_ways(make, ways, what):
+        s.wait_for("it says .*more than 1 MiB of texts for one request", mark)
+
+
+# The text is a peer's.
+def test_a_regular_expression_that_takes_long_is_stopped(make):
+    ways = ["KSR.rr.check_route_param('(a|aa)+b')", "KSR.tm.t_check_status('([0-9]{1,255}){1,255}')", "KSR.tm.t_check_status('[0-9]{,32767}')",
+            "for i = 1, 100000 do pcall(KSR.tm.t_check_status, '[0-9]{1,100}') end", "KSR.rr.check_route_param('(a+)+\\\\1b')"]
+    for way, s, mark in ask_ways(make, ways, "KSR.rr.loose_route() ways[n]()"):
+        s.wait_for("is no regular expression" if "1b" in way else "it takes too long|stopped after", mark)
+
+
 def test_failures_of_other_routes_of_a_script_change_nothing(make):
     text = ("function ksr_request_route()\n for _, on in ipairs { 't_on_branch', 't_on_reply', 't_on_failure' } do KSR.tm[on]('broken') end\n"
             " if KSR.registrar.lookup('location') > 0 then KSR.tm.t_relay() else KSR.sip.default() end\nend\n"
