@@ -73,7 +73,7 @@ CONF(msrp, methods, LIST, "*", 0, 0, "", LIVE, "Methods relayed beside SEND, REP
 CONF_END(msrp)
 
 CONF_BEGIN(sip, "The SIP proxy and registrar.")
-CONF(sip, domains, LIST, "", 0, 0, "", RESTART, "Domains served; a request for another is proxied or refused as policy says. Names by which clients know this server as their outbound proxy, and so put into Route, belong here, too, behind the first.")
+CONF(sip, domains, LIST, "", 0, 0, "", RESTART, "Domains served; a request for another is proxied or refused as policy says; names by which clients know this server as their outbound proxy, and so put into Route, belong here, too, behind the first.")
 CONF(sip, record_route, BOOL, "yes", 0, 0, "", LIVE, "Stay in the path of dialogs.")
 CONF(sip, transport_tls, BOOL, "no", 0, 0, "", LIVE, "Record-Route names a side that speaks TLS as sip with transport=tls, which RFC 5630 does not want any more, instead of as sips: for clients that know no sips and cannot end a call otherwise, baresip among them.")
 CONF(sip, min_expires, INT, "60", 1, 86400, "s", LIVE, "Shortest registration.")
