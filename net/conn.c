@@ -686,6 +686,8 @@ void conn_hand_over(struct conn *c, enum proto_id id)
     conn_opened(c);
     if (slot->ops->up)
         slot->ops->up(c);
+    if (!c->ended && c->io.want & LOOP_WRITE && c->timer_use == TIMER_NONE) /* its pongs are stuck: the deadline had the timer */
+        watch_stall(c);
 }
 
 void conn_opened(struct conn *c)

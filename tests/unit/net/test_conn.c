@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/err.h"
+#include "net/conn_private.h"
 #include "net/dial.h"
 #include "net/limit.h"
 #include "net/listener.h"
@@ -709,6 +710,54 @@ TEST(a_peer_that_does_not_read_is_given_up_but_not_while_it_reads_a_little)
     free(bytes);
 }
 
+/* The pongs of an undecided stream may fill its buffers; then its deadline ends with the first line, and the other one has to begin. */
+static struct seen *sniffed;
+
+static void sniffed_up(struct conn *c)
+{
+    c->user = sniffed;
+    sniffed->ups++;
+}
+
+static const struct conn_proto sniffed_proto = {
+    .name = "test", .data = test_data, .up = sniffed_up, .down = test_down, .keep_max = 1000,
+};
+
+TEST(a_peer_that_has_not_read_since_before_its_first_line_is_given_up)
+{
+    static char pings[40000];
+    struct seen s;
+    int peer;
+
+    memset(pings, '\n', sizeof pings);
+    for (size_t i = 0; i < sizeof pings; i += 2)
+        pings[i] = '\r';
+    set_up();
+    start_sized(&s, &peer, 32768);
+    sniffed = &s;
+    worker.protos[PROTO_SIP] = (struct proto_slot){ &sniffed_proto, NULL };
+    s.conn->port_transports = PORT_TCP;
+    s.conn->port_protocols = PORT_SIP;
+    conn_set_proto(s.conn, &sniff_proto, NULL, NULL);
+    conn_deadline(s.conn, 30000, CLOSE_FIRST_LINE);
+    for (int i = 0; i < 100 && conn_queued(s.conn) < 100000; i++) {
+        say(peer, pings, sizeof pings);
+        turns(3);
+    }
+    CHECK(conn_queued(s.conn) >= 100000);
+    say(peer, "OPTIONS sip:a@b SIP/2.0\r\n", 25);
+    for (int i = 0; i < 1000 && !s.ups; i++)
+        loop_turn(worker.loop, 10);
+    CHECK_FATAL(s.ups == 1);
+    later(CONN_STALL_MS - 1000);
+    CHECK_INT(s.downs, 0);
+    later(CONN_STALL_MS + 100);
+    CHECK_INT(s.downs, 1);
+    CHECK_INT(s.why, CLOSE_WRITE_STALL);
+    finish(&s, peer);
+    tear_down();
+}
+
 TEST(a_stream_that_was_slow_once_is_not_given_up_when_idle)
 {
     char *bytes = pattern(2000000);
@@ -743,4 +792,5 @@ SUITE(conn_suite, TEST_ROW(bytes_arrive_in_order_whatever_the_pieces), TEST_ROW(
       TEST_ROW(a_queue_beyond_its_bound_ends_the_connection_at_the_end_of_the_turn),
       TEST_ROW(bytes_written_by_reference_survive_the_reuse_of_the_read_buffer),
       TEST_ROW(a_peer_that_does_not_read_is_given_up_but_not_while_it_reads_a_little),
+      TEST_ROW(a_peer_that_has_not_read_since_before_its_first_line_is_given_up),
       TEST_ROW(a_stream_that_was_slow_once_is_not_given_up_when_idle));
