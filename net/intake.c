@@ -140,6 +140,13 @@ static void on_eof(struct conn *c)
         conn_finish(c, CLOSE_PEER);
 }
 
+/* close_notify has come, and nothing that was said before it waits to be offered. What a protocol left that is not paused will never
+ * be complete. */
+static bool is_said(const struct conn *c)
+{
+    return tlsio_state(c->tls) == TLSIO_CLOSED && list_is_empty(&c->again_node) && (!has_waiting(c) || !c->pauses);
+}
+
 static void tls_failed(struct conn *c)
 {
     char peer[ADDR_TEXT_MAX];
@@ -206,7 +213,7 @@ static void tls_feed(struct conn *c, size_t n)
         tls_failed(c);
         break;
     case TLSIO_CLOSED:
-        if (!has_waiting(c) || !c->pauses) /* else what it said before is heard first: conn_offer_kept() */
+        if (is_said(c)) /* else what it said before is heard first: conn_offer_kept() */
             on_eof(c);
         break;
     case TLSIO_HANDSHAKING:
@@ -262,7 +269,7 @@ void conn_offer_kept(struct conn *c)
     if (c->ended)
         return;
     want_read(c);
-    if (!c->pauses && c->tls && tlsio_state(c->tls) == TLSIO_CLOSED)
+    if (!c->pauses && c->tls && is_said(c))
         on_eof(c);
 }
 

@@ -195,22 +195,25 @@ static bool deliver(struct conn *c)
 {
     struct wsio *ws = c->ws;
     struct worker *w = c->worker;
-    size_t taken = c->proto->data(c, ws->rest.p, ws->rest.n);
     bool paused;
 
-    if (c->ended)
-        return false;
-    ws->begins &= taken == 0;
-    ws->rest = sv_from(ws->rest, taken);
-    paused = c->pauses != 0;
-    if (!list_is_empty(&w->borrowers))
-        worker_settle(w); /* the next message takes the place of this one; may drain a queue, and so resume us */
-    if (c->ended)
-        return false;
-    if (ws->rest.n && !paused) {
-        conn_finish(c, CLOSE_WS_MESSAGE);
-        return false;
-    }
+    do {
+        size_t taken = c->proto->data(c, ws->rest.p, ws->rest.n);
+
+        if (c->ended)
+            return false;
+        ws->begins &= taken == 0;
+        ws->rest = sv_from(ws->rest, taken);
+        paused = c->pauses != 0;
+        if (!list_is_empty(&w->borrowers))
+            worker_settle(w); /* the next message takes the place of this one; may drain a queue, and so resume us */
+        if (c->ended)
+            return false;
+        if (ws->rest.n && !paused) {
+            conn_finish(c, CLOSE_WS_MESSAGE);
+            return false;
+        }
+    } while (ws->rest.n && !c->pauses);
     return !c->pauses;
 }
 

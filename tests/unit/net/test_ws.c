@@ -212,6 +212,7 @@ struct seen {
     struct buf got;
     size_t take;      /* at most so many bytes of each offer; 0: all */
     bool pauses;      /* and then pauses the connection */
+    bool answers;     /* and writes them back, which lets it go on as soon as they are written */
     int downs;
     enum close_reason why;
     struct conn *conn;
@@ -240,7 +241,15 @@ static size_t note(struct conn *c, const char *p, size_t n)
     buf_putc(&s->got, wsio_begins(c) ? ')' : ']');
     if (s->pauses)
         conn_pause(c, CONN_PAUSE_FLOW);
+    if (s->answers)
+        conn_write_ref(c, p, take);
     return take;
+}
+
+static void noted_sent(struct conn *c)
+{
+    if (((struct seen *)c->proto_ctx)->answers)
+        conn_resume(c, CONN_PAUSE_FLOW);
 }
 
 static void gone(struct conn *c, enum close_reason reason)
@@ -252,7 +261,7 @@ static void gone(struct conn *c, enum close_reason reason)
     s->conn = NULL;
 }
 
-static const struct conn_proto noting = { .name = "test", .websocket = true, .up = noted_up, .data = note, .down = gone, .keep_max = 1 << 20 };
+static const struct conn_proto noting = { .name = "test", .websocket = true, .up = noted_up, .data = note, .sent = noted_sent, .down = gone, .keep_max = 1 << 20 };
 
 static void connect_to(struct bench *b)
 {
@@ -541,6 +550,26 @@ TEST(what_a_paused_connection_holds_is_offered_when_it_goes_on)
     buf_fini(&in);
 }
 
+/* What was written by reference is flushed before data() is called again, and that may end the pause in the middle of a message. */
+TEST(rest_of_a_message_is_offered_though_the_pause_was_over_at_once)
+{
+    struct bench b;
+    struct buf in = BUF_INIT;
+
+    bench_init(&b);
+    shake(&b);
+    add_text(&in, FIN | TEXT, "abcdefghij");
+    add_text(&in, FIN | TEXT, "kl");
+    b.sip.take = 4;
+    b.sip.pauses = b.sip.answers = true;
+    say(&b, in.p, in.n);
+    CHECK_STR(got(&b), "(abcd)[efgh][ij](kl)");
+    CHECK_STR(heard(&b), "abcdefghijkl");
+    CHECK_INT(b.sip.downs, 0);
+    bench_fini(&b);
+    buf_fini(&in);
+}
+
 /* A client that has said its last word while it was not read is heard to the end. */
 TEST(what_was_said_before_the_end_is_heard)
 {
@@ -707,7 +736,8 @@ SUITE(ws_suite, TEST_ROW(frames_split_anywhere_give_the_same_messages), TEST_ROW
       TEST_ROW(handshake_and_messages_come_one_octet_per_segment), TEST_ROW(handshake_and_messages_come_in_one_segment),
       TEST_ROW(messages_go_out_as_text_when_they_are), TEST_ROW(close_is_answered_and_ends_the_connection),
       TEST_ROW(fault_ends_the_connection_with_its_status), TEST_ROW(protocol_that_ends_the_connection_says_why),
-      TEST_ROW(what_a_paused_connection_holds_is_offered_when_it_goes_on), TEST_ROW(what_was_said_before_the_end_is_heard),
+      TEST_ROW(what_a_paused_connection_holds_is_offered_when_it_goes_on),
+      TEST_ROW(rest_of_a_message_is_offered_though_the_pause_was_over_at_once), TEST_ROW(what_was_said_before_the_end_is_heard),
       TEST_ROW(silent_client_is_pinged_and_then_closed), TEST_ROW(paused_client_is_not_taken_for_dead),
       TEST_ROW(message_that_never_ends_is_given_up), TEST_ROW(handshake_that_takes_too_long_is_closed),
       TEST_ROW(handshake_that_is_too_long_is_refused), TEST_ROW(other_methods_than_get_are_http_too),
