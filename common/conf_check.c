@@ -158,6 +158,8 @@ static void check_listen(struct conf_loader *l, size_t at)
 
     if (!here->address.n)
         conf_fault(l, address_at, "listen.%s.address must not be empty", here->name);
+    if (*here->advertise && !is_host(sv_of(here->advertise), true))
+        conf_fault(l, LISTEN_AT(at, advertise), "listen.%s.advertise: %s is not a name, an IP address or [IPv6]", here->name, here->advertise);
     for (size_t i = 0; i < here->address.n; i++) {
         const char *text = here->address.v[i];
 

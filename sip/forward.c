@@ -202,7 +202,7 @@ static int side_kind(const struct side *s)
 
 static void print_side(struct sipd *d, const struct side *s, bool is_sips, const char *callid, const char *params, struct buf *out)
 {
-    char at[ADDR_TEXT_MAX], mark[MARK_TEXT_MAX];
+    char at[STACK_PUBLIC_MAX], mark[MARK_TEXT_MAX];
     struct mark flow_mark = { .kind = MARK_FLOW, .conn_id = s->flow ? s->flow->id : 0,
                               .device = s->mark->kind == MARK_FLOW ? s->mark->device : 0 };
     bool says_tls = s->flow && s->flow->kind == PUMP_TLS && !is_sips && d->conf->sip.transport_tls;
@@ -211,10 +211,12 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
     mark_print(d, s->flow ? &flow_mark : s->mark, callid, mark);
     /* No transport=tls unless the operator wants it: S-TLS-05. A WebSocket's transport says sip, with TLS or without (RFC 7118 s.5.2). */
     buf_printf(out, "<%s:", is_sips || (is_tls && s->flow->kind == PUMP_TLS) ? "sips" : "sip");
-    if (s->flow)
-        buf_puts(out, addr_text(&s->flow->local, at));
-    else
+    if (s->flow) {
+        stack_public_text(d->stack, &s->flow->local, at);
+        buf_puts(out, at);
+    } else {
         buf_printf(out, "%s:%u", stack_host(d->stack, s->tport), stack_port(d->stack, s->tport));
+    }
     if (s->flow && s->flow->kind == PUMP_TCP)
         buf_puts(out, ";transport=tcp");
     else if (says_tls)

@@ -29,6 +29,7 @@ enum {
 
 struct local {
     struct addr at;
+    const char *advertised; /* borrowed from the configuration of the start: the host that others know; "": at */
     bool is_any; /* listens on all addresses: at holds one of them */
     bool has_udp;
     uint8_t kinds; /* bits of enum pump_kind */
@@ -41,7 +42,7 @@ struct primary {
     bool is_udp;
     struct addr at;      /* where Sofia listens */
     struct addr public;  /* what others know */
-    char host[ADDR_TEXT_MAX], port[8]; /* of its Via */
+    char host[RESOLVE_HOST_MAX + 1], port[8]; /* of its Via */
     tport_t *tp;         /* borrowed */
 };
 
@@ -134,6 +135,14 @@ static void choose_public(const struct stack *s, struct addr *at)
     }
 }
 
+/* An address of the other family is none that leads there. */
+static const char *advertised_for(const struct conf_listen *l, const struct addr *at)
+{
+    struct addr a;
+
+    return addr_from_host(&a, sv_of(l->advertise), 0) && a.sa.sa_family != at->sa.sa_family ? "" : l->advertise;
+}
+
 static int read_listen(struct stack *s, const struct conf_listen *l, struct buf *fault)
 {
     if (!conf_list_has(&l->protocols, "sip"))
@@ -150,6 +159,7 @@ static int read_listen(struct stack *s, const struct conf_listen *l, struct buf 
             return TD_EINVAL;
         }
         local->is_any = is_any(&local->at);
+        local->advertised = advertised_for(l, &local->at);
         local->has_udp = conf_list_has(&l->transports, "udp");
         for (int k = 0; k < PUMP_KIND_N; k++)
             if (conf_list_has(&l->transports, flow_kind_text((enum pump_kind)k)) ||
@@ -175,7 +185,10 @@ static struct primary *primary_new(struct stack *s, const struct local *l)
     if (l->is_any)
         choose_public(s, &p->public);
     addr_host_text(&p->public, host);
-    snprintf(p->host, sizeof p->host, p->public.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", host);
+    if (*l->advertised)
+        snprintf(p->host, sizeof p->host, "%s", l->advertised);
+    else
+        snprintf(p->host, sizeof p->host, p->public.sa.sa_family == AF_INET6 ? "[%.60s]" : "%.60s", host);
     snprintf(p->port, sizeof p->port, "%u", addr_port(&p->public));
     return p;
 }
@@ -193,9 +206,9 @@ static void print_ident(const struct stack *s, const struct addr *at, char out[8
     while (stack_udp(s, out));
 }
 
-static int add_udp_at(struct stack *s, const struct addr *where, struct buf *fault)
+static int add_udp_at(struct stack *s, const struct addr *where, const char *advertised, struct buf *fault)
 {
-    const struct local l = { .at = *where };
+    const struct local l = { .at = *where, .advertised = advertised };
     struct primary *p = primary_new(s, &l);
     char url[128], at[ADDR_TEXT_MAX];
 
@@ -219,14 +232,14 @@ static int add_udp(struct stack *s, const struct local *l, struct buf *fault)
     int err = TD_OK;
 
     if (!l->is_any)
-        return add_udp_at(s, &l->at, fault);
+        return add_udp_at(s, &l->at, l->advertised, fault);
     for (size_t i = 0; i < s->n_own && !err; i++) {
         struct addr at = s->own[i];
 
         addr_set_port(&at, addr_port(&l->at));
         if (at.sa.sa_family != l->at.sa.sa_family)
             continue;
-        err = add_udp_at(s, &at, fault);
+        err = add_udp_at(s, &at, l->advertised, fault);
         if (err == TD_EIO) { /* an address that is coming or going */
             log_warn("sip", 0, "%s", fault->n ? fault->p : "");
             buf_clear(fault);
@@ -448,21 +461,39 @@ static bool is_at(const struct stack *s, const struct local *l, const struct add
 static bool is_our_host(const struct stack *s, const char *host)
 {
     struct addr a;
+    bool is_literal = addr_from_host(&a, sv_of(host), 0);
 
-    if (!addr_from_host(&a, sv_of(host), 0))
-        return false;
     for (size_t i = 0; i < s->n_locals; i++)
-        if (is_at(s, &s->locals[i], &a))
+        if ((is_literal && is_at(s, &s->locals[i], &a)) || (*s->locals[i].advertised && sv_eq_nocase(sv_of(s->locals[i].advertised), sv_of(host))))
             return true;
     return false;
+}
+
+static bool is_advertised(const struct local *l, const struct addr *a)
+{
+    struct addr public;
+
+    return addr_from_host(&public, sv_of(l->advertised), 0) && addr_host_eq(&public, a);
 }
 
 bool stack_owns(const struct stack *s, const struct addr *a)
 {
     for (size_t i = 0; i < s->n_locals; i++)
-        if (addr_port(&s->locals[i].at) == addr_port(a) && is_at(s, &s->locals[i], a))
+        if (addr_port(&s->locals[i].at) == addr_port(a) && (is_at(s, &s->locals[i], a) || is_advertised(&s->locals[i], a)))
             return true;
     return false;
+}
+
+void stack_public_text(const struct stack *s, const struct addr *local, char out[STACK_PUBLIC_MAX])
+{
+    char at[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < s->n_locals; i++)
+        if (*s->locals[i].advertised && addr_port(&s->locals[i].at) == addr_port(local) && is_at(s, &s->locals[i], local)) {
+            snprintf(out, STACK_PUBLIC_MAX, "%s:%u", s->locals[i].advertised, addr_port(local));
+            return;
+        }
+    snprintf(out, STACK_PUBLIC_MAX, "%s", addr_text(local, at));
 }
 
 bool stack_is_us(const struct stack *s, const url_t *url)

@@ -15,11 +15,12 @@ static void print_path(const struct request *r, bool is_outbound, struct buf *ou
 {
     const struct flow *f = r->flow_id ? flow_by_id(r->d->flows, r->flow_id) : NULL;
     struct mark m = { .kind = f ? MARK_FLOW : MARK_UDP, .conn_id = r->flow_id, .addr = r->source };
-    char token[MARK_TEXT_MAX], at[ADDR_TEXT_MAX];
+    char token[MARK_TEXT_MAX], at[STACK_PUBLIC_MAX];
 
     buf_puts(out, sipscript_uri(r)->url_type == url_sips ? "<sips:" : "<sip:");
     if (f) {
-        buf_puts(out, addr_text(&f->local, at));
+        stack_public_text(r->d->stack, &f->local, at);
+        buf_puts(out, at);
         if (!stack_udp_for(r->d->stack, "", f->local.sa.sa_family))
             buf_puts(out, ";transport=tcp");
     } else {

@@ -44,7 +44,7 @@ def certificate(directory):
 
 
 class Server:
-    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, htable="", transports="udp tcp tls", websocket=(), **options):
+    def __init__(self, tandemd, shared, auth="register request", address="127.0.0.1:%d", forward_to="public loopback", dns=None, ca_file=None, env=None, script=None, htable="", transports="udp tcp tls", websocket=(), advertise="", **options):
         self.dir = tempfile.mkdtemp(prefix="tandem-sip-")
         self.tandemd, self.port, self.process, self.agents = tandemd, free_port(), None, []
         self.database = os.path.join(self.dir, "t.db")
@@ -54,7 +54,7 @@ class Server:
                 shutil.copy(source, self.dir)
         lines = ["[server]", "database = " + self.database, "control = " + self.dir + "/t.sock", "workers = 2",
                  "log_level = debug", "drain_time = 0", "[listen.main]", "address = " + address.replace("%d", str(self.port)),
-                 "transports = " + transports, "protocols = sip msrp", "[tls]", "certificate = %s/cert.pem" % self.dir,
+                 "transports = " + transports, "protocols = sip msrp", "advertise = " + advertise, "[tls]", "certificate = %s/cert.pem" % self.dir,
                  "private_key = %s/key.pem" % self.dir, "[msrp]", "forward_to = " + forward_to, "[sip]", "domains = example.com example.net", "authenticate = " + auth]
         lines += ["%s = %s" % kv for kv in options.items()]
         self.script = os.path.join(self.dir, "script.lua")

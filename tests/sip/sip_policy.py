@@ -5,8 +5,8 @@ import socket
 
 import sip_calls
 from server import Skipped
-from sip_calls import call_up
-from sipua import Socket
+from sip_calls import call_up, hang_up
+from sipua import Socket, uri_of
 
 
 def test_404_and_480(make):
@@ -236,6 +236,27 @@ def test_client_behind_nat_may_have_our_own_address_there(make):
         b.expect(200)
         b.register(expires=0)
     b.register(contact="<sip:example.com>", expect=403)
+
+
+def test_server_behind_nat_says_where_it_is_reached(make):
+    # S-VIA-06 S-FWD-04 S-RT-01 S-RT-11: the address that it listens on is for its own network
+    for host, v6 in (("192.0.2.77", False), ("sip.example.org", True)):
+        s = make(auth="", advertise=host, address="127.0.0.1:%d [::1]:%d", forward_to="loopback")
+        there = "%s:%d" % (host, s.port)
+        for ours in ("udp", "tcp"):
+            a, b = s.ua(ours, "alice"), s.registered("tcp" if ours == "udp" else "udp", "bob")
+            call, got, _ = call_up(a, b)
+            assert got.get("via").split()[1].split(";")[0] == there, got.raw
+            routes = got.all("record-route")
+            assert len(routes) == 2 and all(uri_of(r).split("sip:")[1].split(";")[0] == there for r in routes), routes
+            hang_up(a, b, call)  # its Routes are ours
+            a.ask("OPTIONS", "sip:" + there, 200)
+            b.register(expires=0)
+        b = s.ua("udp", "bob", host="::1")
+        b.register()
+        a.send(a.request("MESSAGE", "sip:bob@example.com"))
+        got = b.expect("MESSAGE")
+        assert got.get("via").split()[1].split(";")[0] == (there if v6 else "[::1]:%d" % s.port), got.raw  # an address of IPv4 leads to no [::1]
 
 
 def own_address(family, elsewhere):

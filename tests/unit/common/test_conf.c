@@ -410,6 +410,9 @@ TEST(listen_sections_repeat_and_are_checked)
     CHECK_INT(c->listen[1].address.n, 2);
     CHECK_STR(c->listen[1].protocols.v[0], "msrp");
     conf_free(&c);
+    expect_faults("[listen.a]\nadvertise = sip.example.org:5060\n[listen.b]\naddress = [::1]:1\nadvertise = [2001:db8::1]\n[listen.c]\naddress = [::1]:2\nadvertise = 2001:db8::1\n",
+                  "FILE:2: listen.a.advertise: sip.example.org:5060 is not a name, an IP address or [IPv6]\n"
+                  "FILE:8: listen.c.advertise: 2001:db8::1 is not a name, an IP address or [IPv6]\n");
     expect_faults("[listen.a]\naddress = localhost:5060 ::1:5060 1.2.3.4 1.2.3.4:65536\ntransports = sctp\nprotocols = http\n",
                   "FILE:2: listen.a.address: localhost:5060 is not IP-ADDRESS:PORT or [IPv6]:PORT\n"
                   "FILE:2: listen.a.address: ::1:5060 is not IP-ADDRESS:PORT or [IPv6]:PORT\n"
