@@ -212,7 +212,7 @@ static void print_side(struct sipd *d, const struct side *s, bool is_sips, const
     /* No transport=tls unless the operator wants it: S-TLS-05. A WebSocket's transport says sip, with TLS or without (RFC 7118 s.5.2). */
     buf_printf(out, "<%s:", is_sips || (is_tls && s->flow->kind == PUMP_TLS) ? "sips" : "sip");
     if (s->flow) {
-        stack_public_text(d->stack, &s->flow->local, at);
+        stack_public_text(d->stack, s->flow->kind, &s->flow->local, at);
         buf_puts(out, at);
     } else {
         buf_printf(out, "%s:%u", stack_host(d->stack, s->tport), stack_port(d->stack, s->tport));

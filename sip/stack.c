@@ -484,16 +484,44 @@ bool stack_owns(const struct stack *s, const struct addr *a)
     return false;
 }
 
-void stack_public_text(const struct stack *s, const struct addr *local, char out[STACK_PUBLIC_MAX])
+/* The listener that a stream with this end of ours came in on, or, when we have dialled it and the port is nobody's, one for its kind at that address. */
+static const struct local *listener_of(const struct stack *s, enum pump_kind kind, const struct addr *end)
 {
-    char at[ADDR_TEXT_MAX];
+    const struct local *same_host = NULL;
 
-    for (size_t i = 0; i < s->n_locals; i++)
-        if (*s->locals[i].advertised && addr_port(&s->locals[i].at) == addr_port(local) && is_at(s, &s->locals[i], local)) {
-            snprintf(out, STACK_PUBLIC_MAX, "%s:%u", s->locals[i].advertised, addr_port(local));
+    for (size_t i = 0; i < s->n_locals; i++) {
+        const struct local *l = &s->locals[i];
+
+        if (!is_at(s, l, end))
+            continue;
+        if (addr_port(&l->at) == addr_port(end))
+            return l;
+        if (!same_host && l->kinds & 1u << kind)
+            same_host = l;
+    }
+    return same_host;
+}
+
+void stack_public_text(const struct stack *s, enum pump_kind kind, const struct addr *end, char out[STACK_PUBLIC_MAX])
+{
+    const struct local *l = listener_of(s, kind, end);
+    struct addr at = *end;
+    char text[ADDR_TEXT_MAX];
+
+    if (l)
+        addr_set_port(&at, addr_port(&l->at));
+    for (size_t i = 0; !l && i < s->n_primaries; i++) { /* by an address on which it does not listen */
+        const struct primary *p = &s->primaries[i];
+
+        if (!p->is_udp && p->kind == kind && p->at.sa.sa_family == end->sa.sa_family) {
+            snprintf(out, STACK_PUBLIC_MAX, "%s:%s", p->host, p->port);
             return;
         }
-    snprintf(out, STACK_PUBLIC_MAX, "%s", addr_text(local, at));
+    }
+    if (l && *l->advertised)
+        snprintf(out, STACK_PUBLIC_MAX, "%s:%u", l->advertised, addr_port(&at));
+    else
+        snprintf(out, STACK_PUBLIC_MAX, "%s", addr_text(&at, text));
 }
 
 bool stack_is_us(const struct stack *s, const url_t *url)

@@ -44,9 +44,9 @@ tport_t *stack_udp_for(const struct stack *s, const char *socket, int family);
 tport_t *stack_udp_to(const struct stack *s, const struct addr *to);
 /* "udp:HOST:PORT" of a UDP primary. */
 void stack_udp_text(const struct stack *s, const tport_t *tp, char *out, size_t size);
-/* HOST:PORT by which others reach our end of a stream: for Record-Route and Path. */
-enum { STACK_PUBLIC_MAX = RESOLVE_HOST_MAX + 8 };
-void stack_public_text(const struct stack *s, const struct addr *local, char out[STACK_PUBLIC_MAX]);
+/* HOST:PORT by which others reach us as by this stream, one end of which is ours: for Record-Route and Path. */
+enum { STACK_PUBLIC_MAX = RESOLVE_HOST_MAX + 10 };
+void stack_public_text(const struct stack *s, enum pump_kind kind, const struct addr *end, char out[STACK_PUBLIC_MAX]);
 /* The address that others reach this primary at: for Record-Route. */
 const char *stack_host(const struct stack *s, const tport_t *tp);
 uint16_t stack_port(const struct stack *s, const tport_t *tp);

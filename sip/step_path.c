@@ -19,7 +19,7 @@ static void print_path(const struct request *r, bool is_outbound, struct buf *ou
 
     buf_puts(out, sipscript_uri(r)->url_type == url_sips ? "<sips:" : "<sip:");
     if (f) {
-        stack_public_text(r->d->stack, &f->local, at);
+        stack_public_text(r->d->stack, f->kind, &f->local, at);
         buf_puts(out, at);
         if (!stack_udp_for(r->d->stack, "", f->local.sa.sa_family))
             buf_puts(out, ";transport=tcp");

@@ -651,6 +651,29 @@ def test_mutual_tls_of_a_client(make):
 
 # ---- alias (RFC 5923)
 
+def test_call_to_another_server_by_a_connection_of_ours_goes_on_in_both_directions(make):
+    # S-FWD-05 S-RT-02 S-RT-10: Record-Route names a port that we listen on, not the one that the connection happens to have; also when that has gone
+    with Peer("tcp") as t:
+        s = make(auth="register", forward_to="loopback", trusted="127.0.0.1")
+        a = s.registered("udp", "alice")
+        for _ in range(2):
+            call = a.invite("sip:x@127.0.0.1:%d;transport=tcp" % t.port)
+            got = t.expect("INVITE")
+            assert all(":%d;" % s.port in r for r in got.all("record-route")), got.raw
+            t.reply(got, 200, headers=["Contact: <sip:x@127.0.0.1:%d;transport=tcp>" % t.port])
+            a.ack(call, a.expect(200))
+            assert t.expect("ACK").uri.startswith("sip:x@")
+            b = s.ua("tcp", "x", domain="elsewhere.example")
+            b.back(got, "BYE", "peer")
+            a.reply(a.expect("BYE"), 200)
+            b.expect(200)
+            a.in_dialog(call, "BYE")
+            t.reply(t.expect("BYE"), 200)
+            a.expect(200)
+            t.conn.close()
+            t.conn, t.buffer = None, b""
+
+
 def test_connection_from_the_very_address_is_not_the_domain(make):
     # S-ALI-02 S-ALI-04 S-TRN-05: who connects from where a domain's server is has proven nothing: that server is dialled, and its certificate asked for
     with tls_world(make) as (d, _pki, s):
