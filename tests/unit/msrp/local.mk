@@ -13,7 +13,7 @@ msrp_rig_sources = \
 	tests/unit/msrp/test_inner.c \
 	tests/unit/msrp/test_relays.c \
 	tests/unit/msrp/test_resume.c \
-	tests/unit/msrp/script_case_tbl.h tests/unit/msrp/test_script.c \
+	tests/unit/msrp/script_case_tbl.h tests/unit/msrp/script_rig.h tests/unit/msrp/test_script.c tests/unit/msrp/test_script_sessions.c tests/unit/msrp/test_script_waits.c \
 	tests/unit/msrp/test_room.c \
 	tests/unit/msrp/test_session.c \
 	tests/unit/msrp/test_soak.c \
