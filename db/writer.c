@@ -202,44 +202,44 @@ static void gather_sets(struct writer *w)
     mailbox_run(w->mailbox);
 }
 
+/* One group of those that wait: more may come for ever, and rows and stopping wait behind them. */
 static void write_sets(struct writer *w)
 {
-    while (!list_is_empty(&w->sets)) {
-        struct list group = LIST_INIT(group);
-        char said[DB_WHY_MAX];
-        uint64_t written = 0;
-        int rc, n;
+    struct list group = LIST_INIT(group);
+    char said[DB_WHY_MAX];
+    uint64_t written = 0;
+    int rc, n;
 
-        gather_sets(w);
-        for (n = 0; n < WRITER_BATCH_ROWS && !list_is_empty(&w->sets); n++) {
-            struct list *first = w->sets.next;
+    if (list_is_empty(&w->sets))
+        return;
+    gather_sets(w);
+    for (n = 0; n < WRITER_BATCH_ROWS && !list_is_empty(&w->sets); n++) {
+        struct list *first = w->sets.next;
 
-            list_remove(first);
-            list_append(&group, first);
-        }
-        w->group_at = n > 1 ? db_now_ms() + WRITER_GROUP_MS : 0;
-        rc = writer_begin(w, true);
-        for (struct list *node = group.next; node != &group && rc == SQLITE_OK; node = node->next) {
-            rc = write_set(w, list_item(node, struct db_loc_set, node));
-            written++;
-        }
-        if (rc == SQLITE_OK)
-            rc = writer_step(w, STEP_COMMIT);
-        if (rc == SQLITE_OK) {
-            stats_add(&w->stats, STAT_db_rows_written, (int64_t)written);
-        } else {
-            stats_inc(&w->stats, STAT_db_errors);
-            if (may_log(&w->sets_log_at))
-                log_error("db", 0, "cannot write %s, registrations are refused: %s", w->db->file, db_why(w->h, said));
-            writer_step(w, STEP_ROLLBACK);
-        }
-        list_each_safe(node, &group) {
-            struct db_loc_set *set = list_item(node, struct db_loc_set, node);
+        list_remove(first);
+        list_append(&group, first);
+    }
+    w->group_at = n > 1 ? db_now_ms() + WRITER_GROUP_MS : 0;
+    rc = writer_begin(w, true);
+    for (struct list *node = group.next; node != &group && rc == SQLITE_OK; node = node->next) {
+        rc = write_set(w, list_item(node, struct db_loc_set, node));
+        written++;
+    }
+    if (rc == SQLITE_OK)
+        rc = writer_step(w, STEP_COMMIT);
+    if (rc == SQLITE_OK) {
+        stats_add(&w->stats, STAT_db_rows_written, (int64_t)written);
+    } else {
+        stats_inc(&w->stats, STAT_db_errors);
+        if (may_log(&w->sets_log_at))
+            log_error("db", 0, "cannot write %s, registrations are refused: %s", w->db->file, db_why(w->h, said));
+        writer_step(w, STEP_ROLLBACK);
+    }
+    list_each_safe(node, &group) {
+        struct db_loc_set *set = list_item(node, struct db_loc_set, node);
 
-            list_remove(node);
-            loc_set_answer(set, rc == SQLITE_OK ? set->err : db_err(rc));
-        }
-        mailbox_run(w->mailbox); /* what came meanwhile is the next group */
+        list_remove(node);
+        loc_set_answer(set, rc == SQLITE_OK ? set->err : db_err(rc));
     }
 }
 
@@ -373,7 +373,7 @@ static void write_feeds(struct writer *w)
 
 /* ---- old rows */
 
-/* One short transaction at a time, and only while nobody waits for another one. */
+/* One short transaction at a time, between those that somebody waits for. */
 static void prune(struct writer *w)
 {
     int64_t keep_s = __atomic_load_n(&w->db->keep_s, __ATOMIC_RELAXED);
@@ -447,7 +447,8 @@ static void *writer_main(void *arg)
         log_lost(w);
     }
     mailbox_run(w->mailbox);
-    write_sets(w);
+    while (!list_is_empty(&w->sets))
+        write_sets(w);
     write_feeds(w);
     if (w->failing) { /* nobody will write these */
         do {

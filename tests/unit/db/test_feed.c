@@ -353,6 +353,42 @@ static int try_location(struct db *db, struct mailbox *mb, const char *ruid)
     return done;
 }
 
+/* Registrations without a pause, as after the power was back in a town: each group is there before the last one is on disk. */
+TEST(rows_do_not_wait_for_an_end_of_the_registrations)
+{
+    enum { SETS = 5000 };
+    struct mailbox *mb;
+    struct db_feed *f;
+    struct db *db;
+
+    scratch_begin();
+    db = open_started();
+    CHECK_INT(db_feed_new(&f, db), 0);
+    CHECK_INT(mailbox_new(&mb), 0);
+    change("CREATE TABLE seen (acc_rows); CREATE TRIGGER last AFTER INSERT ON location WHEN NEW.ruid = 'last' "
+           "BEGIN INSERT INTO seen SELECT count(*) FROM acc_msrp; END");
+    for (int i = 0; i < SETS; i++) {
+        char ruid[16];
+        struct db_location l = { .username = SV("alice"), .domain = SV("example.com"), .contact = SV("sip:a@192.0.2.1"),
+                                 .expires = 1, .callid = SV("c"), .methods = -1 };
+        struct db_loc_set *set = db_loc_begin(db);
+
+        snprintf(ruid, sizeof ruid, "r%d", i);
+        l.ruid = sv_of(ruid);
+        db_loc_put(set, &l);
+        db_loc_commit(set, NULL, NULL, NULL);
+        if (i == SETS / 10)
+            put_acc(f, 25000); /* more than half of the queue: not to be waited with */
+    }
+    CHECK_INT(try_location(db, mb, "last"), 1);
+    CHECK(look_number("SELECT acc_rows FROM seen") > 0);
+    db_feed_free(&f);
+    db_close(&db);
+    CHECK_INT(look_number("SELECT count(*) FROM acc_msrp"), 25000);
+    mailbox_free(&mb);
+    scratch_end();
+}
+
 /* In a process of its own: files may not grow any more, then they may again. Exit status 0: all as it should be. */
 static int disk_fails_and_comes_back(void)
 {
@@ -535,6 +571,6 @@ SUITE(feed_suite, TEST_ROW(a_session_is_written_and_followed_to_its_end),
       TEST_ROW(a_row_is_visible_to_others_within_a_second),
       TEST_ROW(texts_are_data_and_long_ones_are_cut), TEST_ROW(many_threads_write_while_another_program_reads),
       TEST_ROW(a_full_queue_loses_accounting_first_and_counts_it),
-      TEST_ROW(a_failing_disk_stops_no_traffic_and_all_goes_on_when_it_is_back),
+      TEST_ROW(rows_do_not_wait_for_an_end_of_the_registrations), TEST_ROW(a_failing_disk_stops_no_traffic_and_all_goes_on_when_it_is_back),
       TEST_ROW(a_row_that_cannot_be_stored_does_not_hold_up_the_others),
       TEST_ROW(a_start_after_a_crash_closes_stale_connections_and_takes_over_live_sessions));
