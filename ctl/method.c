@@ -282,6 +282,7 @@ static void core_ban(struct call *c)
         fail(c, RPC_INVALID_PARAMS, "address must be an IP address");
         return;
     }
+    addr_unmap(&a); /* as sources are */
     addr_host_text(&a, address);
     seconds = number_param(c, 2, "seconds", 0, 365 * 86400);
     if (c->code || !is_there(c, add ? c->back->ban_add != NULL : c->back->ban_del != NULL))

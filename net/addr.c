@@ -108,21 +108,26 @@ bool addr_from_text(struct addr *a, struct sv text)
     return addr_from_host(a, text, (uint16_t)port);
 }
 
+void addr_unmap(struct addr *a)
+{
+    uint16_t port = addr_port(a);
+    uint32_t v4;
+
+    if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+        return;
+    memcpy(&v4, a->in6.sin6_addr.s6_addr + 12, 4);
+    memset(a, 0, sizeof *a);
+    a->in.sin_family = AF_INET;
+    a->in.sin_addr.s_addr = v4;
+    addr_set_port(a, port);
+}
+
 void addr_from_socket(struct addr *a, const struct sockaddr_storage *ss)
 {
     memset(a, 0, sizeof *a);
     if (ss->ss_family == AF_INET6) {
         memcpy(&a->in6, ss, sizeof a->in6);
-        if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
-            uint16_t port = a->in6.sin6_port;
-            uint32_t v4;
-
-            memcpy(&v4, a->in6.sin6_addr.s6_addr + 12, 4);
-            memset(a, 0, sizeof *a);
-            a->in.sin_family = AF_INET;
-            a->in.sin_addr.s_addr = v4;
-            a->in.sin_port = port;
-        }
+        addr_unmap(a);
     } else if (ss->ss_family == AF_INET) {
         memcpy(&a->in, ss, sizeof a->in);
     }

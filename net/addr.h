@@ -1,7 +1,7 @@
 /* Socket addresses: parsing, printing, comparing, and what kind of place they are.
  *
  * IPv4-mapped IPv6 addresses are turned into IPv4 when they come from a
- * socket, so that one peer has one text. Pure functions but for addr_is_local(). */
+ * socket or are dialled, so that one peer has one text. Pure functions but for addr_is_local(). */
 #pragma once
 
 #include <netinet/in.h>
@@ -32,7 +32,9 @@ const char *addr_host_text(const struct addr *a, char out[ADDR_TEXT_MAX]);
 bool addr_from_host(struct addr *a, struct sv host, uint16_t port);
 /* Parse "HOST:PORT" or "[V6]:PORT", IP literals only. */
 bool addr_from_text(struct addr *a, struct sv text);
-/* From accept() or getsockname(): unmaps ::ffff:a.b.c.d. */
+/* ::ffff:a.b.c.d becomes a.b.c.d, which is where a connection to it goes. */
+void addr_unmap(struct addr *a);
+/* From accept() or getsockname(), unmapped. */
 void addr_from_socket(struct addr *a, const struct sockaddr_storage *ss);
 
 /* A port as text, NULL or empty: the other one; 0 when it is no port. */

@@ -225,8 +225,10 @@ static void on_resolved(void *arg, const struct addr *addrs, size_t n, int err, 
         failed(d, CLOSE_DNS, why);
     d->at = 0;
     d->n_addrs = TD_MIN(n, (size_t)RESOLVE_ADDRS_MAX);
-    for (size_t i = 0; i < d->n_addrs; i++)
+    for (size_t i = 0; i < d->n_addrs; i++) {
         d->addrs[i] = addrs[i];
+        addr_unmap(&d->addrs[i]); /* judged, and shown, as what it is */
+    }
     try_next(d);
 }
 

@@ -222,6 +222,9 @@ TEST(kick_ban_and_flush_reach_the_server)
     expect_result(&f, REQUEST("core.ban", "[\"add\",\"2001:DB8:0::1\",60]"), "{\"address\":\"2001:db8::1\"}");
     CHECK_STR(f.banned, "2001:db8::1");
     CHECK_INT(f.ban_seconds, 60);
+    /* what maps IPv4 never comes from a socket, and would ban nobody */
+    expect_result(&f, REQUEST("core.ban", "[\"add\",\"::ffff:192.0.2.7\"]"), "{\"address\":\"192.0.2.7\"}");
+    CHECK_STR(f.banned, "192.0.2.7");
     expect_error(&f, REQUEST("core.ban", "[\"del\",\"192.0.2.1\"]"), RPC_ERR_NOT_FOUND);
     CHECK_STR(f.unbanned, "192.0.2.1");
     expect_result(&f, REQUEST("auth.flush", "[\"alice\",\"example.org\"]"), "true");

@@ -435,6 +435,32 @@ TEST(an_address_that_is_not_allowed_is_not_connected_to)
     tear_down();
 }
 
+static bool refuse_what_we_serve(void *arg, const struct addr *a)
+{
+    return !addr_is_served(a, &at);
+}
+
+/* M-SEC-02: it would reach our IPv4 listener. */
+TEST(a_literal_that_maps_ipv4_is_the_ipv4_address)
+{
+    struct dial_target to;
+
+    set_up();
+    to = target("::ffff:127.0.0.1", false);
+    to.allow = refuse_what_we_serve;
+    call(to);
+    wait_until(dialled_end.downs == 1);
+    CHECK_INT(dialled_end.why, CLOSE_FORBIDDEN);
+    turns(5);
+    CHECK_INT(stats_get(&worker.stats, STAT_conn_accepted), 0);
+    to.allow = NULL;
+    call(to);
+    conn_write(dialled_end.conn, FIRST_LINE, sizeof FIRST_LINE - 1);
+    wait_until(accepted_end.ups == 1);
+    CHECK(addr_eq(&dialled_end.conn->peer, &at));
+    tear_down();
+}
+
 TEST(a_name_is_tried_at_each_of_its_addresses)
 {
     struct conf_list none = { 0 };
@@ -903,7 +929,7 @@ SUITE(dial_suite, TEST_ROW(three_megabytes_go_both_ways_over_tcp), TEST_ROW(thre
       TEST_ROW(octets_are_sent_under_tls_though_the_queue_is_never_empty),
       TEST_ROW(a_peer_with_the_wrong_certificate_gets_nothing),
       TEST_ROW(opportunistic_dialling_takes_the_wrong_certificate), TEST_ROW(a_closed_port_fails_the_dial),
-      TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
+      TEST_ROW(an_address_that_is_not_allowed_is_not_connected_to), TEST_ROW(a_literal_that_maps_ipv4_is_the_ipv4_address), TEST_ROW(a_name_is_tried_at_each_of_its_addresses),
       TEST_ROW(a_name_that_cannot_be_resolved_fails_the_dial), TEST_ROW(a_peer_that_never_answers_a_client_hello_is_given_up),
       TEST_ROW(addresses_are_walked_in_order), TEST_ROW(an_address_whose_handshake_fails_is_followed_by_the_next),
       TEST_ROW(a_name_of_many_silent_addresses_is_given_up_after_twice_the_time),
