@@ -1,6 +1,6 @@
 /* Administration of subscribers, on the file, with or without a running server. Blocking; not for loops.
  *
- * A running server sees a change within DB_CRED_TTL_MS. Passwords are stored as HA1 (MD5 and SHA-256 of
+ * A running server sees a change within DB_CRED_TTL_MS, or when it is told (auth.flush). Passwords are stored as HA1 (MD5 and SHA-256 of
  * user:domain:password) only; setting one clears a plain `password` that somebody else had stored. */
 #pragma once
 

@@ -25,6 +25,7 @@ enum pump_type {
     PUMP_DIAL_FAILED, /* dial_id */
     PUMP_CONF,      /* a reload: carries a memfd with the configuration as text */
     PUMP_BAN,       /* peer, seconds, kind (enum limits_why): shut this source out; 0 seconds: let it in again. Both ways */
+    PUMP_FORGET,    /* subscribers have changed: what is remembered of their credentials */
     /* SIP process to edge */
     PUMP_READY,     /* kind_port[][]: the internal listeners; 0: none */
     PUMP_GONE,      /* conn_id: answer to ASK: yes; without ASK: please close this flow */

@@ -406,6 +406,9 @@ static void on_record(struct flows *fs, const struct pump_rec *r, int file)
     case PUMP_BAN:
         fs->events.ban(fs->events.arg, &r->peer, r->seconds);
         break;
+    case PUMP_FORGET:
+        fs->events.forget(fs->events.arg);
+        break;
     case PUMP_DIAL_FAILED:
         dial_done(fs, r->dial_id, NULL);
         break;

@@ -40,6 +40,7 @@ const char *flow_kind_text(enum pump_kind kind);
 struct flows_events {
     void (*conf)(void *arg, int fd); /* a new configuration is in that file; fd is the callee's to close */
     void (*ban)(void *arg, const struct addr *a, uint32_t seconds); /* 0: not any more */
+    void (*forget)(void *arg); /* remembered credentials */
     void *arg; /* borrowed */
 };
 

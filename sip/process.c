@@ -122,6 +122,13 @@ static void on_ban(void *arg, const struct addr *a, uint32_t seconds)
         limits_unban(d->limits, a);
 }
 
+static void on_forget(void *arg)
+{
+    struct sipd *d = arg;
+
+    db_cred_flush(d->db);
+}
+
 static bool may_pass(void *arg, const struct addr *source, bool is_request)
 {
     struct sipd *d = arg;
@@ -349,7 +356,7 @@ int sip_process_main(const struct conf *conf, int control_fd, const struct scrip
 {
     struct sipd d = { .conf = conf, .apis = apis, .n_apis = n_apis, .mail_wait = -1 };
     struct buf fault = BUF_INIT;
-    const struct flows_events events = { .conf = on_conf, .ban = on_ban, .arg = &d };
+    const struct flows_events events = { .conf = on_conf, .ban = on_ban, .forget = on_forget, .arg = &d };
     struct pump_rec hello;
     struct sv said;
     int err, status;

@@ -343,11 +343,32 @@ static int reload(void *arg, struct buf *live, struct buf *restart, struct buf *
     return edge_reload(arg, live, restart, faults);
 }
 
+/* On the control thread: the SIP process remembers credentials, too. */
+struct forget_note {
+    struct post post;
+    struct edge *edge; /* back */
+};
+
+static void on_forget_note(struct post *p)
+{
+    struct forget_note *n = TD_CONTAINER_OF(p, struct forget_note, post);
+
+    if (n->edge->sipproc)
+        sipproc_forget(n->edge->sipproc);
+    free(n);
+}
+
 static int user_changed(void *arg, const char *username, const char *domain)
 {
     struct edge *e = arg;
+    struct forget_note *n = calloc(1, sizeof *n);
 
     db_cred_flush(e->db);
+    if (!n)
+        return TD_ENOMEM;
+    n->post.fn = on_forget_note;
+    n->edge = e;
+    mailbox_post(loop_mailbox(e->loop), &n->post);
     return TD_OK;
 }
 

@@ -44,7 +44,7 @@ struct sipproc {
     bool was_ready;               /* some process has been ready */
     bool is_ready;
     bool fault_told;
-    bool conf_due, bans_due;      /* it has not been told yet, as the socket was full */
+    bool conf_due, bans_due, forget_due; /* it has not been told yet, as the socket was full */
     uint64_t started_ms, heard_ms, backoff_ms;
     char secrets[PUMP_TEXT_MAX];  /* for the marks, and what names this run of the server */
     struct pump_shared *shared;   /* owned mapping */
@@ -181,6 +181,13 @@ void sipproc_ban(struct sipproc *p, const struct addr *a, uint64_t seconds)
         p->bans_due = true;
 }
 
+void sipproc_forget(struct sipproc *p)
+{
+    struct pump_rec r = { .type = PUMP_FORGET };
+
+    p->forget_due = p->is_ready && send(p->control.fd, &r, pump_rec_size(&r), MSG_DONTWAIT | MSG_NOSIGNAL) < 0;
+}
+
 const struct stats *sipproc_stats(const struct sipproc *p)
 {
     return &p->shared->stats;
@@ -285,6 +292,8 @@ static void on_timer(struct wheel_timer *t)
         p->bans_due = false;
         p->events.up(p->events.arg);
     }
+    if (p->forget_due)
+        sipproc_forget(p);
     if (loop_now_ms(p->loop) - p->heard_ms >= SILENCE_MS) {
         log_error("sip", 0, "the SIP process %d does not answer: killed", (int)p->pid);
         kill(p->pid, SIGKILL); /* the closed control socket tells */

@@ -39,6 +39,9 @@ void sipproc_configure(struct sipproc *p, const struct conf *conf);
 /* Tell it that a source is shut out for so long; 0: not any more. */
 void sipproc_ban(struct sipproc *p, const struct addr *a, uint64_t seconds);
 
+/* Tell it that subscribers have changed. */
+void sipproc_forget(struct sipproc *p);
+
 /* Its counters, which outlive a process; any thread may read them. */
 const struct stats *sipproc_stats(const struct sipproc *p);
 

@@ -51,28 +51,29 @@ def test_registrations_on_disk(w):
 
 
 def test_users_while_running(w):
-    """users added, blocked, given another password and removed by tandemctl count at once"""
+    """users added, blocked, given another password and removed by tandemctl count at once, for MSRP and for SIP"""
     d = w.daemon()
+    phone = sip.Sip(d, "tcp")
 
     def login(user, password):
         c = client.Client(d)
         try:
-            return c.auth(user, password)
+            return c.auth(user, password), phone.register(user, password=password).code
         finally:
             c.close()
 
-    assert login("erin", "Erin-1and") == 401
+    assert login("erin", "Erin-1and") == (401, 401)
     d.ctl("user", "add", "erin@edge.tandem.example", "--password", "Erin-1and")
-    until(lambda: login("erin", "Erin-1and") == 200, 2.0, "the new user can log in")
+    until(lambda: login("erin", "Erin-1and") == (200, 200), 2.0, "the new user can log in")
     d.ctl("user", "passwd", "erin@edge.tandem.example", "--password", "Other-2and")
-    until(lambda: login("erin", "Other-2and") == 200, 2.0, "the new password is good")
-    assert login("erin", "Erin-1and") == 401, "the old password is still good"
+    until(lambda: login("erin", "Other-2and") == (200, 200), 2.0, "the new password is good")
+    assert login("erin", "Erin-1and") == (401, 401), "the old password is still good"
     d.ctl("user", "block", "erin@edge.tandem.example")
-    until(lambda: login("erin", "Other-2and") == 403, 2.0, "the blocked user is refused")
+    until(lambda: login("erin", "Other-2and") == (403, 403), 2.0, "the blocked user is refused")
     d.ctl("user", "unblock", "erin@edge.tandem.example")
-    until(lambda: login("erin", "Other-2and") == 200, 2.0, "the user is back")
+    until(lambda: login("erin", "Other-2and") == (200, 200), 2.0, "the user is back")
     d.ctl("user", "del", "erin@edge.tandem.example")
-    until(lambda: login("erin", "Other-2and") == 401, 2.0, "the user is gone")
+    until(lambda: login("erin", "Other-2and") == (401, 401), 2.0, "the user is gone")
 
 
 def _serial_of(d):

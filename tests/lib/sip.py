@@ -94,7 +94,7 @@ class Sip:
             if r.code >= 200 and ("%d %s" % (self.cseq, method)) in r.all("cseq"):
                 return r
 
-    def register(self, user, contact=None, expires=3600, algorithm="MD5"):
+    def register(self, user, contact=None, expires=3600, algorithm="MD5", password=None):
         """REGISTER with credentials; contact None only asks. Returns the response."""
         uri, to = "sip:" + DOMAIN, "<sip:%s@%s>" % (user, DOMAIN)
         extra = [("Contact", "<%s>" % contact), ("Expires", str(expires))] if contact else []
@@ -102,7 +102,7 @@ class Sip:
         if r.code != 401:
             return r
         c = msrp.challenge(r.all("www-authenticate"), algorithm)
-        password = daemon_mod.USERS["%s@%s" % (user, DOMAIN)]
+        password = password or daemon_mod.USERS["%s@%s" % (user, DOMAIN)]
         a2 = "REGISTER:" + uri
         response = msrp.digest(algorithm, user, c["realm"], password, a2, c["nonce"], "00000001", "77abc")
         value = ('Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="77abc", '
