@@ -137,7 +137,7 @@ CONF_END(admin)
 CONF_LISTEN(address, LIST, "0.0.0.0:5060 [::]:5060", 0, 0, "", RESTART, "Addresses to listen on, each HOST:PORT or [IPv6]:PORT.")
 CONF_LISTEN(transports, LIST, "udp tcp tls ws wss", 0, 0, "", RESTART, "Transports served, told apart on the same port by the first bytes: udp, tcp, tls, ws, wss.")
 CONF_LISTEN(protocols, LIST, "sip msrp", 0, 0, "", RESTART, "Protocols served: sip, msrp.")
-CONF_LISTEN(advertise, STR, "", 0, 0, "", RESTART, "Host by which others reach these addresses when it is not the address itself, as behind a NAT: a name, an IPv4 address, or [IPv6], with the same ports; SIP has it in Via, Record-Route and Path; an address counts for its own kind alone. MSRP has msrp.use_path_addr.")
+CONF_LISTEN(advertise, STR, "", 0, 0, "", RESTART, "Host by which others reach these addresses when it is not the address itself, as behind a NAT: a name, an IPv4 address, or [IPv6], with the same ports; SIP has it in Via, Record-Route and Path; an address counts for its own kind alone (for MSRP: msrp.use_path_addr).")
 
 #undef CONF_BEGIN
 #undef CONF_END

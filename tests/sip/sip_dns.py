@@ -670,8 +670,10 @@ def test_call_to_another_server_by_a_connection_of_ours_goes_on_in_both_directio
             a.in_dialog(call, "BYE")
             t.reply(t.expect("BYE"), 200)
             a.expect(200)
+            mark = s.mark()
             t.conn.close()
             t.conn, t.buffer = None, b""
+            s.wait_for("closed: peer=127.0.0.1:%d protocol=sip " % t.port, mark)
 
 
 def test_connection_from_the_very_address_is_not_the_domain(make):
