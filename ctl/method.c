@@ -223,6 +223,7 @@ static json_t *pieces(const struct buf *text_of, char separator)
 static void core_reload(struct call *c)
 {
     struct buf live = BUF_INIT, restart = BUF_INIT, faults = BUF_INIT;
+    json_t *result;
     int err;
 
     if (!is_there(c, c->back->reload))
@@ -235,7 +236,10 @@ static void core_reload(struct call *c)
     } else if (err) {
         fail_err(c, err, "reload");
     } else {
-        put(c, json_pack("{s:o, s:o}", "live", pieces(&live, ' '), "restart", pieces(&restart, ' ')));
+        result = json_pack("{s:o, s:o}", "live", pieces(&live, ' '), "restart", pieces(&restart, ' '));
+        if (faults.n) /* of files that the configuration names: the old ones stay */
+            json_object_set_new(result, "faults", pieces(&faults, '\n'));
+        put(c, result);
     }
     buf_fini(&live);
     buf_fini(&restart);

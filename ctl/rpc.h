@@ -62,8 +62,8 @@ struct rpc_backend {
     void (*stats)(void *arg, struct stats *sum); /* adds every thread's counters to sum */
     /* Slots of the session table, for MAP_SIZE. */
     uint64_t (*map_size)(void *arg);
-    /* Read the configuration again. live and restart: names of changed keys, separated by blanks; with TD_EINVAL
-     * faults holds one line per fault and nothing has changed. */
+    /* Read the configuration again. live and restart: names of changed keys, separated by blanks. faults holds one line
+     * per fault: with TD_EINVAL nothing has changed, with 0 all has but what these lines are about (certificates, script). */
     int (*reload)(void *arg, struct buf *live, struct buf *restart, struct buf *faults);
     /* End a session and tell its connection; TD_ENOENT: there is none of that id. */
     int (*kick)(void *arg, const char *session_id);

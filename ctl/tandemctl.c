@@ -117,26 +117,39 @@ static int ask(struct ctl *x, int fd, const char *method, json_t *params, json_t
 
 typedef void show_fn(const json_t *result, struct buf *out);
 
-/* One question, shown as it is (show NULL, or --json) or as a table. Takes params. */
-static int ask_and_show(struct ctl *x, const char *method, json_t *params, show_fn *show)
+/* One question. Takes params. */
+static int ask_once(struct ctl *x, const char *method, json_t *params, json_t **result)
 {
-    struct buf out = BUF_INIT;
-    json_t *result = NULL;
     int fd, status = dial(x, &fd);
 
+    *result = NULL;
     if (status != CTL_OK) {
         json_decref(params);
         return status;
     }
-    status = ask(x, fd, method, params, &result);
+    status = ask(x, fd, method, params, result);
     close(fd);
-    if (status != CTL_OK)
-        return status;
+    return status;
+}
+
+/* As it is (show NULL, or --json) or as a table. Takes result. */
+static int show_result(struct ctl *x, json_t *result, show_fn *show)
+{
+    struct buf out = BUF_INIT;
+
     if (x->json || !show)
         return ctl_print_json(result);
     show(result, &out);
     json_decref(result);
     return ctl_print(&out);
+}
+
+static int ask_and_show(struct ctl *x, const char *method, json_t *params, show_fn *show)
+{
+    json_t *result;
+    int status = ask_once(x, method, params, &result);
+
+    return status == CTL_OK ? show_result(x, result, show) : status;
 }
 
 static int usage_of(const char *text)
@@ -203,7 +216,21 @@ static int cmd_registrations(struct ctl *x, int argc, char **argv)
 
 static int cmd_reload(struct ctl *x, int argc, char **argv)
 {
-    return argc ? usage_of("reload") : ask_and_show(x, "core.reload", NULL, show_reload);
+    json_t *result;
+    bool whole;
+    int status;
+
+    if (argc)
+        return usage_of("reload");
+    status = ask_once(x, "core.reload", NULL, &result);
+    if (status != CTL_OK)
+        return status;
+    whole = json_array_size(json_object_get(result, "faults")) == 0;
+    complain_faults(result);
+    if (!whole)
+        ctl_complain("what these are about stays as it was; the rest of the configuration is in force");
+    status = show_result(x, result, show_reload);
+    return whole ? status : CTL_FAILED;
 }
 
 static int cmd_rpc(struct ctl *x, int argc, char **argv)

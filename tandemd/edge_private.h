@@ -87,7 +87,7 @@ int64_t edge_keep_s(const struct conf *conf);
 /* ---- reload.c ---- */
 
 /* Read the configuration again and put in force what can be; says in the log what was done. TD_EINVAL: faults has a line for
- * each fault and nothing has changed. Any thread. */
+ * each fault and nothing has changed; TD_OK: perhaps some for what could not be loaded, and stays as it is. Any thread. */
 int edge_reload(struct edge *e, struct buf *live, struct buf *restart, struct buf *faults);
 
 /* ---- backend.c: what operators ask through ctl/ ---- */

@@ -75,6 +75,8 @@ static void apply(struct edge *e, struct conf *conf, struct buf *faults)
     limits_set_requests(e->limits, (uint64_t)conf->limits.requests_per_second, (uint64_t)conf->limits.ban_time);
     if (tlsio_server_reload(e->tls, &set, faults) != 0)
         log_faults("edge", "certificates not reloaded", faults->n ? faults->p : "out of memory");
+    if (faults->n)
+        buf_putc(faults, '\n');
     before = faults->n;
     if (scripts_reload(e, conf, faults) != 0)
         log_faults("edge", "script not reloaded, the old one stays", faults->n > before ? faults->p + before : "out of memory");

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import client
+from daemon import Failure
 from ports import free_port
 import sip
 from world import SLOW, Background, Skip, until
@@ -108,8 +109,11 @@ def test_reload_with_new_certificate(w):
     now = _serial_of(d)
     with open(cert, "w") as f:
         f.write("this is no certificate\n")
-    d.hup()
-    time.sleep(0.5)
+    try:
+        told = d.ctl("reload")
+    except Failure as e:
+        told = str(e)
+    assert "exit 1" in told and cert in told, "the operator is not told that the certificate was not taken: " + told
     assert d.is_alive(), "the daemon ended over a bad certificate at a reload"
     assert _serial_of(d) == now
     _exchange(a, b)

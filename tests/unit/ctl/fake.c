@@ -89,10 +89,12 @@ static uint64_t fake_map_size(void *arg)
 
 static int fake_reload(void *arg, struct buf *live, struct buf *restart, struct buf *faults)
 {
-    int err = synced(arg)->reload_err;
+    const struct fake *f = synced(arg);
+    int err = f->reload_err;
+    bool has_faults = err == TD_EINVAL || f->reload_halves;
 
     fake_sync();
-    if (err == TD_EINVAL)
+    if (has_faults)
         buf_puts(faults, "f:1: first\nf:2: second\n");
     buf_puts(live, "server.log_level limits.ban_time");
     buf_puts(restart, "server.workers");

@@ -9,6 +9,7 @@ struct fake {
     char kicked[64], banned[64], unbanned[64], user[64], domain[64];
     int64_t ban_seconds;
     int reload_err;
+    bool reload_halves; /* with faults that do not stop it */
 };
 
 struct rpc_backend backend_of(struct fake *f);

@@ -200,6 +200,10 @@ TEST(reload_tells_what_changed_and_what_is_wrong)
 
     expect_result(&f, REQUEST("core.reload", "[]"),
                   "{\"live\":[\"server.log_level\",\"limits.ban_time\"],\"restart\":[\"server.workers\"]}");
+    f.reload_halves = true;
+    expect_result(&f, REQUEST("core.reload", "[]"),
+                  "{\"live\":[\"server.log_level\",\"limits.ban_time\"],\"restart\":[\"server.workers\"],"
+                  "\"faults\":[\"f:1: first\",\"f:2: second\"]}");
     f.reload_err = TD_EINVAL;
     answer = ask(&f, REQUEST("core.reload", "[]"));
     CHECK_STR(json_string_value(json_array_get(

@@ -269,6 +269,9 @@ TEST(the_running_server_is_steered)
            "ADDRESS     UNTIL                REASON\n192.0.2.66  2001-09-09 01:46:40  manual\n", "");
     expect(RUN("", "-s", p.s.path, "reload"), 0,
            "now in force: server.log_level limits.ban_time\nafter a restart: server.workers\n", "");
+    p.s.fake.reload_halves = true;
+    expect(RUN("", "-s", p.s.path, "reload"), 1, "now in force: server.log_level limits.ban_time\nafter a restart: server.workers\n",
+           "f:1: first\nf:2: second\ntandemctl: what these are about stays as it was; the rest of the configuration is in force\n");
     p.s.fake.reload_err = TD_EINVAL;
     expect(RUN("", "-s", p.s.path, "reload"), 1, "",
            "f:1: first\nf:2: second\ntandemctl: the configuration has faults; nothing was changed\n");
