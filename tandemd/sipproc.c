@@ -44,7 +44,9 @@ struct sipproc {
     bool was_ready;               /* some process has been ready */
     bool is_ready;
     bool fault_told;
-    bool conf_due, bans_due, forget_due; /* it has not been told yet, as the socket was full */
+    bool conf_due;                /* it has not been told yet, as the socket was full */
+    struct buf unsent;            /* other records that did not fit, each behind its size; in their order */
+    size_t unsent_at;             /* octets of it that are sent */
     uint64_t started_ms, heard_ms, backoff_ms;
     char secrets[PUMP_TEXT_MAX];  /* for the marks, and what names this run of the server */
     struct pump_shared *shared;   /* owned mapping */
@@ -52,6 +54,12 @@ struct sipproc {
 };
 
 static int spawn(struct sipproc *p);
+
+static void forget_unsent(struct sipproc *p)
+{
+    buf_fini(&p->unsent);
+    p->unsent_at = 0;
+}
 
 /* ---- the end of a process ---- */
 
@@ -103,6 +111,7 @@ static void on_death(struct sipproc *p)
 
     loop_remove(p->loop, &p->control);
     close(fd);
+    forget_unsent(p);
     kill(p->pid, SIGKILL); /* whatever it is doing, it is of no use without its control socket */
     while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
         ;
@@ -173,19 +182,53 @@ void sipproc_configure(struct sipproc *p, const struct conf *conf)
     p->conf_due = p->conf_due || !p->is_ready;
 }
 
+/* False: it does not fit now. A dead process takes everything: its successor is told anew. */
+static bool offer(struct sipproc *p, const void *rec, size_t n)
+{
+    return send(p->control.fd, rec, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || (errno != EAGAIN && errno != ENOBUFS);
+}
+
+static void send_unsent(struct sipproc *p)
+{
+    while (p->unsent_at < p->unsent.n) {
+        const char *at = p->unsent.p + p->unsent_at;
+        uint16_t n;
+
+        memcpy(&n, at, sizeof n);
+        if (!offer(p, at + sizeof n, n))
+            return;
+        p->unsent_at += sizeof n + n;
+    }
+    forget_unsent(p);
+    loop_want(p->loop, &p->control, LOOP_READ);
+}
+
+static void tell(struct sipproc *p, const struct pump_rec *r)
+{
+    struct {
+        uint16_t n;
+        char rec[sizeof *r];
+    } whole = { .n = (uint16_t)pump_rec_size(r) };
+
+    if (!p->is_ready)
+        return; /* it begins with what is known then */
+    if (!p->unsent.n && offer(p, r, whole.n))
+        return;
+    memcpy(whole.rec, r, whole.n);
+    buf_add(&p->unsent, &whole, sizeof whole.n + whole.n);
+    if (buf_failed(&p->unsent))
+        log_error("sip", 0, "out of memory: the SIP process is not told of a ban or a changed user");
+    loop_want(p->loop, &p->control, LOOP_READ | LOOP_WRITE);
+}
+
 void sipproc_ban(struct sipproc *p, const struct addr *a, uint64_t seconds)
 {
-    struct pump_rec r = { .type = PUMP_BAN, .peer = *a, .seconds = (uint32_t)TD_MIN(seconds, (uint64_t)UINT32_MAX) };
-
-    if (p->is_ready && send(p->control.fd, &r, pump_rec_size(&r), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        p->bans_due = true;
+    tell(p, &(struct pump_rec){ .type = PUMP_BAN, .peer = *a, .seconds = (uint32_t)TD_MIN(seconds, (uint64_t)UINT32_MAX) });
 }
 
 void sipproc_forget(struct sipproc *p)
 {
-    struct pump_rec r = { .type = PUMP_FORGET };
-
-    p->forget_due = p->is_ready && send(p->control.fd, &r, pump_rec_size(&r), MSG_DONTWAIT | MSG_NOSIGNAL) < 0;
+    tell(p, &(struct pump_rec){ .type = PUMP_FORGET });
 }
 
 const struct stats *sipproc_stats(const struct sipproc *p)
@@ -209,7 +252,6 @@ static void on_ready(struct sipproc *p, const struct pump_rec *r)
         pump_link_up(p->pumps[i], link);
     pump_link_unref(&link);
     p->is_ready = true;
-    p->bans_due = false;
     p->events.up(p->events.arg);
     if (p->conf_due)
         tell_conf(p);
@@ -254,6 +296,8 @@ static void on_control(struct loop_io *io, uint32_t events)
 {
     struct sipproc *p = TD_CONTAINER_OF(io, struct sipproc, control);
 
+    if (events & LOOP_WRITE)
+        send_unsent(p);
     for (int i = 0; i < 256 && io->fd >= 0; i++) {
         struct pump_rec r;
         ssize_t n = recv(io->fd, &r, sizeof r, MSG_DONTWAIT);
@@ -288,12 +332,6 @@ static void on_timer(struct wheel_timer *t)
     }
     if (p->conf_due)
         tell_conf(p);
-    if (p->bans_due) {
-        p->bans_due = false;
-        p->events.up(p->events.arg);
-    }
-    if (p->forget_due)
-        sipproc_forget(p);
     if (loop_now_ms(p->loop) - p->heard_ms >= SILENCE_MS) {
         log_error("sip", 0, "the SIP process %d does not answer: killed", (int)p->pid);
         kill(p->pid, SIGKILL); /* the closed control socket tells */
@@ -408,6 +446,7 @@ static void sipproc_free(struct sipproc *p)
         munmap(p->shared, sizeof *p->shared);
     if (p->box_fd >= 0)
         close(p->box_fd);
+    forget_unsent(p);
     free(p->dump);
     free(p);
 }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import sip_calls
 from daemon import SLOW
 from ports import free_port
 from server import storm
-from sipua import Timeout
+from sipua import Socket, Timeout
 
 
 def ctl(s, *arguments):
@@ -156,6 +157,30 @@ def test_new_requests_are_refused_when_there_are_too_many_transactions(make):
     other.register()
     assert json.loads(ctl(s, "rpc", "stats.get"))["sip_overloaded"] == 4
     other.silent(0.1)
+
+
+def test_bans_reach_a_sip_process_that_is_slow_to_read_them(make):
+    # S-SEC-01: more than its socket holds, in their order: what was lifted last is lifted
+    s = make(auth="")
+    x = s.ua("udp", "bob", s=Socket("udp", s.port, source="127.0.0.2"))
+
+    def is_heard():
+        x.send(x.request("OPTIONS", "sip:example.com"))
+        with contextlib.suppress(Timeout):
+            return x.receive(0.2).status == 200
+
+    ctl(s, "ban", "add", "127.0.0.2", "600")
+    until(lambda: not is_heard())
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(os.path.join(s.dir, "t.sock"))
+        answers = control.makefile()
+        os.kill(s.sip_pid(), signal.SIGSTOP)
+        for n in range(1000):
+            control.sendall(json.dumps({"jsonrpc": "2.0", "id": n, "method": "core.ban", "params": ["add", "10.0.%d.%d" % divmod(n, 250), 600]}).encode() + b"\n")
+            assert "error" not in json.loads(answers.readline())
+        ctl(s, "ban", "del", "127.0.0.2")
+        os.kill(s.sip_pid(), signal.SIGCONT)
+    until(is_heard)
 
 
 # Sends new calls as fast as it can for some seconds, then says how each that was answered was.
