@@ -169,6 +169,11 @@ static enum addr_kind kind4(uint32_t ip)
     return ADDR_PUBLIC;
 }
 
+static uint32_t read32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 enum addr_kind addr_kind(const struct addr *a)
 {
     const uint8_t *ip6 = a->in6.sin6_addr.s6_addr;
@@ -181,11 +186,14 @@ enum addr_kind addr_kind(const struct addr *a)
         return ADDR_LOOPBACK;
     if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr) || IN6_IS_ADDR_V4COMPAT(&a->in6.sin6_addr) ||
         memcmp(ip6, "\0\x64\xff\x9b\0\0\0\0\0\0\0\0", 12) == 0) /* NAT64: judged by what is inside */
-        return kind4((uint32_t)ip6[12] << 24 | (uint32_t)ip6[13] << 16 | (uint32_t)ip6[14] << 8 | ip6[15]);
+        return kind4(read32(ip6 + 12));
+    if (ip6[0] == 0x20 && ip6[1] == 0x02) /* 6to4, likewise */
+        return kind4(read32(ip6 + 2));
     if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) || IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr) ||
         IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr))
         return ADDR_NEVER;
-    if ((ip6[0] & 0xfe) == 0xfc)
+    if ((ip6[0] & 0xfe) == 0xfc || IN6_IS_ADDR_SITELOCAL(&a->in6.sin6_addr) ||
+        memcmp(ip6, "\0\x64\xff\x9b\0\1", 6) == 0) /* NAT64 of a site's own: RFC 8215 */
         return ADDR_PRIVATE;
     return ADDR_PUBLIC;
 }

@@ -129,7 +129,9 @@ TEST(every_address_is_of_one_kind)
         { "::ffff:127.0.0.1", ADDR_LOOPBACK }, { "::ffff:10.0.0.1", ADDR_PRIVATE }, { "::ffff:169.254.169.254", ADDR_NEVER },
         { "::ffff:192.0.2.1", ADDR_PUBLIC },  { "::ffff:0.0.0.0", ADDR_NEVER },     { "::127.0.0.1", ADDR_LOOPBACK },
         { "::10.0.0.1", ADDR_PRIVATE },       { "64:ff9b::127.0.0.1", ADDR_LOOPBACK }, { "64:ff9b::10.1.2.3", ADDR_PRIVATE },
-        { "64:ff9b::192.0.2.1", ADDR_PUBLIC },
+        { "64:ff9b::192.0.2.1", ADDR_PUBLIC }, { "64:ff9b:1::1", ADDR_PRIVATE },      { "64:ff9b:2::1", ADDR_PUBLIC },
+        { "fec0::1", ADDR_PRIVATE },          { "2002:7f00:1::1", ADDR_LOOPBACK },    { "2002:a01:203::1", ADDR_PRIVATE },
+        { "2002:c000:201::1", ADDR_PUBLIC },  { "2003:7f00:1::1", ADDR_PUBLIC },
     };
     struct addr none = { 0 };
 
