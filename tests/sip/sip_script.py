@@ -364,8 +364,8 @@ def test_a_script_has_no_more_than_so_much_memory_of_a_request(make):
     ways = ["KSR.hdr.append('X-A: ' .. long)", "KSR.hdr.remove(long)", "KSR.hdr.append_to_reply('X-A: ' .. long)", "KSR.rr.add_rr_param(';a=x')",
             "KSR.pv.sets('$rU', long)", "KSR.pv.sets('$ru', 'sip:' .. long .. '@x')", "KSR.pv.sets('$du', 'sip:' .. long .. '@x')", "KSR.is_myself('sip:' .. long)",
             "KSR.tm.t_on_reply(long)", "KSR.is_myself_suri()"]
-    what = "for i = 1, 2500 do pcall(ways[n]) end KSR.info('it says ' .. tostring(select(2, pcall(KSR.is_myself, 'sip:x'))))"
-    for way, s, mark in ask_ways(make, ways, what):
+    what = "for i = 1, 50 do for _ = 1, 50 do pcall(ways[n]) end if not pcall(KSR.is_myself, 'sip:x') then break end end KSR.info('it says ' .. tostring(select(2, pcall(KSR.is_myself, 'sip:x'))))"
+    for _, s, mark in ask_ways(make, ways, what):
         s.wait_for("it says .*more than 1 MiB of texts for one request", mark)
 
 
